@@ -1,0 +1,31 @@
+//! nibbl: an authoritative DNS server for blocklists and allowlists whose listings are IPv6
+//! prefixes with exceptions (DNSBL, DNSWL; RFC 5782).
+//!
+//! The modules, in the order in which data flows. A module imports only from those above it.
+//! Everything left of the sockets is pure: text or bytes in, values out.
+//!
+//! ```text
+//! zone file ──parse──▶ entries + diagnostics ──compile──▶ Zone (tables, values, apex)
+//!                                                           │
+//!                                 all zones ──publish──▶ Snapshot (one ArcSwap, replaced whole)
+//!                                                           │
+//! packet ──read──▶ Query ──respond(&Snapshot, …)──▶ records ──write──▶ packet
+//! ```
+
+// Words that every module shares.
+pub mod address;
+pub mod name;
+// zone file -> entries (pure)
+pub mod name_table;
+pub mod prefix_table;
+pub mod value;
+pub mod zone_file;
+// entries -> zone (pure)
+pub mod dataset;
+pub mod zone;
+// zone -> snapshot
+pub mod snapshot;
+// query -> answer (pure)
+pub mod answer;
+pub mod query;
+pub mod wire;

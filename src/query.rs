@@ -1,0 +1,1 @@
+//! A packet from outside, read into a checked question. (To be written.)
