@@ -176,15 +176,26 @@ impl fmt::Display for Name {
             if index > 0 {
                 f.write_str(".")?;
             }
-            for &octet in label {
-                match octet {
-                    b'.' | b'"' | b'\\' | b';' | b'@' | b'$' => write!(f, "\\{}", octet as char)?,
-                    0x21..=0x7e => write!(f, "{}", octet as char)?,
-                    _ => write!(f, "\\{octet:03}")?,
-                }
-            }
+            let mut text = String::with_capacity(label.len());
+            write_label(label, &mut |octet| text.push(char::from(octet)));
+            f.write_str(&text)?;
         }
         Ok(())
+    }
+}
+
+/// Writes a label as text, ASCII octets only: what has a meaning in zone files gets a backslash,
+/// what cannot be printed becomes `\DDD` (RFC 1035, section 5.1).
+pub fn write_label(label: &[u8], out: &mut impl FnMut(u8)) {
+    for &octet in label {
+        match octet {
+            b'.' | b'"' | b'\\' | b';' | b'@' | b'$' => {
+                out(b'\\');
+                out(octet);
+            }
+            0x21..=0x7e => out(octet),
+            _ => format!("\\{octet:03}").bytes().for_each(&mut *out),
+        }
     }
 }
 

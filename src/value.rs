@@ -62,3 +62,22 @@ pub struct Template {
     /// piece more than there are places.
     pieces: Box<[Box<[u8]>]>,
 }
+
+impl Template {
+    /// Compiles the text of an entry. (Body to be written.)
+    pub fn compile(text: Option<&[u8]>, variables: &Variables) -> Option<Self> {
+        let _ = (text, variables);
+        todo!()
+    }
+
+    /// Appends the text with `key` in the places of `$`.
+    pub fn expand(&self, key: &[u8], out: &mut Vec<u8>) {
+        let _ = (key, out);
+        todo!()
+    }
+
+    /// The memory that the template holds beside itself, in octets.
+    pub fn bytes(&self) -> usize {
+        todo!()
+    }
+}

@@ -1,32 +1,82 @@
-//! A zone: datasets under one apex, and what they say of a name. (Interface fixed; in work by the lead.)
+//! A zone: datasets under one apex, and what they say of a name together.
+//!
+//! Every dataset of a zone is asked, and all that they say is merged, as in rbldnsd. What rbldnsd
+//! gets wrong is kept right here: a name that has no data of its own but something listed below it
+//! exists (an empty non-terminal, RFC 8020), so that resolvers which ask label by label
+//! (RFC 9156) find every listing.
+//!
+//! `snapshot` holds the zones of a server; `answer` turns a [`Lookup`] into a message.
 
-use std::borrow::Cow;
-use std::net::IpAddr;
+mod apex;
+mod found;
+mod list;
+#[cfg(test)]
+mod tests;
 
-use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use crate::name::Name;
+pub use apex::Apex;
+pub use found::{Found, RecordSet, RecordSets};
+pub use list::List;
 
-/// All records of one type at one name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordSet<'z> {
-    /// The type code.
-    pub record_type: u16,
-    /// The TTL in seconds.
-    pub ttl: u32,
-    /// The rdata of each record, in wire form without compression; never empty.
-    pub rdata: SmallVec<[Cow<'z, [u8]>; 1]>,
-}
-
-/// The records of an answer, the types in the order in which ANY lists them.
-pub type RecordSets<'z> = SmallVec<[RecordSet<'z>; 2]>;
+use crate::dataset::{Access, AccessTable, Data, Dataset, Saying};
+use crate::name::{Name, labels};
+use crate::zone_file::diagnostic::Diagnostics;
 
 /// A zone as it is served.
 #[derive(Debug)]
-pub struct Zone {}
+pub struct Zone {
+    name: Name,
+    status: Status,
+    options: ZoneOptions,
+    apex: Apex,
+    /// The datasets asked for every name.
+    list: List,
+    /// The combined datasets, each a list by sub-zone: of one dataset only the longest matching
+    /// sub-zone is asked.
+    combined: Vec<SubZones>,
+    /// Its access list.
+    access: Option<Arc<Dataset>>,
+    /// All its datasets, in the order of the configuration.
+    datasets: Vec<Arc<Dataset>>,
+}
+
+/// The lists of a combined dataset, by the labels of the sub-zone (left to right, in lower case).
+type SubZones = BTreeMap<Vec<Box<[u8]>>, List>;
+
+/// How a zone is served; times in seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneOptions {
+    /// To the letter of rbldnsd: no SOA of our own, the SOA's minimum as negative TTL, TXT cut to
+    /// one string of 254 octets.
+    pub dropin: bool,
+    /// The TTL of what has none of its own: records that nibbl makes itself.
+    pub default_ttl: u32,
+    /// The TTL of negative answers; `None` takes the lower of the SOA's TTL and minimum (RFC 2308).
+    pub negative_ttl: Option<u32>,
+    /// The A record of the test entries of RFC 5782, section 5; `None` serves none.
+    pub test_value: Option<Ipv4Addr>,
+    /// IPv6 names inside 2002::/16 also get what the IPv4 lists say of the embedded address.
+    pub six_to_four: bool,
+}
+
+impl Default for ZoneOptions {
+    fn default() -> Self {
+        Self {
+            dropin: false,
+            default_ttl: 2100,
+            negative_ttl: None,
+            test_value: Some(Ipv4Addr::new(127, 0, 0, 2)),
+            six_to_four: true,
+        }
+    }
+}
 
 /// Whether a zone can answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// It has data.
     Serving,
@@ -52,9 +102,14 @@ pub enum View<'z> {
 }
 
 /// The value of [`View::Always`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Always<'z> {
-    marker: std::marker::PhantomData<&'z ()>,
+    /// What is said.
+    pub saying: &'z Saying,
+    /// The TTL in seconds.
+    pub ttl: u32,
+    /// The client, whose address `$` stands for.
+    pub client: IpAddr,
 }
 
 /// What a zone says of a name.
@@ -68,54 +123,159 @@ pub enum Lookup<'z> {
     NxDomain,
 }
 
-/// The data of a name, its texts not yet made.
-#[derive(Clone, Debug)]
-pub struct Found<'z> {
-    marker: std::marker::PhantomData<&'z ()>,
-}
-
-impl<'z> Found<'z> {
-    /// The records of type `wanted`; of all types for ANY (255). Empty is NODATA.
-    pub fn records(&self, wanted: u16) -> RecordSets<'z> {
-        let _ = wanted;
-        todo!()
-    }
-}
-
 impl Zone {
+    /// Puts a zone together; warnings about it as a whole go to `diagnostics`.
+    pub fn new(
+        name: Name,
+        datasets: Vec<Arc<Dataset>>,
+        options: ZoneOptions,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let apex = Apex::new(&name, &datasets, &options, diagnostics);
+        let mut plain = Vec::new();
+        let mut combined = Vec::new();
+        let mut access = None;
+        for dataset in &datasets {
+            match &dataset.data {
+                Data::Combined(sections) => {
+                    let mut sub_zones = BTreeMap::<_, Vec<_>>::new();
+                    for section in sections {
+                        for sub_zone in &section.sub_zones {
+                            sub_zones.entry(key(sub_zone)).or_default().push(section.dataset.clone());
+                        }
+                    }
+                    let lists =
+                        sub_zones.into_iter().map(|(key, datasets)| (key, List::new(datasets, &options)));
+                    combined.push(lists.collect::<SubZones>());
+                }
+                Data::Access(_) => access = access.or_else(|| Some(dataset.clone())),
+                _ => plain.push(dataset.clone()),
+            }
+        }
+        let list = List::new(plain, &options);
+        for list in combined.iter().flat_map(BTreeMap::values).chain([&list]) {
+            list.check_test_entries(&name, diagnostics);
+        }
+        Self { name, status: Status::Serving, options, apex, list, combined, access, datasets }
+    }
+
+    /// A zone whose data never loaded: it answers SERVFAIL.
+    pub fn never_loaded(name: Name, options: ZoneOptions) -> Self {
+        let zone = Self::new(name, Vec::new(), options, &mut Diagnostics::default());
+        Self { status: Status::NeverLoaded, ..zone }
+    }
+
+    /// The same zone with another status.
+    pub fn with_status(&self, status: Status) -> Self {
+        let zone = Self::new(
+            self.name.clone(),
+            self.datasets.clone(),
+            self.options.clone(),
+            &mut Diagnostics::default(),
+        );
+        Self { status, ..zone }
+    }
+
     /// The zone's name.
-    pub fn apex(&self) -> &Name {
-        todo!()
+    pub fn name(&self) -> &Name {
+        &self.name
     }
 
     /// Whether it can answer.
     pub fn status(&self) -> Status {
-        todo!()
+        self.status
+    }
+
+    /// SOA and NS.
+    pub fn apex(&self) -> &Apex {
+        &self.apex
+    }
+
+    /// Its datasets, in the order of the configuration.
+    pub fn datasets(&self) -> &[Arc<Dataset>] {
+        &self.datasets
+    }
+
+    /// Its options.
+    pub fn options(&self) -> &ZoneOptions {
+        &self.options
+    }
+
+    /// When the first `$TIMESTAMP` of its datasets expires, in seconds since 1970.
+    pub fn expires(&self) -> Option<u64> {
+        self.datasets.iter().filter_map(|dataset| dataset.expires).min()
+    }
+
+    /// What its access list gives a client.
+    pub fn access(&self, client: IpAddr) -> (&Access, u32) {
+        let table = self.access.as_deref().and_then(access_table);
+        table.map_or((&Access::Pass, 0), |table| (table.access(client), table.ttl))
     }
 
     /// What the zone says of a name, given by its labels left of the apex, left to right and in any
     /// letter case; no label is the apex itself.
     pub fn lookup<'z>(&'z self, labels: &[&[u8]], view: &View<'z>) -> Lookup<'z> {
-        let _ = (labels, view);
-        todo!()
-    }
-
-    /// The SOA record with the TTL of negative answers (RFC 2308, section 5); its owner is the apex.
-    /// None only in drop-in mode.
-    pub fn negative_soa(&self) -> Option<RecordSet<'_>> {
-        todo!()
-    }
-
-    /// The NS records at the apex, if there are any.
-    pub fn name_servers(&self) -> Option<RecordSet<'_>> {
-        todo!()
-    }
-
-    /// The addresses of those name servers that the served zones know: owner in wire form, and its
-    /// A or AAAA records.
-    pub fn glue(&self) -> &[(Box<[u8]>, RecordSet<'static>)] {
-        todo!()
+        let mut found = Found::new(self.options.dropin);
+        let mut below = self.list.search(labels, view, &mut found);
+        let mut exists = labels.is_empty();
+        if exists {
+            found.push_apex(&self.apex);
+        }
+        for sub_zones in &self.combined {
+            let (sub_zone, sub_zone_below) = longest_suffix(sub_zones, labels);
+            below |= sub_zone_below;
+            if let Some((length, list)) = sub_zone {
+                exists |= length == labels.len();
+                below |= list.search(&labels[..labels.len() - length], view, &mut found);
+            }
+        }
+        match (found.is_empty() && !exists, below) {
+            (false, _) => Lookup::Found(found),
+            (true, true) => Lookup::NoData,
+            (true, false) => Lookup::NxDomain,
+        }
     }
 }
 
-const _: Option<IpAddr> = None;
+impl Always<'_> {
+    /// The client's address as text.
+    pub fn client_text(&self) -> String {
+        self.client.to_string()
+    }
+}
+
+/// The table of an acl dataset.
+pub fn access_table(dataset: &Dataset) -> Option<&AccessTable> {
+    match &dataset.data {
+        Data::Access(table) => Some(table),
+        _ => None,
+    }
+}
+
+/// The labels of a sub-zone as its key.
+fn key(sub_zone: &Name) -> Vec<Box<[u8]>> {
+    labels(&sub_zone.lowercase_wire()).map(Box::from).collect()
+}
+
+/// The longest sub-zone that is a suffix of `labels`, with its number of labels; and whether any
+/// sub-zone lies below `labels`.
+fn longest_suffix<'z>(sub_zones: &'z SubZones, labels: &[&[u8]]) -> (Option<(usize, &'z List)>, bool) {
+    let ends_with = |long: &[&[u8]], short: &[Box<[u8]>]| {
+        long.len() >= short.len()
+            && long[long.len() - short.len()..].iter().zip(short).all(|(a, b)| a.eq_ignore_ascii_case(b))
+    };
+    let mut longest = None;
+    let mut below = false;
+    for (sub_zone, list) in sub_zones {
+        let longer = longest.is_none_or(|(length, _)| length < sub_zone.len());
+        if longer && ends_with(labels, sub_zone) {
+            longest = Some((sub_zone.len(), list));
+        }
+        below |= sub_zone.len() > labels.len()
+            && sub_zone[sub_zone.len() - labels.len()..]
+                .iter()
+                .zip(labels)
+                .all(|(a, b)| a.eq_ignore_ascii_case(b));
+    }
+    (longest, below)
+}

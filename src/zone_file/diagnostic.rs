@@ -44,14 +44,31 @@ impl Diagnostics {
 
     /// Adds a finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        let count = match diagnostic.severity {
+        self.push_with(diagnostic.severity, || diagnostic);
+    }
+
+    /// Adds a finding of a severity, which is only made if it is among those that are kept.
+    pub fn push_with(&mut self, severity: Severity, diagnostic: impl FnOnce() -> Diagnostic) {
+        let count = match severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
         };
         *count += 1;
         if *count <= Self::KEPT as u64 {
-            self.kept.push(diagnostic);
+            self.kept.push(diagnostic());
         }
+    }
+
+    /// Adds a finding that concerns no line of a file.
+    pub fn push_plain(&mut self, severity: Severity, message: String) {
+        self.push_with(severity, || Diagnostic {
+            path: Arc::default(),
+            line: 0,
+            column: 0,
+            severity,
+            message,
+            text: String::new(),
+        });
     }
 
     /// Adds all findings of another load behind these.
@@ -85,7 +102,10 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{}:{}:{}: {kind}: {}", self.path.display(), self.line, self.column, self.message)?;
+        if self.line > 0 {
+            write!(f, "{}:{}:{}: ", self.path.display(), self.line, self.column)?;
+        }
+        write!(f, "{kind}: {}", self.message)?;
         if !self.text.is_empty() {
             write!(f, ": {}", self.text)?;
         }

@@ -1,0 +1,205 @@
+//! The data of a name: which listings and records were met, and the RRsets made of them.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use hickory_proto::rr::RecordType;
+use smallvec::SmallVec;
+
+use super::{Always, Apex};
+use crate::dataset::{GenericSet, Listing, Saying};
+use crate::prefix_table::State;
+
+const A: u16 = 1;
+const TXT: u16 = 16;
+const ANY: u16 = 255;
+
+/// All records of one type at one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordSet<'z> {
+    /// The type code.
+    pub record_type: u16,
+    /// The TTL in seconds: the lowest of all that contribute (RFC 2181, section 5.2).
+    pub ttl: u32,
+    /// The rdata of each record, in wire form without compression; never empty.
+    pub rdata: SmallVec<[Cow<'z, [u8]>; 1]>,
+}
+
+/// The records of an answer, the types in the order in which ANY lists them: A and TXT, then the
+/// others as met.
+pub type RecordSets<'z> = SmallVec<[RecordSet<'z>; 2]>;
+
+/// The data of a name, its texts not yet made.
+#[derive(Clone, Debug)]
+pub struct Found<'z> {
+    listings: SmallVec<[Hit<'z>; 2]>,
+    generic: SmallVec<[&'z GenericSet; 2]>,
+    apex: Option<&'z Apex>,
+    /// TXT is one string of at most 254 octets, as rbldnsd makes it.
+    dropin: bool,
+}
+
+/// A listing that was met.
+#[derive(Clone, Debug)]
+struct Hit<'z> {
+    saying: &'z Saying,
+    ttl: u32,
+    subject: Subject,
+}
+
+/// What `$` stands for in the text of a listing.
+#[derive(Clone, Debug)]
+pub(super) enum Subject {
+    /// The address asked (of an acl: the client's).
+    Address(IpAddr),
+    /// The name of the entry that matched, as text.
+    Name(SmallVec<[u8; 32]>),
+}
+
+impl Subject {
+    pub(super) fn v4(address: u32) -> Self {
+        Self::Address(Ipv4Addr::from(address).into())
+    }
+
+    pub(super) fn v6(address: u128) -> Self {
+        Self::Address(Ipv6Addr::from(address).into())
+    }
+
+    fn write(&self, out: &mut SmallVec<[u8; 48]>) {
+        use std::io::Write;
+        match self {
+            Self::Address(IpAddr::V4(address)) => drop(write!(out, "{address}")),
+            Self::Address(IpAddr::V6(address)) => write_v6(*address, out),
+            Self::Name(name) => out.extend_from_slice(name),
+        }
+    }
+}
+
+/// IPv6 text with hexadecimal groups only, as rbldnsd writes it: `::ffff:7f00:2`, where the
+/// standard library writes `::ffff:127.0.0.2`.
+fn write_v6(address: Ipv6Addr, out: &mut SmallVec<[u8; 48]>) {
+    use std::io::Write;
+    match address.to_ipv4_mapped() {
+        Some(_) => {
+            let [.., high, low] = address.segments();
+            drop(write!(out, "::ffff:{high:x}:{low:x}"));
+        }
+        None => drop(write!(out, "{address}")),
+    }
+}
+
+impl<'z> Found<'z> {
+    pub(super) fn new(dropin: bool) -> Self {
+        Self { listings: SmallVec::new(), generic: SmallVec::new(), apex: None, dropin }
+    }
+
+    pub(super) fn push_state(&mut self, listing: &'z Listing, state: State, subject: &Subject) {
+        let ttl = listing.ttl;
+        self.listings.extend(listing.sayings(state).map(|saying| Hit {
+            saying,
+            ttl,
+            subject: subject.clone(),
+        }));
+    }
+
+    pub(super) fn push_saying(&mut self, saying: &'z Saying, ttl: u32, subject: Subject) {
+        self.listings.push(Hit { saying, ttl, subject });
+    }
+
+    pub(super) fn push_always(&mut self, always: &Always<'z>) {
+        self.push_saying(always.saying, always.ttl, Subject::Address(always.client));
+    }
+
+    pub(super) fn push_generic(&mut self, sets: &'z [GenericSet]) {
+        self.generic.extend(sets);
+    }
+
+    pub(super) fn push_apex(&mut self, apex: &'z Apex) {
+        self.apex = Some(apex);
+    }
+
+    /// True if a listing was met: the name is listed, not only a name with records.
+    pub fn is_listed(&self) -> bool {
+        !self.listings.is_empty()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.listings.is_empty() && self.generic.is_empty() && self.apex.is_none()
+    }
+
+    /// The records of type `wanted`; of all types for ANY (255). Empty is NODATA.
+    pub fn records(&self, wanted: u16) -> RecordSets<'z> {
+        let mut sets = RecordSets::new();
+        if matches!(wanted, A | ANY) {
+            for hit in &self.listings {
+                add(&mut sets, A, hit.ttl, Cow::Borrowed(&hit.saying.address[..]));
+            }
+        }
+        if matches!(wanted, TXT | ANY) {
+            for hit in &self.listings {
+                if let Some(rdata) = self.text(hit) {
+                    add(&mut sets, TXT, hit.ttl, rdata);
+                }
+            }
+        }
+        for set in &self.generic {
+            if wanted == set.record_type || wanted == ANY {
+                for rdata in &set.rdata {
+                    add(&mut sets, set.record_type, set.ttl, Cow::Borrowed(rdata));
+                }
+            }
+        }
+        if let Some(apex) = self.apex {
+            let own = [(RecordType::SOA, apex.soa()), (RecordType::NS, apex.name_servers())];
+            for (record_type, set) in own {
+                if let Some(set) = set
+                    && (wanted == u16::from(record_type) || wanted == ANY)
+                {
+                    for rdata in set.rdata {
+                        add(&mut sets, set.record_type, set.ttl, rdata);
+                    }
+                }
+            }
+        }
+        sets
+    }
+
+    /// The rdata of a listing's TXT record.
+    fn text(&self, hit: &Hit<'z>) -> Option<Cow<'z, [u8]>> {
+        let template = hit.saying.text.as_ref()?;
+        let mut key = SmallVec::<[u8; 48]>::new();
+        if !template.is_literal() {
+            hit.subject.write(&mut key);
+        }
+        let mut text = Vec::with_capacity(64);
+        template.expand(&key, &mut text);
+        if self.dropin {
+            text.truncate(254);
+        }
+        Some(Cow::Owned(character_strings(&text)))
+    }
+}
+
+/// Rdata of a TXT record: the text in strings of at most 255 octets (RFC 1035, section 3.3.14).
+pub fn character_strings(text: &[u8]) -> Vec<u8> {
+    let mut rdata = Vec::with_capacity(text.len() + 1 + text.len() / 255);
+    let strings = text.chunks(255).chain(text.is_empty().then_some(text));
+    for string in strings {
+        rdata.push(string.len() as u8);
+        rdata.extend_from_slice(string);
+    }
+    rdata
+}
+
+/// Adds a record to the set of its type, once, and lowers that set's TTL.
+fn add<'z>(sets: &mut RecordSets<'z>, record_type: u16, ttl: u32, rdata: Cow<'z, [u8]>) {
+    match sets.iter_mut().find(|set| set.record_type == record_type) {
+        Some(set) => {
+            set.ttl = set.ttl.min(ttl);
+            if !set.rdata.contains(&rdata) {
+                set.rdata.push(rdata);
+            }
+        }
+        None => sets.push(RecordSet { record_type, ttl, rdata: [rdata].into_iter().collect() }),
+    }
+}
