@@ -106,13 +106,16 @@ impl Name {
 
 /// Appends one label to a canonical key; see [`Name::key`].
 pub fn push_key_label(key: &mut Vec<u8>, label: &[u8]) {
-    for &octet in label {
-        match octet {
-            0 | 1 => key.extend_from_slice(&[1, octet + 1]),
-            _ => key.push(octet.to_ascii_lowercase()),
-        }
-    }
-    key.push(0);
+    key.extend(key_octets(label));
+}
+
+/// The octets that one label has in a canonical key; see [`Name::key`].
+pub fn key_octets(label: &[u8]) -> impl Iterator<Item = u8> {
+    let octets = label.iter().flat_map(|&octet| match octet {
+        0 | 1 => [Some(1), Some(octet + 1)],
+        _ => [Some(octet.to_ascii_lowercase()), None],
+    });
+    octets.flatten().chain([0])
 }
 
 /// The labels of a name in uncompressed wire form, left to right, without the root label.

@@ -1,10 +1,42 @@
-//! Domain lists: names and wildcards in canonical order. (Interface fixed; bodies to be written.)
+//! Domain lists: names and wildcards in canonical order.
 //!
-//! A name may be listed (or excluded) itself, and all names below it may be. Lookup as in rbldnsd's
-//! dnset: the exact name first, listed or excluded; then what the nearest ancestor says of the names
+//! A name may be listed (or excepted) itself, and all names below it may be. Lookup as in rbldnsd's
+//! dnset: the exact name first, listed or excepted; then what the nearest ancestor says of the names
 //! below it.
+//!
+//! The compiled form is a finite-state transducer (the `fst` crate) over canonical keys (see
+//! [`Name::key`](crate::name::Name::key)): names share the octets of their parent domains, and often
+//! their ends too, so a name takes less than its own text. One walk from the root passes all
+//! ancestors of a name, and the keys come out in the order that NSEC asks for. `dataset` has it
+//! compiled, `zone` asks.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use fst::raw::{Fst, Output};
+use fst::{IntoStreamer, Streamer};
+
+use crate::name::key_octets;
 use crate::prefix_table::{State, UNLISTED};
+
+/// An immutable map from names to states.
+pub struct NameTable {
+    /// From keys to indices in `states`.
+    keys: Fst<Box<[u8]>>,
+    /// What an entry can say, each combination once, the most frequent first.
+    states: Box<[NameStates]>,
+}
+
+/// What a list says at one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct NameStates {
+    /// Of the name itself.
+    pub exact: Option<State>,
+    /// Of all names below it, unless an entry in between says otherwise.
+    pub below: Option<State>,
+}
 
 /// Names to be compiled; keys are kept in one arena.
 #[derive(Debug, Default)]
@@ -31,7 +63,7 @@ pub struct NameEntry {
 }
 
 /// Which names an entry speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// `name`: only the name.
     Exact,
@@ -44,23 +76,116 @@ pub enum Scope {
 pub struct NameMatch {
     /// The state of the name: `UNLISTED` if nothing lists it, or an exception.
     pub state: State,
-    /// How many labels, from the right, the entry that decided has.
+    /// How many labels, from the right, the entry that decided has: 2 where `*.x.y` did. 0 where
+    /// none did.
     pub labels: usize,
     /// True if any name below this one is listed.
     pub listed_below: bool,
 }
 
-/// What the builder noticed about an entry: `line` of `file` repeats a key (with another state, if
-/// `differs`), or says nothing new.
+/// What the builder noticed about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameRemark {
     /// An exception where nothing is listed.
     Redundant {
-        /// File index.
+        /// The file of the entry, by index in its dataset.
         file: u16,
-        /// Line.
+        /// The line of the entry.
         line: u32,
     },
+}
+
+impl NameTable {
+    /// Compiles entries in any order.
+    ///
+    /// The states of several entries with one key and scope are merged by `merge`, which gets them
+    /// in the order of their origin (file, line, then the order in which they were added): an
+    /// exception among them, or an interned set of values. `remark` hears of what was noticed.
+    pub fn build(
+        mut entries: NameEntries,
+        merge: &mut dyn FnMut(&[State]) -> State,
+        remark: &mut dyn FnMut(NameRemark),
+    ) -> Self {
+        entries.sort();
+        entries.settle(merge, remark);
+        let states = entries.states_by_frequency();
+        let index: HashMap<_, _> = states.iter().zip(0..).map(|(&states, index)| (states, index)).collect();
+        let mut keys = fst::raw::Builder::memory();
+        for (key, states) in entries.names() {
+            keys.insert(key, index[&states]).expect("keys in order and a writer that is memory");
+        }
+        let keys = keys.into_inner().expect("a writer that is memory").into_boxed_slice();
+        Self { keys: Fst::new(keys).expect("just built"), states: states.into() }
+    }
+
+    /// What the list says of the name with the given labels, left to right, in any letter case.
+    pub fn lookup(&self, labels: &[&[u8]]) -> NameMatch {
+        let mut node = self.keys.root();
+        let mut output = Output::zero();
+        let mut nearest = (UNLISTED, 0); // what an ancestor says of the names below it
+        for (depth, label) in labels.iter().rev().enumerate() {
+            if node.is_final()
+                && let Some(state) = self.states_at(output.cat(node.final_output())).below
+            {
+                nearest = (state, depth);
+            }
+            for octet in key_octets(label) {
+                let Some(place) = node.find_input(octet) else {
+                    let (state, labels) = nearest;
+                    return NameMatch { state, labels, listed_below: state != UNLISTED };
+                };
+                let transition = node.transition(place);
+                output = output.cat(transition.out);
+                node = self.keys.node(transition.addr);
+            }
+        }
+        let here = match node.is_final() {
+            true => self.states_at(output.cat(node.final_output())),
+            false => NameStates::default(),
+        };
+        let (state, decided) = here.exact.map_or(nearest, |state| (state, labels.len()));
+        // A deeper key lists something: of the keys directly below here one without listing would
+        // be an exception from nothing, which `settle` drops.
+        let listed_below = here.below.unwrap_or(nearest.0) != UNLISTED || !node.is_empty();
+        NameMatch { state, labels: decided, listed_below }
+    }
+
+    /// All entries in canonical order, from the one with the key `start` or the next after it on.
+    pub fn entries_from(&self, start: &[u8]) -> impl Iterator<Item = (Vec<u8>, NameStates)> + '_ {
+        let mut stream = self.keys.range().ge(start).into_stream();
+        std::iter::from_fn(move || stream.next().map(|(key, output)| (key.to_vec(), self.states_at(output))))
+    }
+
+    /// The memory that the table holds, in octets.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.keys.size() + size_of_val(&*self.states)
+    }
+
+    /// How many names have entries.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// True if nothing is listed.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    fn states_at(&self, output: Output) -> NameStates {
+        self.states[output.value() as usize]
+    }
+}
+
+impl Default for NameTable {
+    fn default() -> Self {
+        Self::build(NameEntries::default(), &mut |_| UNLISTED, &mut |_| ())
+    }
+}
+
+impl std::fmt::Debug for NameTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NameTable").field("names", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl NameEntries {
@@ -87,39 +212,78 @@ impl NameEntries {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+
+    /// Sorts by key and scope, the entries that have both in common by origin. The keys stay where
+    /// they are; a later place in the arena means a later `push`.
+    fn sort(&mut self) {
+        let keys = &self.keys;
+        self.entries.sort_unstable_by(|a, b| {
+            let rest = |entry: &NameEntry| (entry.scope, entry.file, entry.line, entry.key_start);
+            key_of(keys, a).cmp(key_of(keys, b)).then_with(|| rest(a).cmp(&rest(b)))
+        });
+    }
+
+    /// Leaves one entry of each key and scope, and no exception where nothing is listed.
+    fn settle(&mut self, merge: &mut dyn FnMut(&[State]) -> State, remark: &mut dyn FnMut(NameRemark)) {
+        let Self { keys, entries } = self;
+        let mut ancestors: Vec<NameEntry> = Vec::new(); // of scope `Below`, each below the one before
+        let mut states = Vec::new();
+        let (mut kept, mut start) = (0, 0);
+        while start < entries.len() {
+            let first = entries[start];
+            let (key, scope) = (key_of(keys, &first), first.scope);
+            let same = |entry: &&NameEntry| entry.scope == scope && key_of(keys, entry) == key;
+            let length = entries[start..].iter().take_while(same).count();
+            let group = &entries[start..start + length];
+            start += length;
+            states.clear();
+            states.extend(group.iter().map(|entry| entry.state));
+            let state = if let [state] = states[..] { state } else { merge(&states) };
+
+            while ancestors.pop_if(|ancestor| !key.starts_with(key_of(keys, ancestor))).is_some() {}
+            let inherited = ancestors.last().map_or(UNLISTED, |ancestor| ancestor.state);
+            if state == UNLISTED && inherited == UNLISTED {
+                if states.iter().all(|&state| state == UNLISTED) {
+                    group.iter().for_each(|&NameEntry { file, line, .. }| {
+                        remark(NameRemark::Redundant { file, line })
+                    });
+                }
+                continue;
+            }
+            let entry = NameEntry { state, ..first };
+            if scope == Scope::Below {
+                ancestors.push(entry);
+            }
+            entries[kept] = entry;
+            kept += 1;
+        }
+        entries.truncate(kept);
+    }
+
+    /// The distinct combinations of states, the most frequent first: its index 0 costs no output
+    /// in the transducer.
+    fn states_by_frequency(&self) -> Vec<NameStates> {
+        let mut counts: HashMap<NameStates, usize> = HashMap::new();
+        for (_, states) in self.names() {
+            *counts.entry(states).or_default() += 1;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts
+            .sort_unstable_by_key(|&(states, count)| (std::cmp::Reverse(count), states.exact, states.below));
+        counts.into_iter().map(|(states, _)| states).collect()
+    }
+
+    /// The names in order, once [`Self::settle`] has left at most one entry of each scope.
+    fn names(&self) -> impl Iterator<Item = (&[u8], NameStates)> {
+        self.entries.chunk_by(|a, b| key_of(&self.keys, a) == key_of(&self.keys, b)).map(|entries| {
+            let state = |scope| entries.iter().find(|entry| entry.scope == scope).map(|entry| entry.state);
+            let states = NameStates { exact: state(Scope::Exact), below: state(Scope::Below) };
+            (key_of(&self.keys, &entries[0]), states)
+        })
+    }
 }
 
-/// An immutable map from names to states.
-#[derive(Debug, Default)]
-pub struct NameTable;
-
-impl NameTable {
-    /// Compiles entries in any order.
-    ///
-    /// The states of several entries with one key and scope are merged by `merge`, which gets them
-    /// in the order of their origin: an exception among them, or an interned set of values.
-    pub fn build(
-        entries: NameEntries,
-        merge: &mut dyn FnMut(&[State]) -> State,
-        remark: &mut dyn FnMut(NameRemark),
-    ) -> Self {
-        let _ = (entries, merge, remark, UNLISTED);
-        todo!()
-    }
-
-    /// What the list says of the name with the given labels, left to right, in any letter case.
-    pub fn lookup(&self, labels: &[&[u8]]) -> NameMatch {
-        let _ = labels;
-        todo!()
-    }
-
-    /// The memory that the table holds, in octets.
-    pub fn bytes(&self) -> usize {
-        todo!()
-    }
-
-    /// True if nothing is listed.
-    pub fn is_empty(&self) -> bool {
-        todo!()
-    }
+fn key_of<'k>(keys: &'k [u8], entry: &NameEntry) -> &'k [u8] {
+    let start = entry.key_start as usize;
+    &keys[start..start + usize::from(entry.key_length)]
 }
