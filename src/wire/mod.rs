@@ -11,7 +11,7 @@ mod reader;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use reader::{Edns, Header, Message, Question};
 pub use writer::{DoesNotFit, Opt, Owner, Section, Writer};
