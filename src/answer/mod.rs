@@ -1,8 +1,8 @@
 //! The one pure function that makes every answer.
 //!
-//! [`respond`] goes in three steps: `query` judges the packet; [`decide`] finds the zone and what it
-//! says, and makes a [`Response`] of it; [`write`] puts that down as far as it fits. A `Response` is
-//! all that the last step knows, so no rule about zones hides in the layout of packets.
+//! [`respond`] goes in three steps: `query` judges the packet; `decide` finds the zone and what it
+//! says, and makes a `Response` of it; `write` puts that down as far as it fits. A `Response` is all
+//! that the last step knows, so no rule about zones hides in the layout of packets.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -93,23 +93,23 @@ struct Response<'s> {
 fn decide<'s>(snapshot: &'s Snapshot, query: &Query<'_>, client: Client) -> Option<Response<'s>> {
     let settings = &snapshot.settings;
     let response = match &query.asks {
-        Asks::Records(question) if question.class == class::IN => {
-            let name = (question.lowercase_name(), question.label_offsets());
-            match snapshot.zone_of(name.0, name.1) {
-                Some(found) => return in_zone(snapshot, found, question, client),
-                None => refused(Some(extended_error::NOT_AUTHORITATIVE)),
-            }
-        }
+        Asks::Records(question) if question.class == class::IN => match zone_of(snapshot, question) {
+            Some(found) => return in_zone(snapshot, found, question, client),
+            None => refused(Some(extended_error::NOT_AUTHORITATIVE)),
+        },
         Asks::Records(question) => of_server(settings, question),
         Asks::LookAgain(question) if may_notify(settings, question, client.address) => {
-            let zone = snapshot.zone_of(question.lowercase_name(), question.label_offsets());
-            let zone = zone.map(|found| found.index as u32);
+            let zone = zone_of(snapshot, question).map(|found| found.index as u32);
             return Some(Response { zone, authoritative: true, look_again: true, ..Response::default() });
         }
         Asks::LookAgain(_) => refused(None),
         Asks::Nothing { rcode, .. } => Response { rcode: *rcode, ..Response::default() },
     };
     (!snapshot.ignores(client.address)).then_some(response)
+}
+
+fn zone_of<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Option<ZoneMatch<'s>> {
+    snapshot.zone_of(question.lowercase_name(), question.label_offsets())
 }
 
 /// A question in class IN for a name inside a zone.
@@ -120,17 +120,25 @@ fn in_zone<'s>(
     client: Client,
 ) -> Option<Response<'s>> {
     let view = snapshot.view(found.zone, client.address);
-    let response = match (&view, found.zone.status(), question.record_type) {
-        (View::Ignore, ..) => return None,
-        (View::Refuse, ..) => refused(Some(extended_error::PROHIBITED)),
-        (_, Status::NeverLoaded, _) => server_failure(extended_error::NOT_READY),
-        (_, Status::Expired, _) => server_failure(extended_error::INVALID_DATA),
-        (_, Status::Serving, record_type::AXFR | record_type::IXFR) => {
-            refused(Some(extended_error::PROHIBITED))
-        }
-        (_, Status::Serving, _) => from_data(&snapshot.settings, found, &view, question, client.transport),
-    };
+    if matches!(view, View::Ignore) {
+        return None;
+    }
+    let response = withheld(&view, found.zone.status(), question.record_type)
+        .unwrap_or_else(|| from_data(&snapshot.settings, found, &view, question, client.transport));
     Some(Response { zone: Some(found.index as u32), apex_labels: found.apex_labels, ..response })
+}
+
+/// Why a zone does not answer from its data, if it does not.
+fn withheld<'s>(view: &View<'_>, status: Status, wanted: u16) -> Option<Response<'s>> {
+    match (view, status, wanted) {
+        (View::Refuse, ..) => Some(refused(Some(extended_error::PROHIBITED))),
+        (_, Status::NeverLoaded, _) => Some(server_failure(extended_error::NOT_READY)),
+        (_, Status::Expired, _) => Some(server_failure(extended_error::INVALID_DATA)),
+        (_, Status::Serving, record_type::AXFR | record_type::IXFR) => {
+            Some(refused(Some(extended_error::PROHIBITED)))
+        }
+        (_, Status::Serving, _) => None,
+    }
 }
 
 /// What the data of a zone says.
@@ -149,14 +157,8 @@ fn from_data<'s>(
             let whole_any = settings.dropin || transport != Transport::Udp;
             let answers = select(|wanted| data.records(wanted), question.record_type, whole_any);
             if !answers.is_empty() {
-                let at_apex = left == 0;
-                return add_name_servers(
-                    settings,
-                    positive(answers),
-                    at_apex,
-                    zone.name_servers(),
-                    zone.glue(),
-                );
+                let response = Response { authoritative: true, answers, ..Response::default() };
+                return add_name_servers(settings, response, left == 0, zone.name_servers(), zone.glue());
             }
             rcode::NOERROR
         }
@@ -181,10 +183,6 @@ fn select<'s>(records: impl Fn(u16) -> RecordSets<'s>, wanted: u16, whole_any: b
         sets = records(record_type::CNAME);
     }
     sets
-}
-
-fn positive(answers: RecordSets<'_>) -> Response<'_> {
-    Response { authoritative: true, answers, ..Response::default() }
 }
 
 /// Adds NS and glue to a positive answer, unless answers are minimal. NS that are the answer are

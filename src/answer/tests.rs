@@ -37,6 +37,35 @@ fn types(sets: &[RecordSet<'_>]) -> Vec<u16> {
 }
 
 #[test]
+fn what_is_no_query_gets_no_reply() {
+    let client = Client { address: [192, 0, 2, 1].into(), transport: Transport::Udp };
+    for silent in [packet(0x8000, [1, 0, 0, 0], &[QUESTION]), b"short".to_vec()] {
+        let mut bytes = Vec::new();
+        assert_eq!(respond(&Snapshot::default(), &silent, client, &mut bytes), Outcome::default());
+        assert!(bytes.is_empty());
+    }
+}
+
+#[test]
+fn why_a_zone_withholds_its_data() {
+    use Status::*;
+    for (view, status, wanted, expected) in [
+        (View::Data, Serving, 1, None),
+        (View::Empty, Serving, 65280, None),
+        (View::Refuse, Serving, 6, Some((5, 18))),
+        (View::Refuse, NeverLoaded, 1, Some((5, 18))),
+        (View::Data, NeverLoaded, 1, Some((2, 14))),
+        (View::Data, Expired, 252, Some((2, 24))),
+        (View::Data, Serving, 252, Some((5, 18))),
+        (View::Data, Serving, 251, Some((5, 18))),
+    ] {
+        let response = withheld(&view, status, wanted);
+        assert!(response.as_ref().is_none_or(|response| !response.authoritative));
+        assert_eq!(response.map(|response| (response.rcode, response.error.unwrap())), expected);
+    }
+}
+
+#[test]
 fn the_records_of_a_type_of_any_and_of_an_alias() {
     let data = |sets: &[u16]| {
         let sets = sets.to_vec();
@@ -75,7 +104,7 @@ fn name_servers_and_glue_are_added_when_asked_for() {
         (false, false, false, name_servers(), true, true),
     ] {
         let settings = Settings { minimal, dropin, ..Settings::default() };
-        let response = positive(smallvec![answer]);
+        let response = Response { answers: smallvec![answer], ..Response::default() };
         let response = add_name_servers(&settings, response, at_apex, Some(name_servers()), &glue);
         assert_eq!((response.authority.is_some(), response.glue.len() == 1), (ns, glued));
         let response = add_name_servers(&settings, response, at_apex, None, &glue);

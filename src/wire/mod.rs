@@ -5,7 +5,7 @@
 //! in the packet and skips every other record by its length; the writer appends to the caller's
 //! buffer. Neither allocates. hickory-proto is the oracle that the tests hold both against.
 //!
-//! `query` judges what [`reader`] found; `answer` decides what [`writer`] puts down.
+//! `query` judges what `reader` found; `answer` decides what `writer` puts down.
 
 mod reader;
 mod writer;
