@@ -1,0 +1,313 @@
+//! The one pure function that makes every answer.
+//!
+//! [`respond`] goes in three steps: `query` judges the packet; `decide` finds the zone and what it
+//! says, and makes a `Response` of it; `write` puts that down as far as it fits. A `Response` is all
+//! that the last step knows, so no rule about zones hides in the layout of packets.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use smallvec::{SmallVec, smallvec};
+
+use crate::query::{self, Asks, Query};
+use crate::snapshot::{Settings, Snapshot, ZoneMatch};
+use crate::wire::{Opt, Owner, Question, Section, Writer, class, extended_error, rcode, record_type};
+use crate::zone::{Lookup, RecordSet, RecordSets, Status, View, Zone};
+
+#[cfg(test)]
+mod tests;
+
+/// How a query came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// UDP: the reply is limited by EDNS.
+    Udp,
+    /// TCP.
+    Tcp,
+    /// DNS over TLS (RFC 7858).
+    Tls,
+}
+
+/// Who asks, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The source address (an IPv4-mapped one is given as IPv4).
+    pub address: IpAddr,
+    /// How.
+    pub transport: Transport,
+}
+
+/// What became of a packet: what the rim counts and logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// False: nothing is to be sent (not a query, or the client is ignored).
+    pub reply: bool,
+    /// The zone, by its place in the snapshot.
+    pub zone: Option<u32>,
+    /// The response code, extended ones included.
+    pub rcode: u16,
+    /// The type asked; 0 where no question was read.
+    pub query_type: u16,
+    /// The class asked; 0 where no question was read.
+    pub query_class: u16,
+    /// Records in the answer section.
+    pub answers: u16,
+    /// A NOTIFY from somebody who may: look at the files of `zone` now (of all where it is `None`).
+    pub look_again: bool,
+    /// The reply was cut for UDP.
+    pub truncated: bool,
+}
+
+/// Answers one packet: appends the reply to `reply`, which the caller has cleared.
+pub fn respond(snapshot: &Snapshot, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome {
+    let Some(query) = query::read(packet) else {
+        return Outcome::default();
+    };
+    match decide(snapshot, &query, client) {
+        Some(response) => write(&response, &query, &snapshot.settings, client.transport, reply),
+        None => asked(&query),
+    }
+}
+
+/// The content of a reply, not yet fitted into a packet.
+#[derive(Clone, Debug, Default)]
+struct Response<'s> {
+    /// The zone, by its place in the snapshot.
+    zone: Option<u32>,
+    rcode: u16,
+    authoritative: bool,
+    /// The info-code of an Extended DNS Error.
+    error: Option<u16>,
+    /// Owned by the name in the question.
+    answers: RecordSets<'s>,
+    /// SOA or NS, owned by the apex.
+    authority: Option<RecordSet<'s>>,
+    /// How many labels the apex has.
+    apex_labels: usize,
+    /// Addresses of name servers.
+    glue: &'s [(Box<[u8]>, RecordSet<'static>)],
+    look_again: bool,
+}
+
+/// What a query is answered; `None` is no reply.
+fn decide<'s>(snapshot: &'s Snapshot, query: &Query<'_>, client: Client) -> Option<Response<'s>> {
+    let settings = &snapshot.settings;
+    let response = match &query.asks {
+        Asks::Records(question) if question.class == class::IN => match zone_of(snapshot, question) {
+            Some(found) => return in_zone(snapshot, found, question, client),
+            None => refused(Some(extended_error::NOT_AUTHORITATIVE)),
+        },
+        Asks::Records(question) => of_server(settings, question),
+        Asks::LookAgain(question) if may_notify(settings, question, client.address) => {
+            let zone = zone_of(snapshot, question).map(|found| found.index as u32);
+            return Some(Response { zone, authoritative: true, look_again: true, ..Response::default() });
+        }
+        Asks::LookAgain(_) => refused(None),
+        Asks::Nothing { rcode, .. } => Response { rcode: *rcode, ..Response::default() },
+    };
+    (!snapshot.ignores(client.address)).then_some(response)
+}
+
+fn zone_of<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Option<ZoneMatch<'s>> {
+    snapshot.zone_of(question.lowercase_name(), question.label_offsets())
+}
+
+/// A question in class IN for a name inside a zone.
+fn in_zone<'s>(
+    snapshot: &'s Snapshot,
+    found: ZoneMatch<'s>,
+    question: &Question<'_>,
+    client: Client,
+) -> Option<Response<'s>> {
+    let view = snapshot.view(found.zone, client.address);
+    if matches!(view, View::Ignore) {
+        return None;
+    }
+    let response = withheld(&view, found.zone.status(), question.record_type)
+        .unwrap_or_else(|| from_data(&snapshot.settings, found, &view, question, client.transport));
+    Some(Response { zone: Some(found.index as u32), apex_labels: found.apex_labels, ..response })
+}
+
+/// Why a zone does not answer from its data, if it does not.
+fn withheld<'s>(view: &View<'_>, status: Status, wanted: u16) -> Option<Response<'s>> {
+    match (view, status, wanted) {
+        (View::Refuse, ..) => Some(refused(Some(extended_error::PROHIBITED))),
+        (_, Status::NeverLoaded, _) => Some(server_failure(extended_error::NOT_READY)),
+        (_, Status::Expired, _) => Some(server_failure(extended_error::INVALID_DATA)),
+        (_, Status::Serving, record_type::AXFR | record_type::IXFR) => {
+            Some(refused(Some(extended_error::PROHIBITED)))
+        }
+        (_, Status::Serving, _) => None,
+    }
+}
+
+/// What the data of a zone says.
+fn from_data<'s>(
+    settings: &Settings,
+    found: ZoneMatch<'s>,
+    view: &View<'s>,
+    question: &Question<'_>,
+    transport: Transport,
+) -> Response<'s> {
+    let zone: &'s Zone = found.zone;
+    let left = question.label_offsets().len() - found.apex_labels;
+    let labels: SmallVec<[&[u8]; 36]> = question.labels().take(left).collect();
+    let code = match zone.lookup(&labels, view) {
+        Lookup::Found(data) => {
+            let whole_any = settings.dropin || transport != Transport::Udp;
+            let answers = select(|wanted| data.records(wanted), question.record_type, whole_any);
+            if !answers.is_empty() {
+                let response = Response { authoritative: true, answers, ..Response::default() };
+                return add_name_servers(settings, response, left == 0, zone.name_servers(), zone.glue());
+            }
+            rcode::NOERROR
+        }
+        Lookup::NoData => rcode::NOERROR,
+        Lookup::NxDomain => rcode::NXDOMAIN,
+    };
+    Response { rcode: code, authoritative: true, authority: zone.negative_soa(), ..Response::default() }
+}
+
+/// The RRsets of a name that answer a question for `wanted`; none is NODATA.
+fn select<'s>(records: impl Fn(u16) -> RecordSets<'s>, wanted: u16, whole_any: bool) -> RecordSets<'s> {
+    let mut sets = records(wanted);
+    if wanted == record_type::ANY {
+        if !whole_any {
+            // RFC 8482, section 4.1: one RRset. A is the lowest type there is.
+            let lowest = sets.into_iter().min_by_key(|set| set.record_type);
+            sets = lowest.into_iter().collect();
+        }
+    } else if sets.is_empty() {
+        // RFC 1034, section 4.3.2, step 3a: an alias answers for every other type. The resolver
+        // follows it.
+        sets = records(record_type::CNAME);
+    }
+    sets
+}
+
+/// Adds NS and glue to a positive answer, unless answers are minimal. NS that are the answer are
+/// not repeated, but in drop-in mode, as rbldnsd does.
+fn add_name_servers<'s>(
+    settings: &Settings,
+    response: Response<'s>,
+    at_apex: bool,
+    name_servers: Option<RecordSet<'s>>,
+    glue: &'s [(Box<[u8]>, RecordSet<'static>)],
+) -> Response<'s> {
+    if settings.minimal {
+        return response;
+    }
+    let are_answer = at_apex && response.answers.iter().any(|set| set.record_type == record_type::NS);
+    let glue = if name_servers.is_some() { glue } else { &[] };
+    let authority = name_servers.filter(|_| settings.dropin || !are_answer);
+    Response { authority, glue, ..response }
+}
+
+/// What the server says of itself in class CH; every other class is refused.
+fn of_server<'s>(settings: &'s Settings, question: &Question<'_>) -> Response<'s> {
+    let text = match (question.class, question.record_type, question.lowercase_name()) {
+        (class::CH, record_type::TXT, b"\x07version\x04bind\0" | b"\x07version\x06server\0") => {
+            &settings.version
+        }
+        (class::CH, record_type::TXT, b"\x02id\x06server\0" | b"\x08hostname\x04bind\0") => {
+            &settings.identity
+        }
+        _ => &None,
+    };
+    let Some(text) = text else { return refused(None) };
+    let rdata = smallvec![Cow::Owned(character_strings(text.as_bytes()))];
+    let answers = smallvec![RecordSet { record_type: record_type::TXT, ttl: 0, rdata }];
+    Response { answers, ..Response::default() }
+}
+
+/// Rdata of a TXT record: strings of at most 255 octets (RFC 1035, section 3.3.14).
+fn character_strings(text: &[u8]) -> Vec<u8> {
+    if text.is_empty() {
+        return vec![0];
+    }
+    text.chunks(255).flat_map(|string| [&[string.len() as u8], string].concat()).collect()
+}
+
+fn may_notify(settings: &Settings, question: &Question<'_>, client: IpAddr) -> bool {
+    question.class == class::IN && settings.notify_from.iter().any(|clients| clients.contains(&client))
+}
+
+fn refused<'s>(error: Option<u16>) -> Response<'s> {
+    Response { rcode: rcode::REFUSED, error, ..Response::default() }
+}
+
+fn server_failure<'s>(error: u16) -> Response<'s> {
+    Response { rcode: rcode::SERVFAIL, error: Some(error), ..Response::default() }
+}
+
+/// Puts a response down as far as it fits: whole RRsets; TC where the answer section is not whole,
+/// which then goes without the other sections; of these, what does not fit is left out silently.
+fn write(
+    response: &Response<'_>,
+    query: &Query<'_>,
+    settings: &Settings,
+    transport: Transport,
+    reply: &mut Vec<u8>,
+) -> Outcome {
+    let opt = query.edns.map(|edns| Opt {
+        udp_size: settings.udp_size,
+        dnssec_ok: edns.dnssec_ok,
+        error: response.error,
+    });
+    let limit = reply_limit(settings, query, transport);
+    let mut writer = Writer::new(reply, query.header, query.question(), opt, limit);
+    let mut outcome = Outcome {
+        reply: true,
+        zone: response.zone,
+        rcode: response.rcode,
+        look_again: response.look_again,
+        ..asked(query)
+    };
+    for set in &response.answers {
+        if writer.record_set(Section::Answer, Owner::Question, set).is_err() {
+            outcome.truncated = true;
+            writer.truncate();
+            break;
+        }
+        outcome.answers += set.rdata.len() as u16;
+    }
+    if !outcome.truncated {
+        write_rest(&mut writer, response);
+    }
+    writer.finish(response.authoritative, response.rcode);
+    outcome
+}
+
+/// The sections that a client can do without. Glue without room for the NS that it belongs to is
+/// of no use.
+fn write_rest(writer: &mut Writer<'_>, response: &Response<'_>) {
+    if let Some(set) = &response.authority {
+        let apex = Owner::Suffix(response.apex_labels);
+        if writer.record_set(Section::Authority, apex, set).is_err() {
+            return;
+        }
+    }
+    for (owner, set) in response.glue {
+        if writer.record_set(Section::Additional, Owner::Name(owner), set).is_err() {
+            return;
+        }
+    }
+}
+
+/// The most octets that a reply may have (RFC 1035, section 4.2; RFC 6891, section 6.2.5).
+fn reply_limit(settings: &Settings, query: &Query<'_>, transport: Transport) -> usize {
+    const WITHOUT_EDNS: u16 = 512;
+    let limit = match (transport, query.edns) {
+        (Transport::Udp, Some(edns)) => edns.udp_size.min(settings.udp_size).max(WITHOUT_EDNS),
+        (Transport::Udp, None) => WITHOUT_EDNS,
+        (Transport::Tcp | Transport::Tls, _) => u16::MAX,
+    };
+    usize::from(limit)
+}
+
+/// An outcome that says what was asked and nothing more.
+fn asked(query: &Query<'_>) -> Outcome {
+    let (query_type, query_class) =
+        query.question().map_or((0, 0), |question| (question.record_type, question.class));
+    Outcome { query_type, query_class, ..Outcome::default() }
+}

@@ -1,0 +1,104 @@
+//! The codec of DNS messages, as far as an authoritative server needs it: one question and OPT in,
+//! whole RRsets out (RFC 1035, section 4; RFC 6891).
+//!
+//! It is our own because it is the hot path: the reader takes the one question apart where it stands
+//! in the packet and skips every other record by its length; the writer appends to the caller's
+//! buffer. Neither allocates. hickory-proto is the oracle that the tests hold both against.
+//!
+//! `query` judges what `reader` found; `answer` decides what `writer` puts down.
+
+mod reader;
+mod writer;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use reader::{Edns, Header, Message, Question};
+pub use writer::{DoesNotFit, Opt, Owner, Section, Writer};
+
+/// Octets of the header of a message (RFC 1035, section 4.1.1).
+pub const HEADER_OCTETS: usize = 12;
+
+/// The type codes that answers depend on; all others are ordinary (RFC 3597).
+pub mod record_type {
+    /// An IPv4 address.
+    pub const A: u16 = 1;
+    /// A name server.
+    pub const NS: u16 = 2;
+    /// An alias.
+    pub const CNAME: u16 = 5;
+    /// The start of authority.
+    pub const SOA: u16 = 6;
+    /// Text.
+    pub const TXT: u16 = 16;
+    /// The pseudo-record of EDNS (RFC 6891).
+    pub const OPT: u16 = 41;
+    /// An incremental transfer (RFC 1995).
+    pub const IXFR: u16 = 251;
+    /// A whole transfer (RFC 5936).
+    pub const AXFR: u16 = 252;
+    /// All types at a name (RFC 8482).
+    pub const ANY: u16 = 255;
+}
+
+/// Class codes.
+pub mod class {
+    /// The Internet.
+    pub const IN: u16 = 1;
+    /// Chaos, where servers speak of themselves.
+    pub const CH: u16 = 3;
+}
+
+/// Operation codes.
+pub mod opcode {
+    /// A question.
+    pub const QUERY: u16 = 0;
+    /// "A zone has changed" (RFC 1996).
+    pub const NOTIFY: u16 = 4;
+}
+
+/// Response codes, extended ones included.
+pub mod rcode {
+    /// No error.
+    pub const NOERROR: u16 = 0;
+    /// The query does not parse.
+    pub const FORMERR: u16 = 1;
+    /// The zone cannot be answered from now.
+    pub const SERVFAIL: u16 = 2;
+    /// The name does not exist, nor does any below it (RFC 8020).
+    pub const NXDOMAIN: u16 = 3;
+    /// The operation is not known here.
+    pub const NOTIMP: u16 = 4;
+    /// Not answered, by policy.
+    pub const REFUSED: u16 = 5;
+    /// An EDNS version above 0 (RFC 6891, section 6.1.3).
+    pub const BADVERS: u16 = 16;
+}
+
+/// Info-codes of Extended DNS Errors (RFC 8914, section 4).
+pub mod extended_error {
+    /// The zone was never loaded.
+    pub const NOT_READY: u16 = 14;
+    /// This client may not.
+    pub const PROHIBITED: u16 = 18;
+    /// The name is in no zone of this server.
+    pub const NOT_AUTHORITATIVE: u16 = 20;
+    /// The zone's data has expired.
+    pub const INVALID_DATA: u16 = 24;
+}
+
+/// Bits of the header's second 16-bit word (RFC 1035, section 4.1.1; RFC 4035, section 3.2.2).
+pub mod flag {
+    /// QR: a response.
+    pub const RESPONSE: u16 = 0x8000;
+    /// AA: an authoritative answer.
+    pub const AUTHORITATIVE: u16 = 0x0400;
+    /// TC: cut to fit.
+    pub const TRUNCATED: u16 = 0x0200;
+    /// RD: recursion desired.
+    pub const RECURSION_DESIRED: u16 = 0x0100;
+    /// CD: checking disabled.
+    pub const CHECKING_DISABLED: u16 = 0x0010;
+    /// The four bits of the operation code.
+    pub const OPCODE: u16 = 0x7800;
+}
