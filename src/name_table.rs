@@ -203,6 +203,11 @@ impl NameEntries {
         self.keys.extend_from_slice(key);
     }
 
+    /// The entries with their keys, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &NameEntry)> {
+        self.entries.iter().map(|entry| (key_of(&self.keys, entry), entry))
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()

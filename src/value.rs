@@ -76,6 +76,11 @@ impl Template {
         todo!()
     }
 
+    /// True if the text has no place for a key.
+    pub fn is_literal(&self) -> bool {
+        todo!()
+    }
+
     /// The memory that the template holds beside itself, in octets.
     pub fn bytes(&self) -> usize {
         todo!()

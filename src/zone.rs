@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 pub use apex::Apex;
-pub use found::{Found, RecordSet, RecordSets};
+pub use found::{Found, RecordSet, RecordSets, character_strings};
 pub use list::List;
 
 use crate::dataset::{Access, AccessTable, Data, Dataset, Saying};

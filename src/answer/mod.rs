@@ -10,9 +10,9 @@ use std::net::IpAddr;
 use smallvec::{SmallVec, smallvec};
 
 use crate::query::{self, Asks, Query};
-use crate::snapshot::{Settings, Snapshot, ZoneMatch};
+use crate::snapshot::{Glue, Settings, Snapshot, ZoneMatch};
 use crate::wire::{Opt, Owner, Question, Section, Writer, class, extended_error, rcode, record_type};
-use crate::zone::{Lookup, RecordSet, RecordSets, Status, View, Zone};
+use crate::zone::{Lookup, RecordSet, RecordSets, Status, View, Zone, character_strings};
 
 #[cfg(test)]
 mod tests;
@@ -85,7 +85,7 @@ struct Response<'s> {
     /// How many labels the apex has.
     apex_labels: usize,
     /// Addresses of name servers.
-    glue: &'s [(Box<[u8]>, RecordSet<'static>)],
+    glue: &'s [Glue],
     look_again: bool,
 }
 
@@ -124,7 +124,7 @@ fn in_zone<'s>(
         return None;
     }
     let response = withheld(&view, found.zone.status(), question.record_type)
-        .unwrap_or_else(|| from_data(&snapshot.settings, found, &view, question, client.transport));
+        .unwrap_or_else(|| from_data(snapshot, found, &view, question, client.transport));
     Some(Response { zone: Some(found.index as u32), apex_labels: found.apex_labels, ..response })
 }
 
@@ -143,7 +143,7 @@ fn withheld<'s>(view: &View<'_>, status: Status, wanted: u16) -> Option<Response
 
 /// What the data of a zone says.
 fn from_data<'s>(
-    settings: &Settings,
+    snapshot: &'s Snapshot,
     found: ZoneMatch<'s>,
     view: &View<'s>,
     question: &Question<'_>,
@@ -152,20 +152,27 @@ fn from_data<'s>(
     let zone: &'s Zone = found.zone;
     let left = question.label_offsets().len() - found.apex_labels;
     let labels: SmallVec<[&[u8]; 36]> = question.labels().take(left).collect();
-    let code = match zone.lookup(&labels, view) {
+    let code = match snapshot.lookup(zone, question.lowercase_name(), &labels, view) {
         Lookup::Found(data) => {
+            let settings = &snapshot.settings;
             let whole_any = settings.dropin || transport != Transport::Udp;
             let answers = select(|wanted| data.records(wanted), question.record_type, whole_any);
             if !answers.is_empty() {
                 let response = Response { authoritative: true, answers, ..Response::default() };
-                return add_name_servers(settings, response, left == 0, zone.name_servers(), zone.glue());
+                let glue = snapshot.glue(found.index);
+                return add_name_servers(settings, response, left == 0, zone.apex().name_servers(), glue);
             }
             rcode::NOERROR
         }
         Lookup::NoData => rcode::NOERROR,
         Lookup::NxDomain => rcode::NXDOMAIN,
     };
-    Response { rcode: code, authoritative: true, authority: zone.negative_soa(), ..Response::default() }
+    Response {
+        rcode: code,
+        authoritative: true,
+        authority: zone.apex().negative_soa(),
+        ..Response::default()
+    }
 }
 
 /// The RRsets of a name that answer a question for `wanted`; none is NODATA.
@@ -192,7 +199,7 @@ fn add_name_servers<'s>(
     response: Response<'s>,
     at_apex: bool,
     name_servers: Option<RecordSet<'s>>,
-    glue: &'s [(Box<[u8]>, RecordSet<'static>)],
+    glue: &'s [Glue],
 ) -> Response<'s> {
     if settings.minimal {
         return response;
@@ -218,14 +225,6 @@ fn of_server<'s>(settings: &'s Settings, question: &Question<'_>) -> Response<'s
     let rdata = smallvec![Cow::Owned(character_strings(text.as_bytes()))];
     let answers = smallvec![RecordSet { record_type: record_type::TXT, ttl: 0, rdata }];
     Response { answers, ..Response::default() }
-}
-
-/// Rdata of a TXT record: strings of at most 255 octets (RFC 1035, section 3.3.14).
-fn character_strings(text: &[u8]) -> Vec<u8> {
-    if text.is_empty() {
-        return vec![0];
-    }
-    text.chunks(255).flat_map(|string| [&[string.len() as u8], string].concat()).collect()
 }
 
 fn may_notify(settings: &Settings, question: &Question<'_>, client: IpAddr) -> bool {
@@ -287,8 +286,8 @@ fn write_rest(writer: &mut Writer<'_>, response: &Response<'_>) {
             return;
         }
     }
-    for (owner, set) in response.glue {
-        if writer.record_set(Section::Additional, Owner::Name(owner), set).is_err() {
+    for Glue { owner, records } in response.glue {
+        if writer.record_set(Section::Additional, Owner::Name(owner), records).is_err() {
             return;
         }
     }

@@ -92,7 +92,7 @@ fn the_records_of_a_type_of_any_and_of_an_alias() {
 
 #[test]
 fn name_servers_and_glue_are_added_when_asked_for() {
-    let glue = [(Box::from(&b"\x02ns\x02bl\x07example\0"[..]), address())];
+    let glue = [Glue { owner: Box::from(&b"\x02ns\x02bl\x07example\0"[..]), records: address() }];
     for (minimal, dropin, at_apex, answer, ns, glued) in [
         (true, false, false, address(), false, false),
         (true, true, true, name_servers(), false, false),
@@ -114,7 +114,7 @@ fn name_servers_and_glue_are_added_when_asked_for() {
 
 #[test]
 fn a_whole_positive_reply() {
-    let glue = [(Box::from(&b"\x02ns\x02bl\x07example\0"[..]), address())];
+    let glue = [Glue { owner: Box::from(&b"\x02ns\x02bl\x07example\0"[..]), records: address() }];
     let response = Response {
         authoritative: true,
         answers: smallvec![address()],
@@ -200,7 +200,7 @@ fn what_does_not_fit() {
     assert!(!outcome.truncated && !message.metadata.truncation);
     assert_eq!((outcome.answers, message.answers.len(), message.authorities.len()), (42, 42, 1));
 
-    let glue = [(Box::from(&b"\x02ns\0"[..]), addresses())];
+    let glue = [Glue { owner: Box::from(&b"\x02ns\0"[..]), records: addresses() }];
     let response = Response {
         authoritative: true,
         answers: smallvec![address()],
@@ -285,7 +285,7 @@ proptest! {
         let Some(query) = query::read(&packet) else { return Ok(()) };
         let transport = if udp { Transport::Udp } else { Transport::Tcp };
         let settings = Settings { udp_size, ..Settings::default() };
-        let glue: Vec<_> = glue.into_iter().map(set_of).map(|set| (Box::from(&b"\x02ns\x02bl\x07example\0"[..]), set)).collect();
+        let glue: Vec<_> = glue.into_iter().map(set_of).map(|set| Glue { owner: Box::from(&b"\x02ns\x02bl\x07example\0"[..]), records: set }).collect();
         let response = Response {
             rcode: code,
             authoritative,
@@ -322,7 +322,7 @@ proptest! {
         prop_assert_eq!(message.answers.len(), usize::from(outcome.answers));
         prop_assert_eq!(outcome.truncated, message.answers.len() < wanted.last().copied().unwrap_or(0));
         prop_assert!(whole(&sizes(&mut response.authority.iter().map(|set| set.rdata.len())), message.authorities.len()));
-        prop_assert!(whole(&sizes(&mut glue.iter().map(|(_, set)| set.rdata.len())), message.additionals.len()));
+        prop_assert!(whole(&sizes(&mut glue.iter().map(|glue| glue.records.rdata.len())), message.additionals.len()));
         prop_assert!(!outcome.truncated || message.authorities.len() + message.additionals.len() == 0);
     }
 }

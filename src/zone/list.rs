@@ -43,17 +43,15 @@ const MAPPED_LAST: u128 = MAPPED | 0xffff_ffff;
 
 impl List {
     pub(super) fn new(datasets: Vec<Arc<Dataset>>, options: &ZoneOptions) -> Self {
+        let about = |what: fn(&Data) -> bool| datasets.iter().any(|dataset| what(&dataset.data));
         let mut list = Self {
-            about_v4: false,
-            about_v6: false,
-            about_names: false,
+            about_v4: about(|data| matches!(data, Data::Addresses(AddressList { v4: Some(_), .. }))),
+            about_v6: about(|data| matches!(data, Data::Addresses(AddressList { v6: Some(_), .. }))),
+            about_names: about(|data| matches!(data, Data::Names(_))),
             six_to_four: options.six_to_four,
             tests: Tests { ttl: options.default_ttl, ..Default::default() },
             datasets,
         };
-        list.about_v4 = list.addresses().any(|data| data.v4.is_some());
-        list.about_v6 = list.addresses().any(|data| data.v6.is_some());
-        list.about_names = list.names().next().is_some();
         if let Some(value) = options.test_value {
             list.add_test_entries(value);
         }
