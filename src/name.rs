@@ -58,6 +58,7 @@ impl Name {
     }
 
     /// Takes over a name that is already in valid, uncompressed wire form.
+    #[cfg(any())]
     pub(crate) fn from_wire_unchecked(wire: &[u8]) -> Self {
         Self(wire.into())
     }

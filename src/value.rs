@@ -6,7 +6,10 @@
 //! also acts on the entries above it).
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::Ipv4Addr;
+
+use smallvec::SmallVec;
 
 /// The value of an entry as its line gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,19 +27,31 @@ pub type ValueId = u32;
 #[derive(Debug, Default)]
 pub struct ValueTable {
     values: Vec<Value>,
-    ids: HashMap<Value, ValueId>,
+    /// The ids of the values that have a hash: the values themselves are held once.
+    ids: HashMap<u64, SmallVec<[ValueId; 1]>>,
+    hasher: RandomState,
 }
 
 impl ValueTable {
     /// The id of a value equal to `value`, added if it is new. `None` when there are more than
     /// `u32::MAX - 1` distinct values.
     pub fn intern(&mut self, value: Value) -> Option<ValueId> {
-        if let Some(&id) = self.ids.get(&value) {
-            return Some(id);
+        self.intern_parts(value.address, value.text.as_deref())
+    }
+
+    /// As [`Self::intern`], without an allocation where the value is known.
+    pub fn intern_parts(&mut self, address: Ipv4Addr, text: Option<&[u8]>) -> Option<ValueId> {
+        let same_hash = self.ids.entry(self.hasher.hash_one((address, text))).or_default();
+        let known = same_hash.iter().copied().find(|&id| {
+            let value = &self.values[id as usize];
+            value.address == address && value.text.as_deref() == text
+        });
+        if known.is_some() {
+            return known;
         }
         let id = ValueId::try_from(self.values.len()).ok().filter(|&id| id < ValueId::MAX - 1)?;
-        self.values.push(value.clone());
-        self.ids.insert(value, id);
+        self.values.push(Value { address, text: text.map(Box::from) });
+        same_hash.push(id);
         Some(id)
     }
 
@@ -64,25 +79,210 @@ pub struct Template {
 }
 
 impl Template {
-    /// Compiles the text of an entry. (Body to be written.)
+    /// The longest text that a template gives without its addresses, in octets. Variables may name
+    /// as much as a line has room for, as often as it has: a few lines could ask for gigabytes.
+    /// A TXT record has room for 65,535 octets; what is longer is cut here.
+    pub const LONGEST: usize = 32 * 1024;
+
+    /// How many places for the address a template may have; further ones are left out.
+    pub const MOST_PLACES: usize = 256;
+
+    /// Makes the template of an entry whose own text is `text`. `None` where it gets no TXT.
+    ///
+    /// `$` is a place for the address, `$$` a dollar sign, `$0` to `$9` a variable (an undefined one
+    /// stays as it is written), `$=` the entry's own text as it is written, or the address where it
+    /// has none. With a base template that is the text of every entry, and `$=` in it means
+    /// the entry's; an entry opts out by an `=` in front of its text. One pass: a `$` inside a
+    /// variable is only a dollar sign.
     pub fn compile(text: Option<&[u8]>, variables: &Variables) -> Option<Self> {
-        let _ = (text, variables);
-        todo!()
+        let (pattern, own) = match (text, variables.base.as_deref()) {
+            (Some([b'=', rest @ ..]), _) => (rest, Some(rest)),
+            (_, Some(base)) => (base, text),
+            (Some(text), None) => (text, Some(text)),
+            (None, None) => return None,
+        };
+        let mut made = Pieces::default();
+        let mut rest = pattern;
+        while let Some(dollar) = memchr::memchr(b'$', rest) {
+            made.literal(&rest[..dollar]);
+            rest = &rest[dollar + 1..];
+            let Some((&next, after)) = rest.split_first() else {
+                made.place();
+                break;
+            };
+            match next {
+                b'$' => made.literal(b"$"),
+                b'=' => match own {
+                    None | Some([]) => made.place(),
+                    Some(own) => made.literal(own),
+                },
+                b'0'..=b'9' => match &variables.numbered[usize::from(next - b'0')] {
+                    Some(variable) => made.literal(variable),
+                    None => made.literal(&[b'$', next]),
+                },
+                _ => {
+                    made.place();
+                    continue;
+                }
+            }
+            rest = after;
+        }
+        made.literal(rest);
+        made.finish()
     }
 
-    /// Appends the text with `key` in the places of `$`.
-    pub fn expand(&self, key: &[u8], out: &mut Vec<u8>) {
-        let _ = (key, out);
-        todo!()
+    /// Appends the text with `key_text`, the address (or matching name) as text, in its places.
+    pub fn expand(&self, key_text: &[u8], out: &mut Vec<u8>) {
+        let mut pieces = self.pieces.iter();
+        out.extend_from_slice(pieces.next().map_or(&[][..], |first| first));
+        for piece in pieces {
+            out.extend_from_slice(key_text);
+            out.extend_from_slice(piece);
+        }
     }
 
-    /// True if the text has no place for a key.
+    /// True if the text is the same for every address.
     pub fn is_literal(&self) -> bool {
-        todo!()
+        self.pieces.len() <= 1
     }
 
     /// The memory that the template holds beside itself, in octets.
     pub fn bytes(&self) -> usize {
-        todo!()
+        size_of_val(&*self.pieces) + self.pieces.iter().map(|piece| piece.len()).sum::<usize>()
+    }
+
+    /// The text for whoever fills in the address: `$` where it goes, and `$$` for a dollar sign.
+    ///
+    /// `None` where that cannot be written: a dollar sign right behind a place, which only a
+    /// variable can bring about, would read as a dollar sign before it.
+    pub fn source(&self) -> Option<Vec<u8>> {
+        let mut source = Vec::new();
+        for (index, piece) in self.pieces.iter().enumerate() {
+            if index > 0 {
+                source.push(b'$');
+                if piece.starts_with(b"$") {
+                    return None;
+                }
+            }
+            for &octet in piece {
+                source.extend_from_slice(if octet == b'$' { b"$$" } else { std::slice::from_ref(&octet) });
+            }
+        }
+        Some(source)
+    }
+}
+
+/// A template in the making.
+#[derive(Default)]
+struct Pieces {
+    done: Vec<Box<[u8]>>,
+    last: Vec<u8>,
+    octets: usize,
+}
+
+impl Pieces {
+    fn literal(&mut self, text: &[u8]) {
+        let kept = &text[..text.len().min(Template::LONGEST - self.octets)];
+        self.octets += kept.len();
+        self.last.extend_from_slice(kept);
+    }
+
+    fn place(&mut self) {
+        if self.done.len() < Template::MOST_PLACES {
+            self.done.push(std::mem::take(&mut self.last).into());
+        }
+    }
+
+    /// `None` if nothing is left to say: an entry text of `=` alone is no TXT.
+    fn finish(mut self) -> Option<Template> {
+        if self.done.is_empty() && self.last.is_empty() {
+            return None;
+        }
+        self.done.push(self.last.into());
+        Some(Template { pieces: self.done.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn variables(base: Option<&str>) -> Variables {
+        let mut variables = Variables { base: base.map(|text| text.as_bytes().into()), ..Default::default() };
+        variables.numbered[1] = Some(b"one $ $$".to_vec().into());
+        variables
+    }
+
+    fn expanded(text: Option<&str>, base: Option<&str>) -> Option<String> {
+        let template = Template::compile(text.map(str::as_bytes), &variables(base))?;
+        let mut out = Vec::new();
+        template.expand(b"1.2.3.4", &mut out);
+        Some(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn texts() {
+        for (text, base, expected) in [
+            (None, None, None),
+            (Some("plain"), None, Some("plain")),
+            (Some("a $ b"), None, Some("a 1.2.3.4 b")),
+            (Some("$"), None, Some("1.2.3.4")),
+            (Some("$x"), None, Some("1.2.3.4x")),
+            (Some("$$ $$$"), None, Some("$ $1.2.3.4")),
+            (Some("$1/$2/$19"), None, Some("one $ $$/$2/one $ $$9")),
+            (Some("a $= b"), None, Some("a a $= b b")),
+            (Some("=x $="), None, Some("x x $=")),
+            (Some("="), None, None),
+            (Some("foo $"), Some("base $= [$]"), Some("base foo $ [1.2.3.4]")),
+            (Some("=opt $ $="), Some("base $= [$]"), Some("opt 1.2.3.4 opt $ $=")),
+            (Some("="), Some("base"), None),
+            (None, Some("base $= [$]"), Some("base 1.2.3.4 [1.2.3.4]")),
+        ] {
+            assert_eq!(expanded(text, base).as_deref(), expected, "{text:?} with {base:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_grows_without_bound() {
+        let mut variables = Variables::default();
+        variables.numbered[0] = Some(vec![b'x'; 32 * 1024].into());
+        let template = Template::compile(Some(&b"$0$".repeat(8000)), &variables).unwrap();
+        let mut out = Vec::new();
+        template.expand(&[b'k'; 39], &mut out);
+        assert!(out.len() <= Template::LONGEST + 39 * Template::MOST_PLACES);
+    }
+
+    #[test]
+    fn equal_values_have_one_id() {
+        let mut table = ValueTable::default();
+        let (a, b) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3));
+        let ids = [(a, None), (a, Some("x")), (b, Some("x")), (a, None), (b, Some("x")), (a, Some(""))]
+            .map(|(address, text)| table.intern_parts(address, text.map(str::as_bytes)).unwrap());
+        assert_eq!(ids, [0, 1, 2, 0, 2, 3]);
+        assert_eq!(table.values().len(), 4);
+        let again = table.values()[2].clone();
+        assert_eq!(table.intern(again), Some(2));
+    }
+
+    proptest! {
+        #[test]
+        fn the_source_says_the_same(text in "[$=a-c0-3]{0,20}", base in prop::option::of("[$=a-c0-3]{0,20}")) {
+            let base = base.map(|base| base.into_bytes().into());
+            let Some(template) = Template::compile(Some(text.as_bytes()), &Variables { base, ..variables(None) })
+            else { return Ok(()) };
+            let Some(source) = template.source() else { return Ok(()) };
+            let (mut filled, mut source) = (Vec::new(), source.into_iter().peekable());
+            while let Some(octet) = source.next() {
+                match octet {
+                    b'$' if source.next_if_eq(&b'$').is_some() => filled.push(b'$'),
+                    b'$' => filled.extend_from_slice(b"KEY"),
+                    _ => filled.push(octet),
+                }
+            }
+            let mut expanded = Vec::new();
+            template.expand(b"KEY", &mut expanded);
+            prop_assert_eq!(filled, expanded);
+        }
     }
 }

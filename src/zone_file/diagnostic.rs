@@ -44,19 +44,27 @@ impl Diagnostics {
 
     /// Adds a finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.push_with(diagnostic.severity, || diagnostic);
+        if self.count(diagnostic.severity) {
+            self.kept.push(diagnostic);
+        }
     }
 
-    /// Adds a finding of a severity, which is only made if it is among those that are kept.
-    pub fn push_with(&mut self, severity: Severity, diagnostic: impl FnOnce() -> Diagnostic) {
+    /// Adds a finding that is only made if it is kept: a file of nothing but bad lines should not
+    /// cost a message for each of them.
+    pub fn push_with(&mut self, severity: Severity, make: impl FnOnce() -> Diagnostic) {
+        if self.count(severity) {
+            self.kept.push(make());
+        }
+    }
+
+    /// Counts a finding, and says whether it is to be kept.
+    fn count(&mut self, severity: Severity) -> bool {
         let count = match severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
         };
         *count += 1;
-        if *count <= Self::KEPT as u64 {
-            self.kept.push(diagnostic());
-        }
+        *count <= Self::KEPT as u64
     }
 
     /// Adds a finding that concerns no line of a file.
@@ -94,6 +102,31 @@ impl Diagnostics {
     pub fn warnings(&self) -> u64 {
         self.warnings
     }
+}
+
+impl Diagnostic {
+    /// The longest offending text that is kept, in octets of the source.
+    const LONGEST_TEXT: usize = 80;
+
+    /// Makes octets of a data file printable: ASCII as it is, anything else escaped, and no more
+    /// than 80 octets of it.
+    pub fn printable(text: &[u8]) -> String {
+        let kept = &text[..text.len().min(Self::LONGEST_TEXT)];
+        let mut shown = match std::str::from_utf8(kept) {
+            Ok(text) => text.chars().flat_map(escape_control).collect(),
+            Err(_) => kept.escape_ascii().to_string(),
+        };
+        if kept.len() < text.len() {
+            shown.push('…');
+        }
+        shown
+    }
+}
+
+fn escape_control(letter: char) -> impl Iterator<Item = char> {
+    let (plain, escaped) =
+        if letter.is_control() { (None, Some(letter.escape_default())) } else { (Some(letter), None) };
+    plain.into_iter().chain(escaped.into_iter().flatten())
 }
 
 impl fmt::Display for Diagnostic {

@@ -3,6 +3,8 @@
 //!
 //! (Interface fixed; bodies to be written.)
 
+pub mod text;
+
 /// A complete key of a list of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Key {

@@ -1,0 +1,333 @@
+//! One dataset (or one section of a combined one) in the making: its entries, its values, and what
+//! the lines above the present one have set.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::diagnostic::{Diagnostic, Diagnostics, Severity};
+use super::lexer::{Fault, is_end};
+use super::{AccessAction, AddressEntries, Content, Kind, Parsed, ReadOptions, Specials, warnings};
+use super::{acl, dnset, entry_value, generic, ip4, ip6, native};
+use crate::name_table::NameEntries;
+use crate::prefix_table::{Entry, State, UNLISTED};
+use crate::value::{ValueId, ValueTable};
+use entry_value::Written;
+
+/// Where the present line stands, and who hears what is wrong with it.
+pub(super) struct Report<'r> {
+    pub path: &'r Arc<PathBuf>,
+    pub file: u16,
+    pub line: u32,
+    /// The whole line: the columns of its parts are counted from its beginning.
+    pub text: &'r [u8],
+    pub diagnostics: &'r mut Diagnostics,
+}
+
+impl Report<'_> {
+    pub(super) fn warn(&mut self, at: &[u8], message: impl Into<Cow<'static, str>>) {
+        self.push(Severity::Warning, at, message.into());
+    }
+
+    pub(super) fn error(&mut self, at: &[u8], message: impl Into<Cow<'static, str>>) {
+        self.push(Severity::Error, at, message.into());
+    }
+
+    fn push(&mut self, severity: Severity, at: &[u8], message: Cow<'static, str>) {
+        let (path, line, text) = (self.path, self.line, self.text);
+        self.diagnostics.push_with(severity, || diagnostic(path, line, text, severity, at, message));
+    }
+
+    /// A finding that is not added to the others, but fails the dataset.
+    pub(super) fn failure(&self, fault: Fault<'_>) -> Diagnostic {
+        diagnostic(self.path, self.line, self.text, Severity::Error, fault.at, fault.message)
+    }
+}
+
+fn diagnostic(
+    path: &Arc<PathBuf>,
+    line: u32,
+    text: &[u8],
+    severity: Severity,
+    at: &[u8],
+    message: Cow<'static, str>,
+) -> Diagnostic {
+    // `at` is a part of the line; the distance of the two is its column.
+    let offset = (at.as_ptr() as usize).checked_sub(text.as_ptr() as usize).filter(|&n| n <= text.len());
+    Diagnostic {
+        path: Arc::clone(path),
+        line,
+        column: offset.map_or(0, |offset| offset as u32 + 1),
+        severity,
+        message: message.into_owned(),
+        text: Diagnostic::printable(at),
+    }
+}
+
+/// What the lines above say about the lines below. Small, so that parts of a file can be read apart
+/// from the state at their beginning.
+#[derive(Clone, Debug)]
+pub(super) struct LineState {
+    /// The A record of the default line.
+    pub address: Ipv4Addr,
+    /// The text of the default line.
+    pub text: Option<Arc<[u8]>>,
+    /// The id of these two, once an entry has used them.
+    pub default_id: Option<ValueId>,
+    /// What a client without a value of its own gets (acl).
+    pub action: AccessAction,
+    /// The TTL in force: `$TTL`, or the default.
+    pub ttl: u32,
+    /// The most addresses that an IPv4 entry may have.
+    pub max_range_v4: u64,
+    /// The most addresses that an IPv6 entry may have, less one: 2^128 is not a `u128`.
+    pub max_range_v6: u128,
+    /// The length of a bare IPv6 address (`ip`).
+    pub granularity: u8,
+}
+
+impl LineState {
+    pub(super) fn new(options: &ReadOptions) -> Self {
+        Self {
+            address: Ipv4Addr::new(127, 0, 0, 2),
+            text: None,
+            default_id: None,
+            action: AccessAction::Ignore,
+            ttl: options.default_ttl,
+            max_range_v4: 1 << 32,
+            max_range_v6: u128::MAX,
+            granularity: native::DEFAULT_GRANULARITY,
+        }
+    }
+
+    /// Defaults and granularity end with their file; `$TTL` and `$MAXRANGE` go on.
+    pub(super) fn next_file(&mut self, options: &ReadOptions) {
+        let first = Self::new(options);
+        let (ttl, max_range_v4, max_range_v6) = (self.ttl, self.max_range_v4, self.max_range_v6);
+        *self = Self { ttl, max_range_v4, max_range_v6, ..first };
+    }
+}
+
+/// The entries so far.
+#[derive(Debug)]
+pub(super) struct List {
+    pub kind: Kind,
+    pub content: Content,
+    pub values: ValueTable,
+    pub specials: Specials,
+    pub state: LineState,
+    pub entries: u64,
+    pub exceptions: u64,
+    /// The clients that have a rule (acl).
+    pub clients: HashSet<IpNet>,
+    /// The one default of ip4tset and ip6tset: the first of the dataset.
+    only_default: Option<(Ipv4Addr, Option<Arc<[u8]>>)>,
+    /// How many entries were cut out of ranges.
+    cut_entries: u64,
+}
+
+impl List {
+    /// How many entries may be cut out of ranges before it matters how many lines there are; and
+    /// after that, how many for each line on average. A range of ip4set makes up to 1,786 blocks
+    /// (255 and 255 of each octet level but the last, which has 256): without a bound, a megabyte
+    /// of such lines would need more than a gigabyte.
+    const FREE_CUTS: u64 = 1 << 22;
+    const CUTS_A_LINE: u64 = 256;
+
+    pub(super) fn new(kind: Kind, state: LineState) -> Self {
+        let content = match kind {
+            Kind::Ip | Kind::Ip4set | Kind::Ip4tset | Kind::Ip4trie | Kind::Ip6tset | Kind::Ip6trie => {
+                Content::Addresses(AddressEntries::default())
+            }
+            Kind::Dnset => Content::Names(NameEntries::default()),
+            Kind::Generic => Content::Generic(Vec::new()),
+            Kind::Combined => Content::Combined(Vec::new()),
+            Kind::Acl => Content::Access(Vec::new()),
+        };
+        Self {
+            kind,
+            content,
+            values: ValueTable::default(),
+            specials: Specials::default(),
+            state,
+            entries: 0,
+            exceptions: 0,
+            clients: HashSet::new(),
+            only_default: None,
+            cut_entries: 0,
+        }
+    }
+
+    /// Reads a line that is no special line, no comment and not empty.
+    pub(super) fn line<'t>(
+        &mut self,
+        text: &'t [u8],
+        options: &ReadOptions,
+        report: &mut Report<'_>,
+    ) -> Result<(), Fault<'t>> {
+        match self.kind {
+            Kind::Generic => return generic::record(self, text, options, report),
+            Kind::Acl => return acl::rule(self, text, options, report),
+            Kind::Combined => return Err(Fault::fatal(text, "no $DATASET stands before this line")),
+            _ => {}
+        }
+        // `::` begins an address where IPv6 is at home.
+        let v6 = matches!(self.kind, Kind::Ip | Kind::Ip6trie | Kind::Ip6tset) && text.starts_with(b"::");
+        if text.starts_with(b":") && !v6 {
+            return self.default_line(text, options, report);
+        }
+        match self.kind {
+            Kind::Ip4set => ip4::set(self, text, options, report),
+            Kind::Ip4tset => ip4::single(self, text, options, report),
+            Kind::Ip4trie => ip4::trie(self, text, options, report),
+            Kind::Ip6tset => ip6::network(self, text, options, report),
+            Kind::Ip6trie => ip6::trie(self, text, options, report),
+            Kind::Dnset => dnset::name(self, text, options, report),
+            _ => native::entry(self, text, options, report),
+        }
+    }
+
+    /// A line `:A:text`: the value of the entries that have none.
+    pub(super) fn default_line<'t>(
+        &mut self,
+        text: &'t [u8],
+        options: &ReadOptions,
+        report: &mut Report<'_>,
+    ) -> Result<(), Fault<'t>> {
+        let Written { address: Some(address), text: own, .. } = entry_value::read(text)? else {
+            return Err(Fault::new(text, "a default line needs an A record"));
+        };
+        let own = own.map(|own| Arc::from(entry_value::limited(own, options, report)));
+        if matches!(self.kind, Kind::Ip4tset | Kind::Ip6tset) {
+            if self.only_default.is_some() {
+                report.warn(text, "only the first default line of such a dataset counts");
+            } else {
+                self.only_default = Some((address, own));
+            }
+            return Ok(());
+        }
+        (self.state.address, self.state.text, self.state.default_id) = (address, own, None);
+        Ok(())
+    }
+
+    /// The state of a listing whose value is written as `value` (what follows its key).
+    pub(super) fn listing<'t>(
+        &mut self,
+        value: &'t [u8],
+        options: &ReadOptions,
+        report: &mut Report<'_>,
+    ) -> Result<State, Fault<'t>> {
+        if is_end(value) {
+            if let Some(id) = self.state.default_id {
+                return Ok(1 + id);
+            }
+            let id = self.values.intern_parts(self.state.address, self.state.text.as_deref());
+            self.state.default_id = id;
+            return state_of(id, value);
+        }
+        let written = entry_value::read(value)?;
+        let address = written.address.unwrap_or(self.state.address);
+        let text = match written.text {
+            Some(text) => Some(entry_value::limited(text, options, report)),
+            None if written.keeps_default_text => self.state.text.as_deref(),
+            None => None,
+        };
+        state_of(self.values.intern_parts(address, text), value)
+    }
+
+    /// The state of all listings of a dataset with one value: the value is interned at the end.
+    pub(super) const ONLY_STATE: State = 1;
+
+    /// Counts one entry.
+    pub(super) fn count(&mut self, state: State) {
+        self.entries += 1;
+        self.exceptions += u64::from(state == UNLISTED);
+    }
+
+    /// Counts an entry that a range was cut into, or refuses to go on.
+    pub(super) fn may_cut<'t>(&mut self, pieces: u64, at: &'t [u8]) -> Result<(), Fault<'t>> {
+        if pieces > 1 {
+            if self.cut_entries + pieces > Self::FREE_CUTS + Self::CUTS_A_LINE * self.entries {
+                return Err(Fault::new(at, "too many wide ranges in one dataset"));
+            }
+            self.cut_entries += pieces;
+        }
+        Ok(())
+    }
+
+    pub(super) fn push_v4(&mut self, first: u32, length: u8, state: State, report: &Report<'_>) {
+        if let Content::Addresses(entries) = &mut self.content {
+            entries.v4.push(Entry { first, state, line: report.line, file: report.file, length });
+        }
+    }
+
+    pub(super) fn push_v6(&mut self, first: u128, length: u8, state: State, report: &Report<'_>) {
+        if let Content::Addresses(entries) = &mut self.content {
+            entries.v6.push(Entry { first, state, line: report.line, file: report.file, length });
+        }
+    }
+
+    /// Refuses an IPv4 range that `$MAXRANGE4` does not let through; a listing that looks like a
+    /// mistake draws a warning.
+    pub(super) fn judge_v4<'t>(
+        &self,
+        (first, last): (u32, u32),
+        state: State,
+        at: &'t [u8],
+        options: &ReadOptions,
+        report: &mut Report<'_>,
+    ) -> Result<(), Fault<'t>> {
+        if u64::from(last - first) >= self.state.max_range_v4 {
+            return Err(Fault::new(at, "more addresses than $MAXRANGE4 lets through"));
+        }
+        if state != UNLISTED {
+            warnings::listing_v4(first, last, at, options, report);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::judge_v4`], for IPv6 and `$MAXRANGE6`.
+    pub(super) fn judge_v6<'t>(
+        &self,
+        (first, last): (u128, u128),
+        state: State,
+        at: &'t [u8],
+        options: &ReadOptions,
+        report: &mut Report<'_>,
+    ) -> Result<(), Fault<'t>> {
+        if last - first > self.state.max_range_v6 {
+            return Err(Fault::new(at, "more addresses than $MAXRANGE6 lets through"));
+        }
+        if state != UNLISTED {
+            warnings::listing_v6(first, last, at, options, report);
+        }
+        Ok(())
+    }
+
+    /// The dataset, after its last line.
+    pub(super) fn finish(mut self, modified: u64) -> Parsed {
+        if matches!(self.kind, Kind::Ip4tset | Kind::Ip6tset) {
+            let (address, text) = self.only_default.take().unwrap_or((Ipv4Addr::new(127, 0, 0, 2), None));
+            // The first value of an empty table always has the id that `ONLY_STATE` stands for.
+            let _ = self.values.intern_parts(address, text.as_deref());
+        }
+        let Self { kind, content, values, specials, entries, exceptions, .. } = self;
+        Parsed { kind, content, values, specials, modified, entries, exceptions }
+    }
+}
+
+fn state_of(id: Option<ValueId>, at: &[u8]) -> Result<State, Fault<'_>> {
+    id.map(|id| 1 + id).ok_or_else(|| Fault::new(at, "too many distinct values"))
+}
+
+/// An entry without the `!` of an exception (and the blanks behind it), and whether it had one.
+pub(super) fn exception(text: &[u8]) -> (&[u8], bool) {
+    match text {
+        [b'!', rest @ ..] => (super::lexer::trim_start(rest), true),
+        _ => (text, false),
+    }
+}

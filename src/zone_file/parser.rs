@@ -1,0 +1,202 @@
+//! The reader of a dataset: file by file and line by line, special lines to what they set, all
+//! others to the dataset or the section that they belong to.
+
+use std::io::Read;
+use std::mem;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::combined::{self, Heading};
+use super::diagnostic::Diagnostics;
+use super::lexer::{Fault, Lines, RawLine, trim};
+use super::list::{LineState, List, Report};
+use super::special::{self, Special};
+use super::{Content, Failure, Kind, Parsed, ReadOptions, Section};
+
+/// Reads the files of one dataset, one after the other.
+#[derive(Debug)]
+pub struct Parser {
+    options: ReadOptions,
+    diagnostics: Diagnostics,
+    /// The dataset; of a combined one what its sections have in common.
+    list: List,
+    /// The finished sections of a combined dataset, and the one that is being read.
+    sections: Vec<Section>,
+    section: Option<(Heading, List)>,
+    modified: u64,
+    files: usize,
+}
+
+impl Parser {
+    /// A parser for a dataset of `kind`.
+    pub fn new(kind: Kind, options: &ReadOptions) -> Self {
+        Self {
+            list: List::new(kind, LineState::new(options)),
+            options: options.clone(),
+            diagnostics: Diagnostics::default(),
+            sections: Vec::new(),
+            section: None,
+            modified: 0,
+            files: 0,
+        }
+    }
+
+    /// Reads the next file. Bad lines become diagnostics.
+    ///
+    /// # Errors
+    /// A read error, or a line that makes the whole dataset fail.
+    pub fn file(&mut self, path: &Path, modified: SystemTime, text: &mut dyn Read) -> Result<(), Failure> {
+        let path = Arc::new(path.to_path_buf());
+        let failed = |source| Failure::Io { path: path.to_path_buf(), source };
+        let file = u16::try_from(self.files)
+            .map_err(|_| failed(std::io::Error::other("more than 65536 files in one dataset")))?;
+        self.files += 1;
+        let seconds = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.modified = self.modified.max(seconds);
+        self.end_section();
+        self.list.state.next_file(&self.options);
+
+        let mut lines = Lines::new(text);
+        // The parser's diagnostics are lent to the lines, and come back before any return.
+        let mut diagnostics = mem::take(&mut self.diagnostics);
+        let result = loop {
+            let line = match lines.next() {
+                Ok(Some(line)) => line,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(failed(error)),
+            };
+            let (number, text) = (line.number, line.text);
+            let mut report = Report { path: &path, file, line: number, text, diagnostics: &mut diagnostics };
+            match self.line(line, &mut report) {
+                Ok(()) => {}
+                Err(fault) if fault.fatal => break Err(Failure::Line(report.failure(fault))),
+                Err(fault) => report.error(fault.at, fault.message),
+            }
+        };
+        self.diagnostics = diagnostics;
+        result
+    }
+
+    /// The dataset and the findings, after the last file.
+    pub fn finish(mut self) -> (Parsed, Diagnostics) {
+        self.end_section();
+        let mut parsed = self.list.finish(self.modified);
+        if let Content::Combined(sections) = &mut parsed.content {
+            for section in &mut self.sections {
+                section.parsed.modified = self.modified;
+                parsed.entries += section.parsed.entries;
+                parsed.exceptions += section.parsed.exceptions;
+            }
+            *sections = self.sections;
+        }
+        (parsed, self.diagnostics)
+    }
+
+    fn line<'t>(&mut self, line: RawLine<'t>, report: &mut Report<'_>) -> Result<(), Fault<'t>> {
+        let mut text = line.text;
+        if line.cut {
+            report.warn(&text[text.len()..], "the line is longer than 32 KiB: the rest of it is dropped");
+        }
+        if line.number == 1 && text.starts_with(b"\xef\xbb\xbf") {
+            // rbldnsd drops such a line, and drop-in answers have to be the same.
+            if self.options.dropin {
+                return Err(Fault::new(text, "a byte order mark makes rbldnsd drop this line"));
+            }
+            text = &text[3..];
+        }
+        if let Some(end) = memchr::memchr(0, text) {
+            report.warn(&text[end..], "a NUL octet ends the line: the rest of it is dropped");
+            text = &text[..end];
+        }
+        let text = trim(text);
+        if let Some(special) = special::find(text) {
+            return self.special(special, report);
+        }
+        if matches!(text.first(), None | Some(b'#' | b';')) {
+            return Ok(());
+        }
+        let list = self.section.as_mut().map_or(&mut self.list, |(_, list)| list);
+        list.line(text, &self.options, report)
+    }
+
+    /// Puts what a special line says where it belongs: SOA, NS and the expiry to the zone, all else
+    /// to the section that is being read.
+    fn special<'t>(&mut self, text: &'t [u8], report: &mut Report<'_>) -> Result<(), Fault<'t>> {
+        const NOT_FIRST: &str = "there is one already, which stays";
+        let zone = &mut self.list;
+        let kind = zone.kind;
+        let ttl = self.section.as_ref().map_or(zone.state.ttl, |(_, list)| list.state.ttl);
+        let special = special::read(text, ttl, &self.options, report)?;
+        if let Special::Dataset(rest) = special {
+            return self.begin_section(text, rest);
+        }
+        let here = self.section.as_mut().map(|(_, list)| list);
+        match special {
+            Special::Soa(_) | Special::NameServers(_) if kind == Kind::Acl => {
+                return Err(Fault::new(text, "an acl has no SOA and no NS"));
+            }
+            Special::Soa(_) if zone.specials.soa.is_some() => report.warn(text, NOT_FIRST),
+            Special::Soa(soa) => zone.specials.soa = Some(soa),
+            Special::NameServers(_) if zone.specials.name_servers.is_some() => report.warn(text, NOT_FIRST),
+            Special::NameServers(servers) => zone.specials.name_servers = Some(servers),
+            Special::Timestamp(expires) => {
+                let known = zone.specials.expires;
+                zone.specials.expires = known.into_iter().chain(expires).min();
+            }
+            local => set_local(here.unwrap_or(zone), local, text, report)?,
+        }
+        Ok(())
+    }
+
+    fn begin_section<'t>(&mut self, text: &'t [u8], rest: &'t [u8]) -> Result<(), Fault<'t>> {
+        if self.list.kind != Kind::Combined {
+            return Err(Fault::new(text, "$DATASET belongs in a combined dataset"));
+        }
+        let heading = combined::heading(text, rest)?;
+        self.end_section();
+        // What is in force for all sections is where this one begins.
+        let mut list = List::new(heading.kind, self.list.state.clone());
+        list.specials.ttl = self.list.specials.ttl;
+        list.specials.variables = self.list.specials.variables.clone();
+        self.section = Some((heading, list));
+        Ok(())
+    }
+
+    fn end_section(&mut self) {
+        if let Some((Heading { sub_zones, title, .. }, list)) = self.section.take() {
+            self.sections.push(Section { sub_zones, title, parsed: list.finish(self.modified) });
+        }
+    }
+}
+
+/// What a special line sets for the dataset or section that it stands in.
+fn set_local<'t>(
+    list: &mut List,
+    special: Special<'t>,
+    text: &'t [u8],
+    report: &mut Report<'_>,
+) -> Result<(), Fault<'t>> {
+    let state = &mut list.state;
+    let variables = &mut list.specials.variables;
+    match special {
+        Special::Ttl(ttl) => (state.ttl, list.specials.ttl) = (ttl, Some(ttl)),
+        Special::MaxRange4(limit) => state.max_range_v4 = state.max_range_v4.min(limit),
+        Special::MaxRange6(limit) => state.max_range_v6 = state.max_range_v6.min(limit),
+        Special::Granularity(_) if !matches!(list.kind, Kind::Ip | Kind::Combined) => {
+            return Err(Fault::new(text, "$GRANULARITY belongs in a dataset of type ip"));
+        }
+        Special::Granularity(length) => state.granularity = length,
+        Special::Variable(index, variable) => match &mut variables.numbered[index] {
+            Some(_) => report.warn(text, "the first definition of a variable stays"),
+            none => *none = Some(variable.into()),
+        },
+        Special::Base(_) if variables.base.is_some() => {
+            report.warn(text, "the first definition of a variable stays");
+        }
+        Special::Base(template) => variables.base = Some(template.into()),
+        // The others concern the zone.
+        Special::Soa(_) | Special::NameServers(_) | Special::Timestamp(_) | Special::Dataset(_) => {}
+    }
+    Ok(())
+}
