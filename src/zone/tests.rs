@@ -172,6 +172,8 @@ fn naive_codes(lists: &[NaiveList], v6: bool, address: u128) -> BTreeSet<u8> {
 /// Every address at which the state of something can change, and some between.
 fn interesting(lists: &[NaiveList]) -> Vec<(bool, u128)> {
     let mut keys = BTreeSet::from([(false, 0), (false, u32::MAX.into()), (true, 0), (true, u128::MAX)]);
+    // The IPv4-mapped addresses belong to the IPv4 lists, and those around them do not.
+    keys.extend([(true, address::MAPPED - 1), (true, address::MAPPED + (1 << 32))]);
     for rule in lists.iter().flat_map(|list| &list.rules) {
         let limit = if rule.v6 { u128::MAX } else { u32::MAX.into() };
         let (first, last) = (rule.first, rule.last());
@@ -237,31 +239,36 @@ proptest! {
     fn a_zone_is_the_union_of_naive_lists(lists in prop::collection::vec(list(), 1..4)) {
         let zone = zone(lists.iter().map(|list| dataset(list.kind, &list.text())).collect(), no_tests());
         let keys = interesting(&lists);
-        let listed: Vec<Vec<String>> = keys
-            .iter()
-            .filter(|&&(v6, address)| !naive_codes(&lists, v6, address).is_empty())
-            .map(|&(v6, address)| labels(v6, address, if v6 { 128 } else { 32 }))
-            .collect();
         for &(v6, address) in &keys {
             let complete = labels(v6, address, if v6 { 128 } else { 32 });
             for cut in 0..complete.len() {
                 let name = &complete[cut..];
-                let below = listed.iter().any(|key| key.len() > name.len() && key.ends_with(name));
-                let expected = if cut == 0 { naive_codes(&lists, v6, address) } else if !v6 || name.len() != 4 {
-                    BTreeSet::new()
-                } else {
-                    // Four nibbles can be a complete IPv4 key, too.
-                    let labels: Vec<&[u8]> = name.iter().map(|label| label.as_bytes()).collect();
-                    match address::ReversedName::read(&labels).key() {
-                        Some(address::Key::V4(v4)) => naive_codes(&lists, false, v4.into()),
-                        _ => BTreeSet::new(),
-                    }
-                };
-                let exists = below || !expected.is_empty();
-                prop_assert_eq!(codes(&zone, name), (expected, exists), "{:?}", name);
+                let expected = naive_name(&lists, &keys, name);
+                prop_assert_eq!(codes(&zone, name), expected, "{:?}", name);
             }
         }
     }
+}
+
+/// What a zone of naive lists says of a name, which may be read as octets and as nibbles: the codes
+/// where it is a complete key, and whether it exists. Something is listed below a partial name if
+/// an interesting address inside the prefix is, or its first or last.
+fn naive_name(lists: &[NaiveList], keys: &[(bool, u128)], name: &[String]) -> (BTreeSet<u8>, bool) {
+    let name: Vec<&[u8]> = name.iter().map(|label| label.as_bytes()).collect();
+    let read = address::ReversedName::read(&name);
+    let v4 = read.v4.map(|(first, length)| (false, first.into(), first.last_of(length).into(), length == 32));
+    let v6 = read.v6.map(|(first, length)| (true, first, first.last_of(length), length == 128));
+    let mut codes = BTreeSet::new();
+    let mut exists = false;
+    for (v6, first, last, complete) in v4.into_iter().chain(v6) {
+        if complete {
+            codes.extend(naive_codes(lists, v6, first));
+        }
+        let inside = keys.iter().filter(|&&(family, key)| family == v6 && (first..=last).contains(&key));
+        let mut inside = inside.map(|&(_, key)| key).chain([first, last]);
+        exists |= inside.any(|key| !naive_codes(lists, v6, key).is_empty());
+    }
+    (codes, exists)
 }
 
 #[test]
