@@ -23,6 +23,8 @@ pub mod zone_file;
 // entries -> zone (pure)
 pub mod dataset;
 pub mod zone;
+// zone -> text for other software (pure)
+pub mod virtual_zone;
 // zone -> snapshot
 pub mod snapshot;
 // query -> answer (pure)

@@ -7,19 +7,23 @@
 //!
 //! `snapshot` holds the zones of a server; `answer` turns a [`Lookup`] into a message.
 
+mod address_map;
 mod apex;
 mod found;
 mod list;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+pub use address_map::{AddressMap, Family, Prefix, Run, Said};
 pub use apex::Apex;
+pub(crate) use found::Subject;
 pub use found::{Found, RecordSet, RecordSets, character_strings};
 pub use list::List;
+pub(crate) use list::entry_text;
 
 use crate::dataset::{Access, AccessTable, Data, Dataset, Saying};
 use crate::name::{Name, labels};
@@ -44,7 +48,7 @@ pub struct Zone {
 }
 
 /// The lists of a combined dataset, by the labels of the sub-zone (left to right, in lower case).
-type SubZones = BTreeMap<Vec<Box<[u8]>>, List>;
+pub(crate) type SubZones = BTreeMap<Vec<Box<[u8]>>, List>;
 
 /// How a zone is served; times in seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,6 +208,27 @@ impl Zone {
     /// When the first `$TIMESTAMP` of its datasets expires, in seconds since 1970.
     pub fn expires(&self) -> Option<u64> {
         self.datasets.iter().filter_map(|dataset| dataset.expires).min()
+    }
+
+    /// The list that is asked for every name.
+    pub(crate) fn list(&self) -> &List {
+        &self.list
+    }
+
+    /// The lists of each combined dataset.
+    pub(crate) fn combined(&self) -> &[SubZones] {
+        &self.combined
+    }
+
+    /// What the zone's own lists say of addresses, those of sub-zones left out.
+    pub fn addresses(&self) -> AddressMap<'_> {
+        let own = self.combined.iter().filter_map(|sub_zones| sub_zones.get(&[][..]));
+        self.address_map([&self.list].into_iter().chain(own))
+    }
+
+    /// The map of some of its lists.
+    pub(crate) fn address_map<'z>(&'z self, lists: impl IntoIterator<Item = &'z List>) -> AddressMap<'z> {
+        AddressMap::new(lists, self.options.dropin)
     }
 
     /// What its access list gives a client.

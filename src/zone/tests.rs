@@ -18,7 +18,7 @@ use crate::zone_file::{Kind, Parser, ReadOptions};
 
 /// One line of a list: a prefix, and the last octet of its A record, or an exception.
 #[derive(Clone, Copy, Debug)]
-struct Rule {
+pub(crate) struct Rule {
     v6: bool,
     first: u128,
     length: u8,
@@ -46,9 +46,9 @@ impl Rule {
 
 /// A dataset as a plain list.
 #[derive(Clone, Debug)]
-struct NaiveList {
-    kind: Kind,
-    rules: Vec<Rule>,
+pub(crate) struct NaiveList {
+    pub(crate) kind: Kind,
+    pub(crate) rules: Vec<Rule>,
 }
 
 impl NaiveList {
@@ -75,7 +75,7 @@ impl NaiveList {
         }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for rule in &self.rules {
             let exception = if rule.code.is_none() { "!" } else { "" };
@@ -115,7 +115,7 @@ fn read_options() -> ReadOptions {
     }
 }
 
-fn dataset(kind: Kind, text: &str) -> Arc<Dataset> {
+pub(crate) fn dataset(kind: Kind, text: &str) -> Arc<Dataset> {
     let path = Path::new("data");
     let mut parser = Parser::new(kind, &read_options());
     parser.file(path, SystemTime::UNIX_EPOCH, &mut text.as_bytes()).unwrap();
@@ -124,11 +124,11 @@ fn dataset(kind: Kind, text: &str) -> Arc<Dataset> {
     Arc::new(Dataset::compile(parsed, &[Arc::new(path.into())], 2100, &mut diagnostics).unwrap())
 }
 
-fn zone(datasets: Vec<Arc<Dataset>>, options: ZoneOptions) -> Zone {
+pub(crate) fn zone(datasets: Vec<Arc<Dataset>>, options: ZoneOptions) -> Zone {
     Zone::new(Name::from_text(b"bl.example").unwrap(), datasets, options, &mut Diagnostics::default())
 }
 
-fn no_tests() -> ZoneOptions {
+pub(crate) fn no_tests() -> ZoneOptions {
     ZoneOptions { test_value: None, ..Default::default() }
 }
 
@@ -145,7 +145,7 @@ fn codes(zone: &Zone, labels: &[String]) -> (BTreeSet<u8>, bool) {
 }
 
 /// The labels of an address, or of a prefix of it: octets or nibbles, reversed.
-fn labels(v6: bool, address: u128, length: u8) -> Vec<String> {
+pub(crate) fn labels(v6: bool, address: u128, length: u8) -> Vec<String> {
     let units: Vec<String> = match v6 {
         true => (0..32).map(|nibble| format!("{:x}", address >> (124 - 4 * nibble) & 15)).collect(),
         false => (0..4).map(|octet| (address >> (24 - 8 * octet) & 255).to_string()).collect(),
@@ -170,7 +170,7 @@ fn naive_codes(lists: &[NaiveList], v6: bool, address: u128) -> BTreeSet<u8> {
 }
 
 /// Every address at which the state of something can change, and some between.
-fn interesting(lists: &[NaiveList]) -> Vec<(bool, u128)> {
+pub(crate) fn interesting(lists: &[NaiveList]) -> Vec<(bool, u128)> {
     let mut keys = BTreeSet::from([(false, 0), (false, u32::MAX.into()), (true, 0), (true, u128::MAX)]);
     // The IPv4-mapped addresses belong to the IPv4 lists, and those around them do not.
     keys.extend([(true, address::MAPPED - 1), (true, address::MAPPED + (1 << 32))]);
@@ -218,7 +218,7 @@ fn rule(v6: bool) -> impl Strategy<Value = Rule> {
     )
 }
 
-fn list() -> impl Strategy<Value = NaiveList> {
+pub(crate) fn list() -> impl Strategy<Value = NaiveList> {
     let kinds = prop_oneof![Just(Kind::Ip), Just(Kind::Ip4set), Just(Kind::Ip4trie), Just(Kind::Ip6trie)];
     kinds.prop_flat_map(|kind| {
         let rule = match kind {
