@@ -24,6 +24,7 @@ pub mod zone_file;
 pub mod dataset;
 pub mod zone;
 // zone -> text for other software (pure)
+pub mod export;
 pub mod virtual_zone;
 // zone -> snapshot
 pub mod snapshot;

@@ -101,7 +101,7 @@ struct Node<'z> {
 }
 
 /// The labels of a canonical key, left to right.
-fn labels_of(key: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn labels_of(key: &[u8]) -> Vec<Vec<u8>> {
     let mut labels: Vec<_> = key.split_inclusive(|&octet| octet == 0).map(unescaped).collect();
     labels.reverse();
     labels

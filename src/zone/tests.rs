@@ -19,9 +19,9 @@ use crate::zone_file::{Kind, Parser, ReadOptions};
 /// One line of a list: a prefix, and the last octet of its A record, or an exception.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
-    v6: bool,
+    pub(crate) v6: bool,
     first: u128,
-    length: u8,
+    pub(crate) length: u8,
     code: Option<u8>,
 }
 
