@@ -29,11 +29,11 @@ impl<'z> Source<'z> {
     }
 
     /// Leaves the names below each of `holes` to others; the names themselves exist.
-    fn without(self, holes: &[Vec<u8>], dropin: bool) -> Self {
+    fn without(self, holes: Vec<Vec<u8>>, dropin: bool) -> Self {
         if holes.is_empty() {
             return self;
         }
-        let mut holes = holes.to_vec().into_iter().peekable();
+        let mut holes = holes.into_iter().peekable();
         let mut nodes = self.nodes.peekable();
         let mut hole: Option<Vec<u8>> = None;
         let punched = std::iter::from_fn(move || {
@@ -93,7 +93,7 @@ pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
             holes.sort();
             let all = holes.clone();
             holes.retain(|hole| !all.iter().any(|other| hole != other && hole.starts_with(other)));
-            sources.extend(own.into_iter().map(|source| source.without(&holes, dropin)));
+            sources.extend(own.into_iter().map(|source| source.without(holes.clone(), dropin)));
         }
     }
     sources
