@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hickory_proto::ProtoError;
-use hickory_proto::op::{Header, HeaderCounts, Message, MessageType, Metadata, ResponseCode};
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+use hickory_proto::op::{Edns, Header, HeaderCounts, Message, MessageType, Metadata, OpCode, ResponseCode};
+use hickory_proto::rr::Record;
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, DecodeError};
 use hickory_server::net::runtime::Time;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::{MessageResponseBuilder, Queries};
@@ -113,44 +113,72 @@ impl<R: Responder> RequestHandler for Handler<R> {
         request: &Request,
         mut response_handle: H,
     ) -> ResponseInfo {
-        let failed = || {
-            let mut metadata =
-                Metadata::new(request.metadata.id, MessageType::Response, request.metadata.op_code);
-            metadata.response_code = ResponseCode::ServFail;
-            ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() })
-        };
         let client = Client { address: request.src().ip().to_canonical(), transport: Transport::Tls };
         let mut reply = Vec::new();
         // The moment ends before anything is awaited.
         if !self.0.answer(&self.0.moment(), request.as_slice(), client, &mut reply).reply {
-            return failed();
+            return failure(request);
         }
-        let Ok((question, message)) = read_back(&reply) else {
-            self.0.counters.unsent(1);
-            return failed();
-        };
-        let builder = MessageResponseBuilder::new(&question, message.edns.as_ref());
-        let response = builder.build(
-            message.metadata,
-            &message.answers,
-            &message.authorities,
-            &[],
-            &message.additionals,
-        );
-        match response_handle.send_response(response).await {
-            Ok(info) => info,
-            Err(_) => {
-                self.0.counters.unsent(1);
-                failed()
+        let sent = match ReadBack::new(&reply) {
+            Ok(ReadBack { metadata, question, answers, authorities, additionals, edns }) => {
+                let builder = MessageResponseBuilder::new(&question, edns.as_ref());
+                let response = builder.build(metadata, &answers, &authorities, &[], &additionals);
+                response_handle.send_response(response).await
             }
-        }
+            Err(_) => {
+                let builder = MessageResponseBuilder::from_message_request(request);
+                let response = builder.error_msg(&request.metadata, ResponseCode::ServFail);
+                response_handle.send_response(response).await
+            }
+        };
+        sent.unwrap_or_else(|_| {
+            self.0.counters.unsent(1);
+            failure(request)
+        })
     }
 }
 
-/// Our reply as hickory-server takes it: the question as it is, all else as records.
-fn read_back(reply: &[u8]) -> Result<(Queries, Message), ProtoError> {
-    let mut decoder = BinDecoder::new(reply);
-    let header = Header::read(&mut decoder)?;
-    let question = Queries::read(&mut decoder, header.counts.queries.into())?;
-    Ok((question, Message::from_vec(reply)?))
+/// What hickory-server is told of a request to which nothing was sent; it only logs that.
+fn failure(request: &Request) -> ResponseInfo {
+    let mut metadata = Metadata::new(request.metadata.id, MessageType::Response, request.metadata.op_code);
+    metadata.response_code = ResponseCode::ServFail;
+    ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() })
+}
+
+/// Our reply as hickory-server takes it.
+struct ReadBack {
+    metadata: Metadata,
+    /// As it is, octet by octet.
+    question: Queries,
+    answers: Vec<Record>,
+    authorities: Vec<Record>,
+    additionals: Vec<Record>,
+    edns: Option<Edns>,
+}
+
+impl ReadBack {
+    fn new(reply: &[u8]) -> Result<Self, DecodeError> {
+        let mut decoder = BinDecoder::new(reply);
+        let Header { mut metadata, counts } = Header::read(&mut decoder)?;
+        let question = Queries::read(&mut decoder, counts.queries.into())?;
+        // Only of an UPDATE does hickory-proto take records with empty rdata, such as the APL of an
+        // empty list.
+        let mut section = |count: u16, is_additional| {
+            Message::read_records(&mut decoder, count.into(), is_additional, OpCode::Update)
+        };
+        let (answers, ..) = section(counts.answers, false)?;
+        let (authorities, ..) = section(counts.authorities, false)?;
+        let (additionals, edns, _) = section(counts.additionals, true)?;
+        if let Some(edns) = &edns {
+            metadata.response_code = ResponseCode::from(edns.rcode_high(), metadata.response_code.low());
+        }
+        Ok(Self { metadata, question, answers, authorities, additionals, edns })
+    }
+}
+
+/// The records of all sections but OPT, for tests.
+#[cfg(test)]
+pub(super) fn records(reply: &[u8]) -> Vec<Record> {
+    let ReadBack { answers, authorities, additionals, .. } = ReadBack::new(reply).unwrap();
+    [answers, authorities, additionals].concat()
 }
