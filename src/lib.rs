@@ -29,3 +29,7 @@ pub mod snapshot;
 pub mod answer;
 pub mod query;
 pub mod wire;
+// the network rim
+pub mod log;
+pub mod metrics;
+pub mod server;
