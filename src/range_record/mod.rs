@@ -22,8 +22,12 @@ use crate::prefix_table::{Range, State};
 
 pub mod apl;
 pub mod block;
+pub mod cache;
+pub mod content;
 pub mod measure;
 pub mod name;
+pub mod value;
+pub mod walk;
 
 #[cfg(test)]
 mod literal;
