@@ -9,7 +9,7 @@ use crate::prefix_table::{State, UNLISTED};
 
 /// One listing or exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Listing {
+pub(super) struct ListEntry {
     pub(super) prefix: Prefix,
     pub(super) state: State,
 }
@@ -17,17 +17,17 @@ pub(super) struct Listing {
 /// A list by longest match; of listings of one prefix the first wins.
 #[derive(Debug)]
 pub(super) struct LiteralMap {
-    listings: Vec<Listing>,
+    listings: Vec<ListEntry>,
     states: RefCell<HashMap<Prefix, State>>,
 }
 
 impl LiteralMap {
-    pub(super) fn new(listings: &[Listing]) -> Self {
+    pub(super) fn new(listings: &[ListEntry]) -> Self {
         Self { listings: listings.to_vec(), states: RefCell::default() }
     }
 
     pub(super) fn state_at(&self, address: u128) -> State {
-        let mut best: Option<Listing> = None;
+        let mut best: Option<ListEntry> = None;
         for listing in &self.listings {
             let longer = best.is_none_or(|best| listing.prefix.length() > best.prefix.length());
             if longer && listing.prefix.contains(address) {

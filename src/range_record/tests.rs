@@ -2,21 +2,21 @@
 
 use proptest::prelude::*;
 
-use super::literal::{self, Listing, LiteralMap};
+use super::literal::{self, ListEntry, LiteralMap};
 use super::measure::Summary;
 use super::*;
 use crate::address::MAPPED;
 use crate::prefix_table::UNLISTED;
 
 /// The runs of a list by longest match; of listings of one prefix the first wins.
-pub(super) fn runs(listings: &[Listing]) -> Runs {
+pub(super) fn runs(listings: &[ListEntry]) -> Runs {
     let mut sorted = listings.to_vec();
     sorted.sort_by_key(|listing| listing.prefix);
     sorted.dedup_by_key(|listing| listing.prefix);
     // Where a state begins; a later start at the same address replaces an earlier one.
     let mut starts: Vec<(u128, State)> = vec![(0, UNLISTED)];
-    let mut open: Vec<Listing> = Vec::new();
-    let close_before = |open: &mut Vec<Listing>, starts: &mut Vec<(u128, State)>, next: Option<u128>| {
+    let mut open: Vec<ListEntry> = Vec::new();
+    let close_before = |open: &mut Vec<ListEntry>, starts: &mut Vec<(u128, State)>, next: Option<u128>| {
         while let Some(ended) = open.pop_if(|inner| next.is_none_or(|next| inner.prefix.last() < next)) {
             let outer = open.last().map_or(UNLISTED, |listing| listing.state);
             starts.extend(ended.prefix.last().checked_add(1).map(|start| (start, outer)));
@@ -44,10 +44,10 @@ pub(super) fn runs(listings: &[Listing]) -> Runs {
 }
 
 /// Random lists: prefixes of every length, many of them inside one another, in both families.
-pub(super) fn lists(most: usize) -> impl Strategy<Value = Vec<Listing>> {
+pub(super) fn lists(most: usize) -> impl Strategy<Value = Vec<ListEntry>> {
     let listing = (any::<u128>(), 0..=128u8, 0..4u32, 0..8usize, any::<prop::sample::Index>(), 0..128u8);
     (proptest::collection::vec(listing, 0..most), 1..4u32).prop_map(|(raw, states)| {
-        let mut listings: Vec<Listing> = Vec::new();
+        let mut listings: Vec<ListEntry> = Vec::new();
         for (random, length, state, shape, nest, shared) in raw {
             let (address, length) = match (shape, listings.is_empty()) {
                 // Inside or beside an earlier one: some of its leading bits, then random ones.
@@ -61,7 +61,7 @@ pub(super) fn lists(most: usize) -> impl Strategy<Value = Vec<Listing>> {
                 (6, _) => (0x2001_0db8 << 96 | random & low_bits(32), 32 + length % 97),
                 _ => (random, length),
             };
-            listings.push(Listing { prefix: Prefix::containing(address, length), state: state % (states + 1) });
+            listings.push(ListEntry { prefix: Prefix::containing(address, length), state: state % (states + 1) });
         }
         listings
     })
@@ -217,9 +217,9 @@ fn reachable(map: &Runs, summary: &Summary, limit: usize) -> Vec<(usize, Vec<Ite
 
 /// A list as operators write them: most listings /64, /56 and /48 inside a few /32s, exceptions
 /// inside some of them, some addresses.
-fn clustered(entries: usize, random: &mut impl FnMut() -> u128) -> Vec<Listing> {
+fn clustered(entries: usize, random: &mut impl FnMut() -> u128) -> Vec<ListEntry> {
     let clusters: Vec<u128> = (0..entries / 60 + 1).map(|_| random() >> 64 & 0x0fff_ffff | 0x2000_0000).collect();
-    let mut listings: Vec<Listing> = Vec::new();
+    let mut listings: Vec<ListEntry> = Vec::new();
     while listings.len() < entries {
         let cluster = clusters[random() as usize % clusters.len()] << 96 | random() & low_bits(32);
         let (length, state) = match random() % 20 {
@@ -230,10 +230,10 @@ fn clustered(entries: usize, random: &mut impl FnMut() -> u128) -> Vec<Listing> 
             17 => (32, 1),
             _ => (33 + (random() % 96) as u8, 3),
         };
-        listings.push(Listing { prefix: Prefix::containing(cluster, length), state });
+        listings.push(ListEntry { prefix: Prefix::containing(cluster, length), state });
         if random().is_multiple_of(6) {
             let exception = Prefix::containing(cluster, (length + 8).min(128));
-            listings.push(Listing { prefix: exception, state: UNLISTED });
+            listings.push(ListEntry { prefix: exception, state: UNLISTED });
         }
     }
     listings
