@@ -22,6 +22,7 @@ pub mod value;
 pub mod zone_file;
 // entries -> zone (pure)
 pub mod dataset;
+pub mod range_record;
 pub mod zone;
 // zone -> snapshot
 pub mod snapshot;

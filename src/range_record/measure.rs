@@ -1,0 +1,311 @@
+//! What packing asks of mixed prefixes: their state, and how many items and octets describe them.
+//!
+//! The state of a mixed prefix is the one that most of its 16 children have, so it depends on
+//! everything below; and so do the counts. All are folded from the runs of the map in one pass, in
+//! order ([`fold`]), the deepest prefixes first. For a prefix with few runs inside that takes a few
+//! microseconds and is done when asked. The prefixes with more than [`SUMMARY_RUNS`] runs are
+//! measured once, when a table is compiled, and kept in its [`Summary`]: 32 octets for each. A run
+//! is counted in at most one such prefix of each length, and of the lengths in use there are few:
+//! a list clustered as real ones are needs some hundredths to a tenth of an octet a listing.
+
+use smallvec::SmallVec;
+
+use super::apl::item_octets;
+use super::{Content, Item, Prefix, StateMap, is_uniform};
+use crate::prefix_table::{Range, State, UNLISTED};
+
+/// Prefixes with more runs than this are measured when a table is compiled.
+pub const SUMMARY_RUNS: u64 = 128;
+
+/// What packing asks of a mixed prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// Its state.
+    pub state: State,
+    /// The items of its full form, an item for its own state not counted.
+    pub items: u32,
+    /// The octets of these items.
+    pub octets: u32,
+    /// The octets of its 16 children: an item for each uniform child of another state (joined), a
+    /// mixed item for each mixed child. At most 16 mixed items of 40 octets.
+    pub split_octets: u16,
+}
+
+impl Measure {
+    /// The octets of the full form of `prefix` where all around it has state `around`.
+    pub fn full_octets(&self, prefix: Prefix, around: State) -> usize {
+        let own = if self.state == around { 0 } else { item_octets(prefix) };
+        self.octets as usize + own
+    }
+}
+
+/// The measures of all prefixes of a map with many runs inside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Sorted by prefix.
+    nodes: Box<[Node]>,
+}
+
+/// One prefix of a [`Summary`]; the address in halves, so that a node takes 32 octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Node {
+    high: u64,
+    low: u64,
+    state: State,
+    items: u32,
+    octets: u32,
+    split_octets: u16,
+    length: u8,
+}
+
+impl Node {
+    fn prefix(&self) -> Prefix {
+        Prefix { first: u128::from(self.high) << 64 | u128::from(self.low), length: self.length }
+    }
+}
+
+impl Summary {
+    /// Measures the whole map, in one pass over its runs.
+    pub fn new(map: &impl StateMap) -> Self {
+        Self::with_threshold(map, SUMMARY_RUNS)
+    }
+
+    /// As [`Summary::new`], for prefixes with more than `threshold` runs inside.
+    pub fn with_threshold(map: &impl StateMap, threshold: u64) -> Self {
+        let mut keep = KeepLarge { threshold, nodes: Vec::new() };
+        if !is_uniform(map, Prefix::ROOT) {
+            fold(map, Prefix::ROOT, &mut keep);
+        }
+        keep.nodes.sort_unstable_by_key(Node::prefix);
+        Self { nodes: keep.nodes.into() }
+    }
+
+    /// The measure of a mixed prefix of the map that the summary was made of.
+    pub fn measure(&self, map: &impl StateMap, prefix: Prefix) -> Measure {
+        match self.nodes.binary_search_by_key(&prefix, Node::prefix) {
+            Ok(index) => {
+                let Node { state, items, octets, split_octets, .. } = self.nodes[index];
+                Measure { state, items, octets, split_octets }
+            }
+            Err(_) => fold(map, prefix, &mut NoVisit),
+        }
+    }
+
+    /// The memory that the summary holds, in octets.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.nodes)
+    }
+}
+
+struct KeepLarge {
+    threshold: u64,
+    nodes: Vec<Node>,
+}
+
+impl Visit for KeepLarge {
+    fn measured(&mut self, prefix: Prefix, measure: &Measure, runs: u64) {
+        if runs > self.threshold {
+            let &Measure { state, items, octets, split_octets } = measure;
+            let (high, low) = ((prefix.first() >> 64) as u64, prefix.first() as u64);
+            self.nodes.push(Node { high, low, state, items, octets, split_octets, length: prefix.length() });
+        }
+    }
+}
+
+struct NoVisit;
+
+impl Visit for NoVisit {}
+
+/// Appends the full form of a mixed prefix, all around it having state `around`. In no order.
+pub fn push_full_form(map: &impl StateMap, prefix: Prefix, around: State, items: &mut Vec<Item<State>>) {
+    let mut collect = Collect(items);
+    let measure = fold(map, prefix, &mut collect);
+    if measure.state != around {
+        collect.item(prefix, measure.state);
+    }
+}
+
+struct Collect<'i>(&'i mut Vec<Item<State>>);
+
+impl Visit for Collect<'_> {
+    fn item(&mut self, prefix: Prefix, state: State) {
+        self.0.push(Item { prefix, content: content_of(state) });
+    }
+}
+
+/// What an item for a uniform prefix says.
+pub fn content_of(state: State) -> Content<State> {
+    if state == UNLISTED { Content::NotListed } else { Content::Listed(state) }
+}
+
+/// Hears of what a fold finds, from the deepest prefixes upwards.
+trait Visit {
+    /// An item of the full form of the prefix that is folded.
+    fn item(&mut self, prefix: Prefix, state: State) {
+        let _ = (prefix, state);
+    }
+
+    /// A mixed prefix with `runs` runs inside.
+    fn measured(&mut self, prefix: Prefix, measure: &Measure, runs: u64) {
+        let _ = (prefix, measure, runs);
+    }
+}
+
+/// Measures a mixed, nibble-aligned prefix from the runs inside it.
+fn fold(map: &impl StateMap, prefix: Prefix, visit: &mut impl Visit) -> Measure {
+    let mut ranges = map.ranges_from(prefix.first());
+    // A map covers all addresses; a map that gave none would have no mixed prefix.
+    let Some(run) = ranges.next() else {
+        return Measure { state: UNLISTED, items: 0, octets: 0, split_octets: 0 };
+    };
+    Fold { ranges, run, passed: 0, visit }.mixed(prefix).measure
+}
+
+struct Fold<'v, I, V> {
+    ranges: I,
+    /// The run that contains the address that the fold has come to.
+    run: Range<u128>,
+    /// How many runs it has passed.
+    passed: u64,
+    visit: &'v mut V,
+}
+
+/// A mixed prefix, folded.
+#[derive(Clone, Copy)]
+struct Folded {
+    measure: Measure,
+    /// The longest mixed prefix outside of which the folded one has its own state throughout.
+    narrowest: Prefix,
+}
+
+/// Some of the children of a prefix.
+enum Children {
+    /// `from` to `to` (inclusive) are uniform.
+    Uniform { from: u8, to: u8, state: State },
+    /// One child is mixed.
+    Mixed { child: Prefix, folded: Folded },
+}
+
+impl Children {
+    fn state(&self) -> State {
+        match self {
+            Self::Uniform { state, .. } => *state,
+            Self::Mixed { folded, .. } => folded.measure.state,
+        }
+    }
+
+    fn count(&self) -> u8 {
+        match self {
+            Self::Uniform { from, to, .. } => to - from + 1,
+            Self::Mixed { .. } => 1,
+        }
+    }
+}
+
+impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
+    /// Folds a mixed prefix; `run` contains its first address before and its last one after.
+    fn mixed(&mut self, prefix: Prefix) -> Folded {
+        let passed_before = self.passed;
+        let mut children: SmallVec<[Children; 4]> = SmallVec::new();
+        let mut index = 0;
+        while index < 16 {
+            let child = prefix.child(index);
+            while self.run.last < child.first() {
+                let Some(next) = self.ranges.next() else { break };
+                self.run = next;
+                self.passed += 1;
+            }
+            if self.run.last < child.last() {
+                children.push(Children::Mixed { child, folded: self.mixed(child) });
+                index += 1;
+            } else {
+                let to = last_child_within(prefix, self.run.last);
+                children.push(Children::Uniform { from: index, to, state: self.run.state });
+                index = to + 1;
+            }
+        }
+        let folded = self.close(prefix, &children);
+        self.visit.measured(prefix, &folded.measure, self.passed - passed_before + 1);
+        folded
+    }
+
+    fn close(&mut self, prefix: Prefix, children: &[Children]) -> Folded {
+        let state = majority(children);
+        let mut measure = Measure { state, items: 0, octets: 0, split_octets: 0 };
+        let mut narrowest = None;
+        let mut others = 0;
+        for children in children {
+            match *children {
+                Children::Uniform { state: uniform, .. } if uniform == state => {}
+                Children::Uniform { from, to, state: uniform } => {
+                    others += 1;
+                    for_each_joined(prefix, from, to, |joined| {
+                        let octets = item_octets(joined);
+                        measure.add(1, octets as u32);
+                        measure.split_octets += octets as u16;
+                        self.visit.item(joined, uniform);
+                    });
+                }
+                Children::Mixed { child, folded: Folded { measure: inner, narrowest: inner_narrowest } } => {
+                    others += 1;
+                    measure.add(inner.items, inner.octets);
+                    let mut mixed = inner_narrowest;
+                    if inner.state != state {
+                        mixed = child;
+                        measure.add(1, item_octets(child) as u32);
+                        self.visit.item(child, inner.state);
+                    }
+                    measure.split_octets += 2 * item_octets(mixed) as u16;
+                    narrowest = Some(mixed);
+                }
+            }
+        }
+        Folded { measure, narrowest: narrowest.filter(|_| others == 1).unwrap_or(prefix) }
+    }
+}
+
+impl Measure {
+    fn add(&mut self, items: u32, octets: u32) {
+        self.items = self.items.saturating_add(items);
+        self.octets = self.octets.saturating_add(octets);
+    }
+}
+
+/// The number of the last child of `prefix` that ends at or before `last`, which lies in or after
+/// the prefix; there is one.
+pub(super) fn last_child_within(prefix: Prefix, last: u128) -> u8 {
+    if last >= prefix.last() {
+        return 15;
+    }
+    let index = (last - prefix.first() >> (124 - prefix.length())) as u8;
+    if prefix.child(index).last() == last { index } else { index - 1 }
+}
+
+/// The largest aligned prefixes that children `from` to `to` (inclusive) of `prefix` join into.
+pub(super) fn for_each_joined(prefix: Prefix, from: u8, to: u8, mut joined: impl FnMut(Prefix)) {
+    let mut index = from;
+    while index <= to {
+        let mut bits = (index.trailing_zeros() as u8).min(4);
+        while index + (1 << bits) - 1 > to {
+            bits -= 1;
+        }
+        joined(Prefix { length: prefix.length() + 4 - bits, ..prefix.child(index) });
+        index += 1 << bits;
+    }
+}
+
+/// The state that most of 16 children have: of equally many "not listed" if it is among them, else
+/// the one of the lowest child.
+fn majority(children: &[Children]) -> State {
+    let mut counts: SmallVec<[(State, u8); 4]> = SmallVec::new();
+    for children in children {
+        match counts.iter_mut().find(|(state, _)| *state == children.state()) {
+            Some((_, count)) => *count += children.count(),
+            None => counts.push((children.state(), children.count())),
+        }
+    }
+    let most = counts.iter().map(|&(_, count)| count).max();
+    let mut ties = counts.iter().filter(|&&(_, count)| Some(count) == most).map(|&(state, _)| state);
+    let lowest = ties.next().unwrap_or(UNLISTED);
+    if ties.any(|state| state == UNLISTED) { UNLISTED } else { lowest }
+}
