@@ -22,6 +22,9 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
 use crate::harness::client::ask_all_within;
 use crate::harness::dns::{Query, Record, Reply, reversed};
 use crate::harness::files::Directory;
@@ -58,8 +61,8 @@ fn every_case(start: impl Fn(&Case, &Path) -> Option<(Server, Choose)>) {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let case = Case::parse(&name, &std::fs::read_to_string(path).expect("a case"));
         let directory = Directory::new();
-        for (file, content) in &case.files {
-            directory.write(file, content);
+        for file in &case.files {
+            directory.write(&file.name, file.bytes());
         }
         let Some((server, choose)) = start(&case, directory.path()) else { return };
         let queries: Vec<_> = case.questions.iter().map(|question| question.query.clone()).collect();
@@ -85,8 +88,34 @@ fn every_case(start: impl Fn(&Case, &Path) -> Option<(Server, Choose)>) {
 struct Case {
     options: Vec<String>,
     zones: Vec<String>,
-    files: Vec<(String, Vec<u8>)>,
+    files: Vec<DataFile>,
     questions: Vec<Question>,
+}
+
+struct DataFile {
+    name: String,
+    escapes: bool,
+    gzip: bool,
+    content: Vec<u8>,
+}
+
+impl DataFile {
+    fn push(&mut self, line: &str) {
+        if self.escapes {
+            self.content.extend(unescape(line, true));
+        } else {
+            self.content.extend(line.bytes());
+            self.content.push(b'\n');
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        if !self.gzip {
+            return self.content.clone();
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&self.content).and_then(|()| encoder.finish()).expect("gzip")
+    }
 }
 
 struct Question {
@@ -182,19 +211,12 @@ impl Case {
         let mut case =
             Self { options: Vec::new(), zones: Vec::new(), files: Vec::new(), questions: Vec::new() };
         let mut zone = ZoneOf::default();
-        let mut flags: Vec<String> = Vec::new();
         let mut last = 0;
         for (number, line) in text.lines().enumerate() {
             let words = |text: &str| text.split_whitespace().map(String::from).collect::<Vec<_>>();
             if let Some(data) = line.strip_prefix('|') {
                 let data = data.strip_prefix(' ').unwrap_or(data);
-                let (_, content) = case.files.last_mut().expect("`file` first");
-                if flags.iter().any(|flag| flag == "raw") {
-                    content.extend(unescape(data, true));
-                } else {
-                    content.extend(data.bytes());
-                    content.push(b'\n');
-                }
+                case.files.last_mut().expect("`file` first").push(data);
                 continue;
             }
             if line.is_empty() || line.starts_with('#') {
@@ -224,10 +246,12 @@ impl Case {
             match directive {
                 "options" => case.options = rest_words,
                 "zones" => case.zones = rest_words,
-                "file" => {
-                    case.files.push((rest_words[0].clone(), Vec::new()));
-                    flags = rest_words;
-                }
+                "file" => case.files.push(DataFile {
+                    name: rest_words[0].clone(),
+                    escapes: rest_words[1..].iter().any(|flag| flag == "raw"),
+                    gzip: rest_words[1..].iter().any(|flag| flag == "gzip"),
+                    content: Vec::new(),
+                }),
                 "zone" => {
                     let ttl = rest_words.get(2).map_or(0, |ttl| ttl.parse().expect("a TTL"));
                     zone = ZoneOf { name: rest_words[0].clone(), ttl, ..ZoneOf::default() };

@@ -6,8 +6,5 @@ mod harness;
 
 mod conformance;
 mod quick_start;
-mod quick_start;
 mod reload;
-mod reload;
-mod resolvers;
 mod resolvers;
