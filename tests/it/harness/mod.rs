@@ -5,4 +5,5 @@ pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod files;
 pub(crate) mod process;
+pub(crate) mod random;
 pub(crate) mod server;
