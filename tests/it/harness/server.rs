@@ -4,7 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::files::Directory;
 use super::process::Process;
+
+/// The control socket's file name.
+const CONTROL: &str = "control";
 
 /// A server that answers on loopback.
 pub(crate) struct Server {
@@ -14,15 +18,18 @@ pub(crate) struct Server {
     pub(crate) tcp: Option<SocketAddr>,
     /// The program.
     pub(crate) process: Process,
-    is_nibbl: bool,
+    /// Where nibbl's control socket is.
+    control: Option<Directory>,
 }
 
 impl Server {
     /// `nibbl serve` with these arguments, on a port of the kernel's choice.
     pub(crate) fn serve<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        let control = Directory::new();
         let mut command = nibbl();
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
-        Self::nibbl(command)
+        command.args(["serve", "--listen", "127.0.0.1:0", "--control"]).arg(control.path().join(CONTROL));
+        command.args(arguments);
+        Self::nibbl(command, Some(control))
     }
 
     /// nibbl in rbldnsd's place, with the data files of `directory`.
@@ -30,7 +37,7 @@ impl Server {
         let mut command = nibbl();
         command.args(["rbldnsd", "-n", "-q", "-c", "0", "-b", "127.0.0.1/0", "-w"]);
         command.arg(directory).args(options).args(zones);
-        Self::nibbl(command)
+        Self::nibbl(command, None)
     }
 
     /// The real rbldnsd with the same, if it is installed.
@@ -42,10 +49,10 @@ impl Server {
         command.arg(directory).args(options).args(zones);
         let mut process = Process::start(command);
         process.wait_for_text("zones reloaded");
-        Some(Self { udp, tcp: None, process, is_nibbl: false })
+        Some(Self { udp, tcp: None, process, control: None })
     }
 
-    fn nibbl(command: Command) -> Self {
+    fn nibbl(command: Command, control: Option<Directory>) -> Self {
         let mut process = Process::start(command);
         let address = |transport: &'static str| {
             move |line: &str| {
@@ -56,16 +63,24 @@ impl Server {
         let udp = process.wait_for(address("udp"));
         let tcp = Some(process.wait_for(address("tcp")));
         process.wait_for(|line| line.ends_with("ready").then_some(()));
-        Self { udp, tcp, process, is_nibbl: true }
+        Self { udp, tcp, process, control }
+    }
+
+    /// Runs `nibbl reload` or `nibbl status` on this server; returns the exit code and the output.
+    pub(crate) fn control(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let control = self.control.as_ref().expect("`nibbl serve`").path().join(CONTROL);
+        let output = nibbl().args(arguments).arg("--control").arg(control).output().expect("nibbl");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     }
 
     /// Stops it; returns all that it said.
     ///
     /// # Panics
-    /// When nibbl does not end with exit code 0.
+    /// When it does not end with exit code 0.
     pub(crate) fn stop(self) -> String {
         let (status, said) = self.process.stop();
-        assert!(status.success() || !self.is_nibbl, "{status}\n{said}");
+        assert!(status.success(), "{status}\n{said}");
         said
     }
 }
