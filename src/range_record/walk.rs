@@ -255,9 +255,11 @@ impl Walk {
 
     fn take_addresses(&mut self, key: Key, answer: &Answer) {
         let addresses: Vec<Ipv4Addr> = match answer {
-            Answer::Records(records) => {
-                records.iter().filter_map(|rdata| <[u8; 4]>::try_from(&**rdata).ok()).map(Ipv4Addr::from).collect()
-            }
+            Answer::Records(records) => records
+                .iter()
+                .filter_map(|rdata| <[u8; 4]>::try_from(&**rdata).ok())
+                .map(Ipv4Addr::from)
+                .collect(),
             Answer::NoRecords | Answer::Failed => Vec::new(),
         };
         match (answer, self.item) {

@@ -65,7 +65,9 @@ impl Server {
                 items.map(|items| block::rdata(&items).into()).into_iter().collect()
             }
             Question::Values(prefix) => {
-                let Some(items) = block::pack(&self.map, &self.summary, prefix, self.limit) else { return vec![] };
+                let Some(items) = block::pack(&self.map, &self.summary, prefix, self.limit) else {
+                    return vec![];
+                };
                 let told = |state| (state != 3).then(|| Self::value(state));
                 value::write(&items, self.limit, told).into_iter().map(Into::into).collect()
             }
@@ -92,7 +94,9 @@ impl Server {
             Fault::Dropped => return Answer::Failed,
             Fault::NoRecords => return Answer::NoRecords,
             Fault::Garbage => records.iter_mut().for_each(|rdata| rdata.reverse()),
-            Fault::Cut => records.iter_mut().for_each(|rdata| *rdata = rdata[..rdata.len().saturating_sub(1)].into()),
+            Fault::Cut => {
+                records.iter_mut().for_each(|rdata| *rdata = rdata[..rdata.len().saturating_sub(1)].into())
+            }
         }
         if records.is_empty() { Answer::NoRecords } else { Answer::Records(records) }
     }

@@ -45,7 +45,7 @@ pub struct Published {
 
 impl Published {
     fn new(snapshot: Arc<Snapshot>, metrics: &Metrics) -> Self {
-        let zone_slots = metrics.zone_slots(snapshot.zones().iter().map(|zone| zone.apex()));
+        let zone_slots = metrics.zone_slots(snapshot.zones().iter().map(|zone| zone.name()));
         Self { snapshot, zone_slots }
     }
 }
