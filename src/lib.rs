@@ -29,3 +29,5 @@ pub mod snapshot;
 pub mod answer;
 pub mod query;
 pub mod wire;
+// what is served: options and files -> configuration
+pub mod config;
