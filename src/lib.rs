@@ -30,4 +30,6 @@ pub mod answer;
 pub mod query;
 pub mod wire;
 // what is served: options and files -> configuration
+pub mod cli;
 pub mod config;
+pub mod rbldnsd;
