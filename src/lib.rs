@@ -29,7 +29,9 @@ pub mod snapshot;
 pub mod answer;
 pub mod query;
 pub mod wire;
-// what is served: options and files -> configuration
+// arguments and nibbl.toml -> checked options
 pub mod cli;
 pub mod config;
 pub mod rbldnsd;
+// files that changed -> the next snapshot
+pub mod reload;

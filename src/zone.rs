@@ -26,7 +26,8 @@ pub type RecordSets<'z> = SmallVec<[RecordSet<'z>; 2]>;
 pub struct Zone {}
 
 /// Whether a zone can answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// It has data.
     Serving,

@@ -18,7 +18,6 @@ use super::{
 };
 use crate::name::Name;
 use crate::snapshot::Settings;
-use crate::value::Value;
 use crate::zone_file::Kind;
 
 /// What is wrong with a configuration file, and where: `path:line:column: message`.
@@ -140,7 +139,7 @@ struct ZoneTable {
     decompress: Option<bool>,
     strict: Option<bool>,
     test_entries: Option<bool>,
-    test_value: Option<TestValue>,
+    test_value: Option<Ipv4Addr>,
     sixtofour: Option<bool>,
     max_change: Option<u32>,
 }
@@ -260,7 +259,7 @@ impl ZoneTable {
         zone.negative_ttl = self.negative_ttl.map(|ttl| ttl.0);
         zone.strict = self.strict.unwrap_or(zone.strict);
         zone.test_entries = self.test_entries.unwrap_or(zone.test_entries);
-        zone.test_value = self.test_value.map_or(zone.test_value, |value| value.0);
+        zone.test_value = self.test_value.unwrap_or(zone.test_value);
         zone.sixtofour = self.sixtofour.unwrap_or(zone.sixtofour);
         zone.max_change = self.max_change.or(zone.max_change);
         Ok(zone)
@@ -433,37 +432,5 @@ impl<'de> Deserialize<'de> for DatasetValue {
             }
         }
         deserializer.deserialize_any(Dataset)
-    }
-}
-
-/// `"127.0.0.2"` or `{ address = "127.0.0.2", text = "test entry" }`.
-struct TestValue(Value);
-
-impl<'de> Deserialize<'de> for TestValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(serde::Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Table {
-            address: Ipv4Addr,
-            text: Option<String>,
-        }
-        struct Test;
-        impl<'de> Visitor<'de> for Test {
-            type Value = TestValue;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an IPv4 address, or { address = \"127.0.0.2\", text = \"test entry\" }")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<TestValue, E> {
-                let invalid = |_| E::invalid_value(de::Unexpected::Str(text), &self);
-                let address = text.parse().map_err(invalid)?;
-                Ok(TestValue(Value { address, text: None }))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TestValue, A::Error> {
-                let table = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                let text = table.text.map(|text| text.into_bytes().into());
-                Ok(TestValue(Value { address: table.address, text }))
-            }
-        }
-        deserializer.deserialize_any(Test)
     }
 }

@@ -10,13 +10,12 @@ pub mod duration;
 pub mod file;
 pub mod spec;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::name::Name;
 use crate::snapshot::Settings;
-use crate::value::Value;
 use crate::zone_file::{Kind, ReadOptions};
 
 /// All that `nibbl serve` and `nibbl rbldnsd` need to know.
@@ -63,8 +62,8 @@ impl Default for Config {
 
 /// Loopback, port 5353: what is served where nothing else is said.
 pub const DEFAULT_LISTEN: [SocketAddr; 2] = [
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5353),
-    SocketAddr::new(std::net::IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), 5353),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5353),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 5353),
 ];
 
 impl Config {
@@ -199,8 +198,8 @@ pub struct ZoneConfig {
     pub strict: bool,
     /// The test entries of RFC 5782 are there without being in the data; true by default.
     pub test_entries: bool,
-    /// What the test entries say: 127.0.0.2 and "test entry" by default.
-    pub test_value: Value,
+    /// The A record of the test entries: 127.0.0.2 by default; allowlists have others.
+    pub test_value: Ipv4Addr,
     /// IPv6 addresses in 2002::/16 also match IPv4 listings of their IPv4 address; true by default.
     pub sixtofour: bool,
     /// A reload that changes the number of entries by more percent than this, and by 1,000 or more,
@@ -220,10 +219,7 @@ impl ZoneConfig {
             dropin: false,
             strict: false,
             test_entries: true,
-            test_value: Value {
-                address: std::net::Ipv4Addr::new(127, 0, 0, 2),
-                text: Some((*b"test entry").into()),
-            },
+            test_value: Ipv4Addr::new(127, 0, 0, 2),
             sixtofour: true,
             max_change: Some(50),
         }

@@ -47,7 +47,7 @@ fn everything_said() {
         negative_ttl = 30
         strict = true
         test_entries = false
-        test_value = { address = "127.0.10.2", text = "hello" }
+        test_value = "127.0.10.2"
         sixtofour = false
         max_change = 20
         "#,
@@ -76,7 +76,7 @@ fn everything_said() {
     assert_eq!(zone.access.as_ref().unwrap().kind, Kind::Acl);
     assert_eq!((zone.negative_ttl, zone.max_change), (Some(30), Some(20)));
     assert!(zone.strict && !zone.test_entries && !zone.sixtofour);
-    assert_eq!(zone.test_value.text.as_deref(), Some(&b"hello"[..]));
+    assert_eq!(zone.test_value.to_string(), "127.0.10.2");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn errors_have_their_place() {
         ("[[zone]]\nname = 'bl'\ndatasets = [{ type = 'ip', file = 'a' }]", "3:28", "unknown field `file`"),
         ("[[zone]]\nname = 'bl'\naccess = []\ndatasets = ['ip:a']", "3:10", "file name is missing"),
         ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nmin_ttl = '1d'", "2:8", "not between"),
-        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\ntest_value = 'x'", "4:14", "an IPv4 address"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\ntest_value = 'x'", "4:14", "IPv4 address"),
         (
             "[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\n[[zone]]\nname = 'BL.'\ndatasets = ['ip:b']",
             "5:8",
