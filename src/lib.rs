@@ -35,3 +35,4 @@ pub mod config;
 pub mod rbldnsd;
 // files that changed -> the next snapshot
 pub mod reload;
+pub mod watch;
