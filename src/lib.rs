@@ -34,3 +34,10 @@ pub mod wire;
 pub mod log;
 pub mod metrics;
 pub mod server;
+// arguments and nibbl.toml -> checked options
+pub mod cli;
+pub mod config;
+pub mod rbldnsd;
+// files that changed -> the next snapshot
+pub mod reload;
+pub mod watch;
