@@ -12,6 +12,8 @@
 //! packet ──read──▶ Query ──respond(&Snapshot, …)──▶ records ──write──▶ packet
 //! ```
 
+// The rim: files.
+pub mod data_file;
 // Words that every module shares.
 pub mod address;
 pub mod name;
