@@ -7,10 +7,11 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -106,8 +107,9 @@ impl<R: Responder> Connection<R> {
     async fn run(mut self, mut stream: TcpStream, mut stop: watch::Receiver<bool>) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let (mut reader, mut writer) = stream.split();
-        // Nothing more is read: the client has closed its side, or the server stops.
+        // The client has closed its side, or the server has on its behalf.
         let mut ended = false;
+        let mut stop_by = None;
         let mut deadline = Instant::now() + self.limits.tcp_idle;
         loop {
             if self.answer_queries() {
@@ -126,12 +128,12 @@ impl<R: Responder> Connection<R> {
                     deadline = Instant::now() + self.limits.tcp_idle;
                 }
                 read = reader.read_buf(&mut self.input), if may_read => ended = read? == 0,
-                () = stopped(&mut stop), if !ended => {
-                    // What has already come is still answered.
-                    while self.input.len() < MESSAGE_OCTETS && reader.try_read_buf(&mut self.input).is_ok_and(|n| n > 0) {}
-                    ended = true;
+                () = stopped(&mut stop), if stop_by.is_none() => {
+                    // What has already come is still read and answered, then the end is read.
+                    SockRef::from(reader.as_ref()).shutdown(Shutdown::Read)?;
+                    stop_by = Some(Instant::now() + self.limits.tcp_write_stall);
                 }
-                () = sleep_until(deadline) => return Err(io::ErrorKind::TimedOut.into()),
+                () = sleep_until(stop_by.map_or(deadline, |end| deadline.min(end))) => return Err(io::ErrorKind::TimedOut.into()),
             }
         }
     }
