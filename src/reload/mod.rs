@@ -14,6 +14,7 @@
 //! found out here. The world is behind [`Source`], so that all this is tested without files; the
 //! thread that runs a [`Loader`] is in [`service`].
 
+pub mod files;
 pub mod report;
 pub mod service;
 pub mod source;

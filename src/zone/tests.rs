@@ -125,7 +125,14 @@ fn dataset(kind: Kind, text: &str) -> Arc<Dataset> {
 }
 
 fn zone(datasets: Vec<Arc<Dataset>>, options: ZoneOptions) -> Zone {
-    Zone::new(Name::from_text(b"bl.example").unwrap(), datasets, options, &mut Diagnostics::default())
+    Zone::new(
+        Name::from_text(b"bl.example").unwrap(),
+        datasets,
+        0,
+        Status::Serving,
+        options,
+        &mut Diagnostics::default(),
+    )
 }
 
 fn no_tests() -> ZoneOptions {
