@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use smallvec::SmallVec;
 
@@ -113,9 +113,9 @@ impl QueryLog {
         queue: usize,
     ) -> io::Result<Self> {
         let output = BufWriter::new(open()?);
-        let (sender, receiver) = sync_channel(queue);
+        let (sender, receiver) = sync_channel(queue.max(1));
         let shared = Arc::new(Shared::default());
-        let writer = Writer { open, output, unbuffered, shared: shared.clone() };
+        let writer = Writer { open, output, unbuffered, flush_by: None, shared: shared.clone() };
         let writer =
             std::thread::Builder::new().name("query-log".into()).spawn(move || writer.run(&receiver))?;
         Ok(Self { sink: QuerySink { queue: sender, shared }, writer: Some(writer) })
@@ -176,46 +176,48 @@ struct Writer<O> {
     open: O,
     output: BufWriter<Box<dyn Write + Send>>,
     unbuffered: bool,
+    /// When the oldest line in the buffer has waited long enough.
+    flush_by: Option<Instant>,
     shared: Arc<Shared>,
 }
 
 impl<O: Fn() -> io::Result<Box<dyn Write + Send>>> Writer<O> {
     fn run(mut self, queue: &Receiver<Message>) {
-        loop {
-            let message = if self.output.buffer().is_empty() {
-                queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                queue.recv_timeout(FLUSH_AFTER)
+        while !self.shared.stop.load(Ordering::Acquire) {
+            let message = match self.flush_by {
+                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(time) => queue.recv_timeout(time.saturating_duration_since(Instant::now())),
             };
-            if self.shared.reopen.swap(false, Ordering::AcqRel) {
-                self.reopen();
-            }
             match message {
-                Ok(Message::Record(record)) => {
-                    let written = writeln!(self.output, "{record}");
-                    self.check(written);
-                    if self.unbuffered {
-                        self.flush();
-                    }
-                }
-                Ok(Message::Wake) => {}
+                Ok(Message::Record(record)) => self.write(&record),
+                Ok(Message::Wake) => self.reopen_if_asked(),
                 Err(RecvTimeoutError::Timeout) => self.flush(),
                 Err(RecvTimeoutError::Disconnected) => break,
-            }
-            if self.shared.stop.load(Ordering::Acquire) {
-                break;
             }
         }
         for message in queue.try_iter() {
             if let Message::Record(record) = message {
-                let written = writeln!(self.output, "{record}");
-                self.check(written);
+                self.write(&record);
             }
         }
         self.flush();
     }
 
-    fn reopen(&mut self) {
+    fn write(&mut self, record: &Record) {
+        self.reopen_if_asked();
+        let written = writeln!(self.output, "{record}");
+        self.check(written);
+        let now = Instant::now();
+        let flush_by = *self.flush_by.get_or_insert(now + FLUSH_AFTER);
+        if self.unbuffered || now >= flush_by {
+            self.flush();
+        }
+    }
+
+    fn reopen_if_asked(&mut self) {
+        if !self.shared.reopen.swap(false, Ordering::AcqRel) {
+            return;
+        }
         self.flush();
         match (self.open)() {
             Ok(output) => self.output = BufWriter::new(output),
@@ -224,6 +226,7 @@ impl<O: Fn() -> io::Result<Box<dyn Write + Send>>> Writer<O> {
     }
 
     fn flush(&mut self) {
+        self.flush_by = None;
         let flushed = self.output.flush();
         self.check(flushed);
     }

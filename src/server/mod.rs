@@ -68,8 +68,8 @@ pub struct Limits {
     pub udp_workers: NonZeroUsize,
     /// Pins the UDP worker *n* of each address to core *n*.
     pub pin_workers: bool,
-    /// Octets that the system may keep for each UDP socket until they are read; the system may
-    /// grant less (`net.core.rmem_max`).
+    /// Octets that the system may keep for each UDP socket until they are read. Without
+    /// CAP_NET_ADMIN it grants no more than `net.core.rmem_max`.
     pub receive_buffer: usize,
     /// TCP connections at the same time, per address; further ones wait in the system's queue.
     pub tcp_connections: NonZeroUsize,

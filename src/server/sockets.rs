@@ -92,7 +92,9 @@ fn bind_udp(address: SocketAddr, shared: bool, receive_buffer: usize) -> io::Res
     if shared {
         setsockopt(&socket, sockopt::ReusePort, &true)?;
     }
-    socket.set_recv_buffer_size(receive_buffer)?;
+    // Beyond net.core.rmem_max only with CAP_NET_ADMIN.
+    setsockopt(&socket, sockopt::RcvBufForce, &receive_buffer)
+        .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &receive_buffer))?;
     // Only a socket for all addresses has to learn which of them was asked.
     let packet_info = address.ip().is_unspecified();
     match address {

@@ -157,6 +157,16 @@ async fn a_taken_address_is_an_error_that_names_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_server_gives_its_addresses_back() {
+    let server = start(Server::bind(&[plain(LOOPBACK[0])], limits()).unwrap(), &Echo::new(fill));
+    let again = plain(&server.addresses()[0].to_string());
+    drop(server);
+    while Server::bind(std::slice::from_ref(&again), limits()).is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_are_counted_and_logged() {
     let directory = tempfile::tempdir().unwrap();
     let target = crate::log::Target { file: Some(directory.path().join("q.log")), unbuffered: false };

@@ -44,6 +44,21 @@ async fn tcp_answers_after_the_client_has_closed_its_side() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tcp_queries_beyond_the_limit_in_flight_wait() {
+    let limits = Limits { tcp_in_flight: NonZeroUsize::MIN, ..limits() };
+    let server = start(Server::bind(&[plain(LOOPBACK[0])], limits).unwrap(), &Echo::new(fill));
+    let mut client = tcp_client(server.addresses()[0]);
+    let queries: Vec<u8> = (0..1000).flat_map(|id| framed(&query(id, 40))).collect();
+    client.write_all(&queries).unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    for id in 0..1000 {
+        assert_eq!(read_framed(&mut client).unwrap(), fill(&query(id, 40)).unwrap());
+    }
+    assert!(closed(&mut client));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tcp_clients_have_a_limit_each() {
     let limits = Limits { tcp_connections_per_client: 2, ..limits() };
     let metrics = Metrics::default();

@@ -62,6 +62,13 @@ async fn udp_replies_leave_from_the_address_that_was_asked() {
             assert_eq!(receive(client).unwrap(), fill(&query(id, 50)).unwrap());
         }
     }
+    // And one after the other: the batches that follow know it too.
+    for id in 0..20 {
+        for client in &clients {
+            client.send(&query(id, 50)).unwrap();
+            assert_eq!(receive(client).unwrap(), fill(&query(id, 50)).unwrap());
+        }
+    }
     server.stop().await;
 }
 
