@@ -43,3 +43,5 @@ pub mod rbldnsd;
 // files that changed -> the next snapshot
 pub mod reload;
 pub mod watch;
+// talking to the running server
+pub mod control;
