@@ -507,14 +507,7 @@ fn combined() {
     let Content::Generic(records) = &sections[3].parsed.content else { panic!() };
     assert_eq!(records.iter().map(|record| record.ttl).collect::<Vec<_>>(), [111, 77]);
 
-    for bad in [
-        "1.2.3.4",
-        "$DATASET acl @",
-        "$DATASET combined @",
-        "$DATASET nosuch @",
-        "$DATASET ip4set",
-        "$DATASET",
-    ] {
+    for bad in ["1.2.3.4", "$DATASET acl @", "$DATASET combined @", "$DATASET nosuch @", "$DATASET"] {
         let (parsed, _) = read_with(Kind::Combined, &[bad.as_bytes()], &options());
         assert!(matches!(parsed, Err(Failure::Line(_))), "{bad}");
     }
