@@ -467,6 +467,18 @@ fn generic() {
 }
 
 #[test]
+fn a_cname_is_alone() {
+    for (text, entries) in [
+        ("a CNAME b\na A 1.2.3.4\nA TXT x", 1),
+        ("a A 1.2.3.4\na CNAME b\na TXT x", 2),
+        ("@ CNAME x", 0),
+        ("a CNAME b\na CNAME c", 1),
+    ] {
+        assert_eq!(read(Kind::Generic, &[text]).0.entries, entries, "{text}");
+    }
+}
+
+#[test]
 fn long_texts() {
     let long = "x".repeat(600);
     let (list, generic) = (format!("1.2.3.4 {long}"), format!("a TXT \"{long}\""));
