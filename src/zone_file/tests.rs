@@ -467,6 +467,18 @@ fn generic() {
 }
 
 #[test]
+fn a_cname_is_alone() {
+    for (text, entries) in [
+        ("a CNAME b\na A 1.2.3.4\nA TXT x", 1),
+        ("a A 1.2.3.4\na CNAME b\na TXT x", 2),
+        ("@ CNAME x", 0),
+        ("a CNAME b\na CNAME c", 1),
+    ] {
+        assert_eq!(read(Kind::Generic, &[text]).0.entries, entries, "{text}");
+    }
+}
+
+#[test]
 fn long_texts() {
     let long = "x".repeat(600);
     let (list, generic) = (format!("1.2.3.4 {long}"), format!("a TXT \"{long}\""));
@@ -507,14 +519,7 @@ fn combined() {
     let Content::Generic(records) = &sections[3].parsed.content else { panic!() };
     assert_eq!(records.iter().map(|record| record.ttl).collect::<Vec<_>>(), [111, 77]);
 
-    for bad in [
-        "1.2.3.4",
-        "$DATASET acl @",
-        "$DATASET combined @",
-        "$DATASET nosuch @",
-        "$DATASET ip4set",
-        "$DATASET",
-    ] {
+    for bad in ["1.2.3.4", "$DATASET acl @", "$DATASET combined @", "$DATASET nosuch @", "$DATASET"] {
         let (parsed, _) = read_with(Kind::Combined, &[bad.as_bytes()], &options());
         assert!(matches!(parsed, Err(Failure::Line(_))), "{bad}");
     }
