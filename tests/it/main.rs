@@ -6,5 +6,6 @@ mod harness;
 
 mod conformance;
 mod quick_start;
+mod real_data;
 mod reload;
 mod resolvers;
