@@ -4,6 +4,8 @@
 
 mod harness;
 
+mod answers;
+mod commands;
 mod conformance;
 mod quick_start;
 mod real_data;
