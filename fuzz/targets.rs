@@ -3,7 +3,7 @@
 //!
 //! Run one with `cargo +nightly fuzz run addresses`.
 
-#![allow(dead_code, missing_docs, reason = "each target is a program of its own and uses one of these")]
+#![allow(dead_code, unreachable_pub, reason = "each target is a program of its own and uses one of these")]
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};

@@ -5,9 +5,11 @@ mod targets;
 
 use std::path::Path;
 
+type Target = fn(&[u8]);
+
 #[test]
 fn the_corpus_is_survived() {
-    let all: [(&str, fn(&[u8])); 6] = [
+    let all: [(&str, Target); 6] = [
         ("addresses", targets::addresses),
         ("names", targets::names),
         ("generic", targets::generic),
