@@ -30,11 +30,16 @@ pub mod answer;
 pub mod query;
 pub mod wire;
 // arguments and nibbl.toml -> checked options
-pub mod cli;
 pub mod config;
-pub mod rbldnsd;
 // files that changed -> the next snapshot
 pub mod reload;
 pub mod watch;
 // talking to the running server
 pub mod control;
+// the program: its arguments, and what each sub-command does
+pub mod check;
+pub mod cli;
+pub mod privileges;
+pub mod progress;
+pub mod rbldnsd;
+pub mod serve;
