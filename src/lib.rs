@@ -37,11 +37,16 @@ pub mod log;
 pub mod metrics;
 pub mod server;
 // arguments and nibbl.toml -> checked options
-pub mod cli;
 pub mod config;
-pub mod rbldnsd;
 // files that changed -> the next snapshot
 pub mod reload;
 pub mod watch;
 // talking to the running server
 pub mod control;
+// the program: its arguments, and what each sub-command does
+pub mod check;
+pub mod cli;
+pub mod privileges;
+pub mod progress;
+pub mod rbldnsd;
+pub mod serve;
