@@ -178,6 +178,12 @@ impl Runs {
         Self(runs)
     }
 
+    /// The runs with addresses in `prefix`, to be asked of no others.
+    fn inside(map: &impl StateMap, prefix: Prefix) -> Self {
+        let ranges = map.ranges_from(prefix.first());
+        Self(ranges.take_while(|run| run.first <= prefix.last()).collect())
+    }
+
     fn index(&self, address: u128) -> usize {
         self.0.partition_point(|run| run.last < address)
     }
