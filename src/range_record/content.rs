@@ -63,7 +63,9 @@ impl Block {
             let content = match same {
                 [(_, false, _)] => Content::Listed(0),
                 [(_, true, _)] => Content::NotListed,
-                [(_, false, _), (_, true, _)] if item.is_nibble_aligned() && item.length() > prefix.length() => {
+                [(_, false, _), (_, true, _)]
+                    if item.is_nibble_aligned() && item.length() > prefix.length() =>
+                {
                     Content::Mixed
                 }
                 [(_, false, _), (_, true, _)] => return Err(Malformed::BadMixedItem(item)),
@@ -130,7 +132,8 @@ mod tests {
     }
 
     fn read(items: &[(Prefix, bool)]) -> Result<Block, Malformed> {
-        let items: Vec<AplItem> = items.iter().map(|&(prefix, negated)| AplItem::new(prefix, negated)).collect();
+        let items: Vec<AplItem> =
+            items.iter().map(|&(prefix, negated)| AplItem::new(prefix, negated)).collect();
         Block::read(prefix(0, 32), &apl::write(&items))
     }
 
@@ -140,7 +143,8 @@ mod tests {
         let (whole, exception) = (prefix(0, 32), prefix(0x1 << 92, 36));
         let (listing, mixed) = (prefix(0x12 << 88, 40), prefix(0x8 << 92, 36));
         let block =
-            read(&[(whole, false), (exception, true), (listing, false), (mixed, false), (mixed, true)]).unwrap();
+            read(&[(whole, false), (exception, true), (listing, false), (mixed, false), (mixed, true)])
+                .unwrap();
         let decided = |offset| {
             let decision = block.decide(BLOCK | offset);
             let content = decision.item.map(|index| block.items()[index].content);
@@ -160,8 +164,14 @@ mod tests {
     #[test]
     fn order_of_the_record_counts() {
         let block = read(&[(prefix(2 << 92, 36), false), (prefix(1 << 92, 36), false)]).unwrap();
-        assert_eq!(block.decide(BLOCK | 2 << 92).item.map(|i| block.items()[i].content), Some(Content::Listed(0)));
-        assert_eq!(block.decide(BLOCK | 1 << 92).item.map(|i| block.items()[i].content), Some(Content::Listed(1)));
+        assert_eq!(
+            block.decide(BLOCK | 2 << 92).item.map(|i| block.items()[i].content),
+            Some(Content::Listed(0))
+        );
+        assert_eq!(
+            block.decide(BLOCK | 1 << 92).item.map(|i| block.items()[i].content),
+            Some(Content::Listed(1))
+        );
     }
 
     #[test]

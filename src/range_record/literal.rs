@@ -154,7 +154,9 @@ impl LiteralMap {
             let state = self.state(prefix);
             block = Vec::from_iter((state != UNLISTED).then(|| item(prefix, state)));
             block.extend(self.children_form(prefix, state));
-            while let Some(next) = self.rule_3(&block, state, limit).or_else(|| self.rule_4(&block, state, limit)) {
+            while let Some(next) =
+                self.rule_3(&block, state, limit).or_else(|| self.rule_4(&block, state, limit))
+            {
                 block = next;
             }
         }
@@ -169,7 +171,8 @@ impl LiteralMap {
     }
 
     fn rule_4(&self, block: &[Item<State>], state: State, limit: usize) -> Option<Vec<Item<State>>> {
-        let mut candidates: Vec<_> = mixed_items(block).filter(|mixed| self.state(mixed.prefix) == state).collect();
+        let mut candidates: Vec<_> =
+            mixed_items(block).filter(|mixed| self.state(mixed.prefix) == state).collect();
         candidates.sort_by_key(|mixed| {
             (std::cmp::Reverse(self.full_form(mixed.prefix, state).len()), mixed.prefix)
         });

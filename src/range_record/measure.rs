@@ -2,7 +2,7 @@
 //!
 //! The state of a mixed prefix is the one that most of its 16 children have, so it depends on
 //! everything below; and so do the counts. All are folded from the runs of the map in one pass, in
-//! order ([`fold`]), the deepest prefixes first. For a prefix with few runs inside that takes a few
+//! order (`fold`), the deepest prefixes first. For a prefix with few runs inside that takes a few
 //! microseconds and is done when asked. The prefixes with more than [`SUMMARY_RUNS`] runs are
 //! measured once, when a table is compiled, and kept in its [`Summary`]: 32 octets for each. A run
 //! is counted in at most one such prefix of each length, and of the lengths in use there are few:
@@ -214,7 +214,7 @@ impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
             return folded;
         }
         let passed_before = self.passed;
-        let mut children: SmallVec<[Children; 4]> = SmallVec::new();
+        let mut children: SmallVec<[Children; 16]> = SmallVec::new();
         let mut index = 0;
         while index < 16 {
             let child = prefix.child(index);
@@ -326,7 +326,7 @@ pub(super) fn last_child_within(prefix: Prefix, last: u128) -> u8 {
     if last >= prefix.last() {
         return 15;
     }
-    let index = (last - prefix.first() >> (124 - prefix.length())) as u8;
+    let index = ((last - prefix.first()) >> (124 - prefix.length())) as u8;
     if prefix.child(index).last() == last { index } else { index - 1 }
 }
 
@@ -346,7 +346,7 @@ pub(super) fn for_each_joined(prefix: Prefix, from: u8, to: u8, mut joined: impl
 /// The state that most of 16 children have: of equally many "not listed" if it is among them, else
 /// the one of the lowest child.
 fn majority(children: &[Children]) -> State {
-    let mut counts: SmallVec<[(State, u8); 4]> = SmallVec::new();
+    let mut counts: SmallVec<[(State, u8); 16]> = SmallVec::new();
     for children in children {
         match counts.iter_mut().find(|(state, _)| *state == children.state()) {
             Some((_, count)) => *count += children.count(),

@@ -30,9 +30,13 @@ pub mod value;
 pub mod walk;
 
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod literal;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod walk_tests;
 
 /// The map from every address to its state that blocks describe: all datasets of a zone together,
 /// IPv4 addresses inside `::ffff:0:0/96`.

@@ -107,12 +107,16 @@ mod tests {
             let prefix = Prefix::containing(address, length);
             assert_eq!(parsed(&block_text(prefix)), Some(RangesName::Block(prefix)));
         }
-        assert_eq!(parsed(&format!("0.{}", block_text(Prefix::containing(address, 128)))), Some(RangesName::NoBlock));
+        assert_eq!(
+            parsed(&format!("0.{}", block_text(Prefix::containing(address, 128)))),
+            Some(RangesName::NoBlock)
+        );
     }
 
     #[test]
     fn the_longest_apex() {
-        let apex = Name::from_text(format!("{0}.{0}.{1}", "a".repeat(63), "b".repeat(55)).as_bytes()).unwrap();
+        let apex =
+            Name::from_text(format!("{0}.{0}.{1}", "a".repeat(63), "b".repeat(55)).as_bytes()).unwrap();
         assert_eq!(apex.wire().len(), MAX_APEX_OCTETS);
         let longest = under(&block_text(Prefix::containing(u128::MAX, 124)), &apex).unwrap();
         assert_eq!(longest.wire().len(), Name::MAX_OCTETS);

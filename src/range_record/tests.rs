@@ -57,13 +57,17 @@ pub(super) fn lists(most: usize) -> impl Strategy<Value = Vec<ListEntry>> {
                     let near = nest.get(&listings).prefix;
                     let kept = near.length().saturating_sub(shared % 12);
                     let address = near.first() | random & low_bits(kept);
-                    (Prefix::containing(near.first(), kept).first() | address & low_bits(kept), (kept + shared % 23).min(128))
+                    (
+                        Prefix::containing(near.first(), kept).first() | address & low_bits(kept),
+                        (kept + shared % 23).min(128),
+                    )
                 }
                 (5, _) => (MAPPED | random & 0xffff_ffff, 96 + length % 33),
                 (6, _) => (0x2001_0db8 << 96 | random & low_bits(32), 32 + length % 97),
                 _ => (random, length),
             };
-            listings.push(ListEntry { prefix: Prefix::containing(address, length), state: state % (states + 1) });
+            listings
+                .push(ListEntry { prefix: Prefix::containing(address, length), state: state % (states + 1) });
         }
         listings
     })
@@ -102,7 +106,8 @@ fn walked(
         let items = blocks.entry(prefix).or_insert_with(|| {
             block::pack(map, summary, prefix, block::MIN_LIMIT).expect("a mixed item names a block")
         });
-        let longest = items.iter().filter(|item| item.prefix.contains(address)).max_by_key(|item| item.prefix.length());
+        let longest =
+            items.iter().filter(|item| item.prefix.contains(address)).max_by_key(|item| item.prefix.length());
         match longest.map(|item| item.content) {
             None | Some(Content::NotListed) => return UNLISTED,
             Some(Content::Listed(state)) => return state,
@@ -228,7 +233,8 @@ fn reachable(map: &Runs, summary: &Summary, limit: usize) -> Vec<(usize, Vec<Ite
 /// A list as operators write them: most listings /64, /56 and /48 inside a few /32s, exceptions
 /// inside some of them, some addresses.
 fn clustered(entries: usize, random: &mut impl FnMut() -> u128) -> Vec<ListEntry> {
-    let clusters: Vec<u128> = (0..entries / 60 + 1).map(|_| random() >> 64 & 0x0fff_ffff | 0x2000_0000).collect();
+    let clusters: Vec<u128> =
+        (0..entries / 60 + 1).map(|_| random() >> 64 & 0x0fff_ffff | 0x2000_0000).collect();
     let mut listings: Vec<ListEntry> = Vec::new();
     while listings.len() < entries {
         let cluster = clusters[random() as usize % clusters.len()] << 96 | random() & low_bits(32);
@@ -253,7 +259,8 @@ fn clustered(entries: usize, random: &mut impl FnMut() -> u128) -> Vec<ListEntry
 fn blocks_are_well_filled_and_few() {
     let mut seed = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835u128;
     let mut random = || {
-        seed = seed.wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645).wrapping_add(0x5851_f42d_4c95_7f2d);
+        seed =
+            seed.wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645).wrapping_add(0x5851_f42d_4c95_7f2d);
         seed.rotate_right((seed >> 122) as u32) ^ seed >> 64
     };
     for entries in [300, 1_000, 4_443, 20_000] {
@@ -264,13 +271,14 @@ fn blocks_are_well_filled_and_few() {
         let items: usize = blocks.iter().map(|(_, items)| items.len()).sum();
         let depth = blocks.iter().map(|&(depth, _)| depth).max().unwrap();
         let fill = octets as f64 / (blocks.len() * block::DEFAULT_LIMIT) as f64;
-        println!(
-            "{entries} entries: {} runs, {} blocks, {:.1} items a block, fill {fill:.2}, depth {depth}, summary {} octets",
-            map.0.len(),
+        let row = format!(
+            "| {entries} | {} | {:.0} | {:.0} % | {depth} |",
             blocks.len(),
             items as f64 / blocks.len() as f64,
-            summary.bytes(),
+            100.0 * fill,
         );
-        assert!(fill >= 0.3 && depth <= 5 && blocks.len() <= entries / 25 + 1);
+        println!("{row} {} runs, summary of {} octets", map.0.len(), summary.bytes());
+        assert!(examples::DOCUMENT.contains(&row), "docs/range-records.md should have {row}");
+        assert!(fill >= 0.3 && depth <= 5 && blocks.len() <= entries.div_ceil(25));
     }
 }

@@ -54,7 +54,8 @@ pub fn write(
     let mut records = Vec::new();
     let mut octets = 0;
     for &state in listed.iter().filter(|&&state| seen.insert(state)) {
-        let Some(rdata) = value_of(state).and_then(|value| write_record(&selector(&listed, state), &value)) else {
+        let Some(rdata) = value_of(state).and_then(|value| write_record(&selector(&listed, state), &value))
+        else {
             continue;
         };
         let overhead = if records.is_empty() { 0 } else { RECORD_OVERHEAD };
@@ -205,10 +206,7 @@ mod tests {
         assert_eq!(written(&[], 800), []);
         assert_eq!(written(&[0, 9], 800), []);
         assert_eq!(written(&[1, 0, 1, 9], 800), [("*".to_owned(), 2)]);
-        assert_eq!(
-            written(&[2, 0, 2, 9, 1, 2, 1], 800),
-            [("0-1,3".to_owned(), 4), ("2,4".to_owned(), 2)]
-        );
+        assert_eq!(written(&[2, 0, 2, 9, 1, 2, 1], 800), [("0-1,3".to_owned(), 4), ("2,4".to_owned(), 2)]);
         // As long as all fit: one that does not ends the list.
         assert_eq!(written(&[2, 1, 3, 1], 400), [("0".to_owned(), 4), ("1,3".to_owned(), 2)]);
         assert_eq!(written(&[1, 3, 2], 400), [("0".to_owned(), 2)]);
