@@ -9,7 +9,9 @@
 //! is folded on the spot.
 
 use super::apl::{self, AplItem, item_octets};
-use super::measure::{Measure, Summary, content_of, for_each_joined, last_child_within, push_full_form};
+use super::measure::{
+    Measure, Summary, content_of, for_each_joined, last_child_within, measure, push_full_form,
+};
 use super::{Content, Item, Prefix, Runs, StateMap, is_uniform};
 use crate::prefix_table::{Range, State, UNLISTED};
 
@@ -156,9 +158,9 @@ impl<'m, M: StateMap> Packing<'m, M> {
         let mut index = 0;
         while index < 16 {
             let child = prefix.child(index);
-            // Without a look at the map where the summary tells enough.
-            let large = summary.get(child).filter(|large| large.spread || large.state != self.state);
-            if let Some(measure) = large {
+            let large = summary.get(child);
+            if let Some(measure) = large.filter(|large| large.spread || large.state != self.state) {
+                // All there is to know, without a look at the map.
                 self.push_mixed(child, measure);
                 index += 1;
                 continue;
@@ -172,7 +174,12 @@ impl<'m, M: StateMap> Packing<'m, M> {
                 let first = if run.state == self.state { run.last + 1 } else { child.first() };
                 let last = if end.state == self.state { end.first - 1 } else { child.last() };
                 let narrowest = narrowest_mixed(map, first, last);
-                self.push_mixed(narrowest, summary.measure(map, narrowest));
+                // What lies in a prefix with few runs has few itself.
+                let measure = match large {
+                    Some(_) => summary.measure(map, narrowest),
+                    None => measure(map, narrowest),
+                };
+                self.push_mixed(narrowest, measure);
                 last_run = Some(end);
                 index += 1;
             } else {

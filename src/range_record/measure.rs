@@ -93,7 +93,7 @@ impl Summary {
 
     /// The measure of any mixed prefix of the map that the summary was made of.
     pub fn measure(&self, map: &impl StateMap, prefix: Prefix) -> Measure {
-        self.get(prefix).unwrap_or_else(|| fold(map, prefix, &mut NoVisit))
+        self.get(prefix).unwrap_or_else(|| measure(map, prefix))
     }
 
     /// The memory that the summary holds, in octets.
@@ -116,6 +116,11 @@ impl Visit for KeepLarge {
             self.nodes.push(Node { high, low, state, items, octets, split_octets, length, spread });
         }
     }
+}
+
+/// The measure of a mixed prefix, in time that grows with the runs inside.
+pub fn measure(map: &impl StateMap, prefix: Prefix) -> Measure {
+    fold(map, prefix, &mut NoVisit)
 }
 
 struct NoVisit;
