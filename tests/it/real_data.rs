@@ -31,7 +31,7 @@ fn real_data_is_answered_right() {
         for (zone, only_v6) in [(format!("{set}.example"), false), (format!("{set}6.example"), true)] {
             let addresses: Vec<IpAddr> = std::iter::repeat_with(|| ranges.sample(&mut random))
                 .filter(|address| is_plain(*address) && !(only_v6 && address.is_ipv4()))
-                .take(QUESTIONS / 2 / sets.len())
+                .take(QUESTIONS.div_ceil(2 * sets.len()))
                 .collect();
             let names = addresses.iter().map(|address| Query::new(reversed(*address, &zone), "TXT"));
             let replies = ask_all(server.udp, &names.collect::<Vec<_>>());
