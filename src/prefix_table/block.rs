@@ -6,8 +6,8 @@
 //! mispredict. Header, from bit 0: records - 1 (7 bits), zero bits that all keys end with (7), width
 //! of a key (8), of an end (4), of a state (6); then the records, each key, end, state.
 
-use super::State;
 use super::word::{Word, Words, read_bits, write_bits};
+use super::{State, simd};
 
 const BITS: u32 = 64 * 16;
 const HEADER_BITS: u32 = 32;
@@ -59,6 +59,13 @@ impl Block {
             end: header >> 22 & 15,
             state: header >> 26,
         }
+    }
+
+    /// Asks for both cache lines.
+    #[inline(always)]
+    pub(super) fn prefetch(&self) {
+        simd::prefetch(&self.0[0]);
+        simd::prefetch(&self.0[8]);
     }
 
     /// How many records there are: at least one.

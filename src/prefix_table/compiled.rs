@@ -2,10 +2,10 @@
 //! over whole addresses, for the few /64s inside of which states differ.
 
 use super::tree::{Content, Run, Tree};
-use super::{Address, Entry, Range, Remark, State, TooManyPrefixes, UNLISTED, builder};
+use super::{Address, Entry, Range, Remark, State, TooManyPrefixes, UNLISTED, builder, simd};
 
-/// How many addresses of a batch are in flight together.
-const GROUP: usize = 16;
+/// How many addresses are looked up together: what a server receives at once.
+const BATCH: usize = 64;
 
 /// An immutable map from every address to a state, made of prefixes by longest match.
 #[derive(Debug)]
@@ -52,17 +52,10 @@ impl<A: Address> PrefixTable<A> {
 
     /// The state of one address.
     pub fn lookup(&self, address: A) -> State {
-        match self.upper.lookup(address.upper()) {
+        simd::widest(|| match self.upper.lookup(address.upper()) {
             Content::State(state) => state,
-            Content::Split => self.lookup_inner(address),
-        }
-    }
-
-    fn lookup_inner(&self, address: A) -> State {
-        match self.inner.lookup(address) {
-            Content::State(state) => state,
-            Content::Split => UNLISTED, // whole addresses are never split
-        }
+            Content::Split => state_of(self.inner.lookup(address)),
+        })
     }
 
     /// The states of many addresses, looked up together.
@@ -71,31 +64,45 @@ impl<A: Address> PrefixTable<A> {
     /// If the two slices differ in length.
     pub fn lookup_batch(&self, addresses: &[A], states: &mut [State]) {
         assert_eq!(addresses.len(), states.len(), "a state for every address");
-        let (groups, rest) = addresses.as_chunks::<GROUP>();
-        let (states, states_of_rest) = states.as_chunks_mut::<GROUP>();
-        for (addresses, states) in groups.iter().zip(states) {
-            let contents = self.upper.lookup_batch(&addresses.map(A::upper));
-            for ((state, content), &address) in states.iter_mut().zip(contents).zip(addresses) {
-                *state = match content {
-                    Content::State(state) => state,
-                    Content::Split => self.lookup_inner(address),
-                };
+        simd::widest(|| {
+            for (addresses, states) in addresses.chunks(BATCH).zip(states.chunks_mut(BATCH)) {
+                self.lookup_together(addresses, states);
             }
-        }
-        for (state, &address) in states_of_rest.iter_mut().zip(rest) {
-            *state = self.lookup(address);
-        }
+        });
+    }
+
+    #[inline(always)]
+    fn lookup_together(&self, addresses: &[A], states: &mut [State]) {
+        let mut upper = [A::MIN.upper(); BATCH];
+        upper.iter_mut().zip(addresses).for_each(|(upper, address)| *upper = address.upper());
+        let mut split = [(0, A::MIN); BATCH];
+        let mut splits = 0;
+        self.upper.lookup_batch(&upper[..addresses.len()], |index, content| match content {
+            Content::State(state) => states[index] = state,
+            Content::Split => {
+                split[splits] = (index, addresses[index]);
+                splits += 1;
+            }
+        });
+        let keys = split.map(|(_, address)| address);
+        self.inner.lookup_batch(&keys[..splits], |index, content| {
+            states[split[index].0] = state_of(content);
+        });
     }
 
     /// The maximal run of addresses of one state that contains `address`.
     pub fn range(&self, address: A) -> Range<A> {
-        let mut range = self.piece(address);
-        while let Some(piece) = range.first.predecessor().map(|before| self.piece(before))
+        let (mut range, before, behind) = simd::widest(|| self.piece(address));
+        while before
+            && let Some(before) = range.first.predecessor()
+            && let piece = self.piece(before).0
             && piece.state == range.state
         {
             range.first = piece.first;
         }
-        while let Some(piece) = range.last.successor().map(|behind| self.piece(behind))
+        while behind
+            && let Some(behind) = range.last.successor()
+            && let piece = self.piece(behind).0
             && piece.state == range.state
         {
             range.last = piece.last;
@@ -103,12 +110,14 @@ impl<A: Address> PrefixTable<A> {
         range
     }
 
-    /// The part of a range that one tree knows: a range may go on from whole /64s into a split one.
-    fn piece(&self, address: A) -> Range<A> {
-        let upper = self.upper.run(address.upper());
+    /// The part of a range that one tree knows; and whether the range may go on before and behind it,
+    /// which it does only into a split upper half, or out of one.
+    #[inline(always)]
+    fn piece(&self, address: A) -> (Range<A>, bool, bool) {
+        let (upper, before, behind) = self.upper.run(address.upper());
         match upper.content {
-            Content::State(state) => whole(upper, state),
-            Content::Split => inside(upper, self.inner.run(address)),
+            Content::State(state) => (whole(upper, state), before, behind),
+            Content::Split => (inside(upper, self.inner.run(address).0), true, true),
         }
     }
 
@@ -153,6 +162,11 @@ impl<A: Address> PrefixTable<A> {
     }
 }
 
+/// The state of a whole address, which is never split.
+fn state_of(content: Content) -> State {
+    if let Content::State(state) = content { state } else { UNLISTED }
+}
+
 /// A run of leading bits as addresses.
 fn whole<A: Address>(upper: Run<A::Upper>, state: State) -> Range<A> {
     Range { first: A::bounds(upper.first).0, last: A::bounds(upper.last).1, state }
@@ -161,8 +175,7 @@ fn whole<A: Address>(upper: Run<A::Upper>, state: State) -> Range<A> {
 /// The part of a run of addresses that has the leading bits `upper`.
 fn inside<A: Address>(upper: Run<A::Upper>, run: Run<A>) -> Range<A> {
     let (first, last) = A::bounds(upper.first);
-    let state = if let Content::State(state) = run.content { state } else { UNLISTED };
-    Range { first: run.first.max(first), last: run.last.min(last), state }
+    Range { first: run.first.max(first), last: run.last.min(last), state: state_of(run.content) }
 }
 
 /// Gives the whole of the leading bits of a maximal run to `upper`, the parts that begin or end

@@ -1,5 +1,6 @@
 //! The directory of a tree: which block a key belongs to, by the lowest key of each.
 
+use super::simd;
 use super::word::Word;
 
 /// Keys in a node.
@@ -65,14 +66,18 @@ impl<K: Word> Directory<K> {
 
     /// As [`Self::search`] for many keys, a level at a time, so that their cache misses overlap.
     #[inline(always)]
-    pub(super) fn search_batch<const N: usize>(&self, keys: &[K; N]) -> [usize; N] {
-        let mut places = [0; N];
-        for level in &self.levels {
+    pub(super) fn search_batch(&self, keys: &[K], places: &mut [usize]) {
+        places.fill(0);
+        for (depth, level) in self.levels.iter().enumerate() {
             for (place, &key) in places.iter_mut().zip(keys) {
                 *place = self.descend(level, *place, key);
+                if let Some(below) = self.levels.get(depth + 1) {
+                    let node = &self.nodes[below.start + *place].0;
+                    simd::prefetch(&node[0]);
+                    simd::prefetch(&node[FANOUT / 2]);
+                }
             }
         }
-        places
     }
 
     /// From a node of one level to the place of `key` in that level, which is a node of the next.

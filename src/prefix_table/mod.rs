@@ -11,6 +11,7 @@ mod builder;
 mod compiled;
 mod directory;
 pub mod reference;
+mod simd;
 #[cfg(test)]
 mod tests;
 mod tree;

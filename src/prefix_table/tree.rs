@@ -10,6 +10,10 @@ use super::directory::Directory;
 use super::word::Word;
 use super::{State, UNLISTED};
 
+/// How many keys of a batch are on their way together: a few more than a core can have cache misses
+/// pending.
+const GROUP: usize = 32;
+
 /// What is said of a run of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
@@ -82,14 +86,23 @@ impl<K: Word> Tree<K> {
     /// What is said of one key.
     #[inline(always)]
     pub(super) fn lookup(&self, key: K) -> Content {
-        self.lookup_in(self.directory.search(key), key)
+        let block = self.directory.search(key);
+        self.blocks[block].prefetch();
+        self.lookup_in(block, key)
     }
 
-    /// What is said of many keys, looked up together.
+    /// What is said of many keys, looked up together: gives `found` place and content of each.
     #[inline(always)]
-    pub(super) fn lookup_batch<const N: usize>(&self, keys: &[K; N]) -> [Content; N] {
-        let blocks = self.directory.search_batch(keys);
-        std::array::from_fn(|index| self.lookup_in(blocks[index], keys[index]))
+    pub(super) fn lookup_batch(&self, keys: &[K], mut found: impl FnMut(usize, Content)) {
+        let mut blocks = [0; GROUP];
+        for (group, keys) in keys.chunks(GROUP).enumerate() {
+            let blocks = &mut blocks[..keys.len()];
+            self.directory.search_batch(keys, blocks);
+            blocks.iter().for_each(|&block| self.blocks[block].prefetch());
+            for (index, (&block, &key)) in blocks.iter().zip(keys).enumerate() {
+                found(group * GROUP + index, self.lookup_in(block, key));
+            }
+        }
     }
 
     #[inline(always)]
@@ -100,9 +113,23 @@ impl<K: Word> Tree<K> {
         if key <= item.last { item.content } else { Content::State(UNLISTED) }
     }
 
-    /// The maximal run of keys of one content around `key`.
-    pub(super) fn run(&self, key: K) -> Run<K> {
-        self.run_behind(self.place_of(key), key).0
+    /// The maximal run of keys of one content around `key`, and whether the keys directly before and
+    /// behind it are split.
+    #[inline(always)]
+    pub(super) fn run(&self, key: K) -> (Run<K>, bool, bool) {
+        let place = self.place_of(key);
+        let (run, next) = self.run_behind(place, key);
+        let before = match self.item(place) {
+            item if item.first < run.first => item.content == Content::Split,
+            _ => self.preceding(place).is_some_and(|place| {
+                let item = self.item(place);
+                item.content == Content::Split && item.last == run.first.previous()
+            }),
+        };
+        let behind = next.is_some_and(|(place, first)| {
+            first == run.last.next() && self.item(place).content == Content::Split
+        });
+        (run, before, behind)
     }
 
     /// The runs from the one around `start` on, without a gap.
@@ -123,6 +150,7 @@ impl<K: Word> Tree<K> {
 
     fn place_of(&self, key: K) -> Place {
         let block = self.directory.search(key);
+        self.blocks[block].prefetch();
         Place { block, record: self.blocks[block].search(self.directory.lowest_key(block), key) }
     }
 
@@ -146,6 +174,14 @@ impl<K: Word> Tree<K> {
             return Some(Place { block, record: record + 1 });
         }
         (block + 1 < self.blocks.len()).then_some(Place { block: block + 1, record: 0 })
+    }
+
+    fn preceding(&self, Place { block, record }: Place) -> Option<Place> {
+        match record {
+            0 if block == 0 => None,
+            0 => Some(Place { block: block - 1, record: self.blocks[block - 1].len() - 1 }),
+            _ => Some(Place { block, record: record - 1 }),
+        }
     }
 
     fn item(&self, place: Place) -> Item<K> {
