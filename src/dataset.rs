@@ -45,6 +45,10 @@ pub struct Dataset {
 
 /// The tables of a dataset.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a server holds a handful, and every look-up reads through one"
+)]
 pub enum Data {
     /// Prefixes of either family.
     Addresses(AddressList),

@@ -12,6 +12,8 @@
 //! packet ──read──▶ Query ──respond(&Snapshot, …)──▶ records ──write──▶ packet
 //! ```
 
+// The rim: files.
+pub mod data_file;
 // Words that every module shares.
 pub mod address;
 pub mod name;
@@ -22,6 +24,7 @@ pub mod value;
 pub mod zone_file;
 // entries -> zone (pure)
 pub mod dataset;
+pub mod range_record;
 pub mod zone;
 // zone -> text for other software (pure)
 pub mod export;
@@ -32,3 +35,21 @@ pub mod snapshot;
 pub mod answer;
 pub mod query;
 pub mod wire;
+// the network rim
+pub mod log;
+pub mod metrics;
+pub mod server;
+// arguments and nibbl.toml -> checked options
+pub mod config;
+// files that changed -> the next snapshot
+pub mod reload;
+pub mod watch;
+// talking to the running server
+pub mod control;
+// the program: its arguments, and what each sub-command does
+pub mod check;
+pub mod cli;
+pub mod privileges;
+pub mod progress;
+pub mod rbldnsd;
+pub mod serve;

@@ -57,6 +57,11 @@ impl Name {
         Ok(Self(wire.into()))
     }
 
+    /// Takes over a name that is already in valid, uncompressed wire form.
+    pub(crate) fn from_wire_unchecked(wire: &[u8]) -> Self {
+        Self(wire.into())
+    }
+
     /// The wire form, the root label included.
     pub fn wire(&self) -> &[u8] {
         &self.0

@@ -153,14 +153,15 @@ impl Template {
 
     /// The text for whoever fills in the address: `$` where it goes, and `$$` for a dollar sign.
     ///
-    /// `None` where that cannot be written: a dollar sign right behind a place, which only a
-    /// variable can bring about, would read as a dollar sign before it.
+    /// `None` where that cannot be written: a place or a dollar sign right behind a place (which
+    /// only a variable or `$=` can bring about) would be read another way.
     pub fn source(&self) -> Option<Vec<u8>> {
         let mut source = Vec::new();
         for (index, piece) in self.pieces.iter().enumerate() {
             if index > 0 {
                 source.push(b'$');
-                if piece.starts_with(b"$") {
+                let before_a_place = piece.is_empty() && index + 1 < self.pieces.len();
+                if piece.starts_with(b"$") || before_a_place {
                     return None;
                 }
             }

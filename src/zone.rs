@@ -79,7 +79,7 @@ impl Default for ZoneOptions {
 }
 
 /// Whether a zone can answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// It has data.
@@ -128,14 +128,18 @@ pub enum Lookup<'z> {
 }
 
 impl Zone {
-    /// Puts a zone together; warnings about it as a whole go to `diagnostics`.
+    /// Puts a zone together; warnings about it as a whole go to `diagnostics`. `modified` is the
+    /// newest modification time of its files, in seconds since 1970: the serial of a SOA that
+    /// names none.
     pub fn new(
         name: Name,
         datasets: Vec<Arc<Dataset>>,
+        modified: u64,
+        status: Status,
         options: ZoneOptions,
         diagnostics: &mut Diagnostics,
     ) -> Self {
-        let apex = Apex::new(&name, &datasets, &options, diagnostics);
+        let apex = Apex::new(&name, &datasets, modified, &options, diagnostics);
         let mut plain = Vec::new();
         let mut combined = Vec::new();
         let mut access = None;
@@ -160,24 +164,7 @@ impl Zone {
         for list in combined.iter().flat_map(BTreeMap::values).chain([&list]) {
             list.check_test_entries(&name, diagnostics);
         }
-        Self { name, status: Status::Serving, options, apex, list, combined, access, datasets }
-    }
-
-    /// A zone whose data never loaded: it answers SERVFAIL.
-    pub fn never_loaded(name: Name, options: ZoneOptions) -> Self {
-        let zone = Self::new(name, Vec::new(), options, &mut Diagnostics::default());
-        Self { status: Status::NeverLoaded, ..zone }
-    }
-
-    /// The same zone with another status.
-    pub fn with_status(&self, status: Status) -> Self {
-        let zone = Self::new(
-            self.name.clone(),
-            self.datasets.clone(),
-            self.options.clone(),
-            &mut Diagnostics::default(),
-        );
-        Self { status, ..zone }
+        Self { name, status, options, apex, list, combined, access, datasets }
     }
 
     /// The zone's name.
@@ -203,11 +190,6 @@ impl Zone {
     /// Its options.
     pub fn options(&self) -> &ZoneOptions {
         &self.options
-    }
-
-    /// When the first `$TIMESTAMP` of its datasets expires, in seconds since 1970.
-    pub fn expires(&self) -> Option<u64> {
-        self.datasets.iter().filter_map(|dataset| dataset.expires).min()
     }
 
     /// The list that is asked for every name.

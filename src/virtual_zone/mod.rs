@@ -8,7 +8,7 @@
 //!   `*.<k labels>`, a complete key is its own name.
 //! - A wildcard ends at every name that exists (the closest encloser of what is asked is then another
 //!   one), so every existing name carries the wildcard of its own state. That state is free to
-//!   choose; [`address_tree`] takes the one that needs the fewest names.
+//!   choose; `address_tree` takes the one that needs the fewest names.
 //! - An exception is a name that exists without A and TXT: where nothing else makes it exist, it has a
 //!   marker, an RP record that is always the same ([`MARKER_TYPE`]).
 //! - In domain lists a name that exists is a complete key as well: it carries the data itself, too.

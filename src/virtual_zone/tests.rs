@@ -8,7 +8,7 @@ use super::*;
 use crate::address::{MAPPED, SIX_TO_FOUR};
 use crate::name::push_key_label;
 use crate::zone::tests::{NaiveList, dataset, interesting, labels, list, no_tests, zone};
-use crate::zone::{Lookup, View, ZoneOptions};
+use crate::zone::{Lookup, Status, View, ZoneOptions};
 use crate::zone_file::Kind;
 
 /// The records of a name in a form that compares: type, TTL, rdata.
@@ -316,7 +316,7 @@ fn a_literal_asterisk_is_refused() {
 fn names_that_nobody_can_ask_for_are_left_out() {
     let apex = Name::from_text(["a".repeat(60).as_str(); 4].join(".").as_bytes()).unwrap();
     let datasets = vec![dataset(Kind::Dnset, "short\nalittlelonger\n"), dataset(Kind::Ip, "2001:db8::/32\n")];
-    let zone = Zone::new(apex, datasets, no_tests(), &mut Default::default());
+    let zone = Zone::new(apex, datasets, 0, Status::Serving, no_tests(), &mut Default::default());
     let mut names = VirtualZone::new(&zone).unwrap().names();
     let kept: Vec<_> = names.by_ref().map(|name| name.labels()).collect();
     assert!(kept.contains(&vec![b"short".to_vec()]));

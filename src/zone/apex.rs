@@ -38,10 +38,10 @@ impl Apex {
     pub(super) fn new(
         zone: &Name,
         datasets: &[Arc<Dataset>],
+        modified: u64,
         options: &ZoneOptions,
         diagnostics: &mut Diagnostics,
     ) -> Self {
-        let modified = datasets.iter().map(|dataset| dataset.modified).max().unwrap_or(0);
         let name_servers = datasets.iter().find_map(|dataset| dataset.name_servers.clone());
         let mut warn =
             |message: &str| diagnostics.push_plain(Severity::Warning, format!("zone {zone}: {message}"));

@@ -125,7 +125,14 @@ pub(crate) fn dataset(kind: Kind, text: &str) -> Arc<Dataset> {
 }
 
 pub(crate) fn zone(datasets: Vec<Arc<Dataset>>, options: ZoneOptions) -> Zone {
-    Zone::new(Name::from_text(b"bl.example").unwrap(), datasets, options, &mut Diagnostics::default())
+    Zone::new(
+        Name::from_text(b"bl.example").unwrap(),
+        datasets,
+        0,
+        Status::Serving,
+        options,
+        &mut Diagnostics::default(),
+    )
 }
 
 pub(crate) fn no_tests() -> ZoneOptions {

@@ -16,6 +16,7 @@ use crate::address::text::v4_loose;
 use crate::name::Name;
 
 const NS: u16 = 2;
+const CNAME: u16 = 5;
 const SOA: u16 = 6;
 const TXT: u16 = 16;
 
@@ -57,6 +58,13 @@ pub(super) fn record<'t>(
         (TXT, _) => txt(rest, options, report),
         _ => parsed(record_type, rest)?,
     };
+    // A CNAME is alone at its name (RFC 1034, section 3.6.2), and the apex has an SOA.
+    let alias = record_type == CNAME;
+    let beside = list.owners.get(&owner).is_some_and(|&known| known || alias);
+    if beside || alias && owner.is_root() {
+        return Err(Fault::new(text, "a CNAME stands beside other records"));
+    }
+    list.owners.insert(owner.clone(), alias);
     list.count(crate::prefix_table::State::MAX);
     if let Content::Generic(records) = &mut list.content {
         records.push(GenericRecord { owner, record_type, ttl, rdata: rdata.into() });

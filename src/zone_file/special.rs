@@ -240,7 +240,7 @@ fn date(field: &[u8]) -> Result<Option<u64>, Fault<'_>> {
         Some([year, month, day, hour, minute, second])
     };
     let [year, month, day, hour, minute, second] = parts().ok_or_else(fault)?;
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let days_in = |month: u64| match month {
         2 => 28 + u64::from(leap(year)),
         4 | 6 | 9 | 11 => 30,

@@ -1,0 +1,371 @@
+//! The command line: arguments to checked options.
+//!
+//! clap reads the arguments; [`Command::from_arguments`] makes of them what the program is to do.
+//! rbldnsd's options are not clap's kind (grouped, values attached): `crate::rbldnsd` reads them.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::config::file::ConfigError;
+use crate::config::spec::{self, SpecError, ZoneSpec};
+use crate::config::{Config, Control, ZoneConfig, address, file};
+use crate::name::Name;
+use crate::rbldnsd;
+
+/// What the program is to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Serve zones.
+    Serve(Box<Config>),
+    /// Serve zones as rbldnsd does.
+    Rbldnsd(Box<rbldnsd::Options>),
+    /// Load everything and say what is wrong with it.
+    Check {
+        /// What to load.
+        config: Box<Config>,
+        /// Warnings make the exit code 1.
+        strict: bool,
+    },
+    /// Tell the running server to look at its files.
+    Reload {
+        /// The control socket.
+        control: PathBuf,
+        /// The zones; all where none is named.
+        zones: Vec<Name>,
+        /// Take what a guard refused.
+        force: bool,
+    },
+    /// Ask the running server how its zones are.
+    Status {
+        /// The control socket.
+        control: PathBuf,
+        /// Print the reply as it came.
+        json: bool,
+    },
+}
+
+/// Why the command line leads to no [`Command`].
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// clap's own words: errors of usage, but also `--help` and `--version`.
+    #[error("{0}")]
+    Usage(#[from] clap::Error),
+    /// rbldnsd's options.
+    #[error("rbldnsd: {0}")]
+    Rbldnsd(#[from] rbldnsd::UsageError),
+    /// The configuration file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The configuration file is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// A zone specification is wrong.
+    #[error("{0}")]
+    Spec(#[from] SpecError),
+}
+
+/// The configuration that is served where the command line names nothing.
+const EXAMPLE: &str = "zones/nibbl.toml";
+
+/// A configuration file of more octets is refused.
+const MAX_CONFIG_OCTETS: u64 = 16 << 20;
+
+#[derive(Parser)]
+#[command(name = "nibbl", version, about, max_term_width = 100, arg_required_else_help = true)]
+struct Raw {
+    #[command(subcommand)]
+    command: RawCommand,
+}
+
+#[derive(Subcommand)]
+enum RawCommand {
+    /// Serve zones over UDP, TCP and TLS
+    #[command(after_help = SERVE_HELP)]
+    Serve(Source),
+    /// Serve zones in the place of rbldnsd, with its command line
+    #[command(after_help = rbldnsd::HELP, disable_help_flag = true)]
+    Rbldnsd {
+        /// rbldnsd's options, and zones as ZONE:TYPE:FILE[,FILE…]
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS ZONES")]
+        arguments: Vec<OsString>,
+    },
+    /// Load all zones, print what is wrong or strange in their files, and a summary
+    #[command(after_help = CHECK_HELP)]
+    Check {
+        #[command(flatten)]
+        source: Source,
+        /// Warnings make the exit code 1
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Tell the running server to look at its data files now
+    #[command(after_help = RELOAD_HELP)]
+    Reload {
+        /// Take data that changed by more than the configured percentage
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        socket: Socket,
+        /// These zones only
+        #[arg(value_name = "ZONE", value_parser = zone_name)]
+        zones: Vec<Name>,
+    },
+    /// Show the zones of the running server: entries, age, and what is wrong
+    #[command(after_help = STATUS_HELP)]
+    Status {
+        /// Print the server's reply, one line of JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
+}
+
+/// What `serve` serves and `check` checks.
+#[derive(Args)]
+struct Source {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Serve this address over UDP and TCP, in place of the configured ones; may be repeated
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
+    listen: Vec<SocketAddr>,
+    /// Where data files with relative names are
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// The control socket
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+    /// Zones to serve, besides those of the configuration file
+    #[arg(value_name = "ZONE:TYPE:FILE[,FILE…]", value_parser = zone_spec)]
+    zones: Vec<ZoneSpec>,
+}
+
+#[derive(Args)]
+struct Socket {
+    /// The server's control socket
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+}
+
+const SERVE_HELP: &str = "\
+Without --config and zones, the example zones of ./zones/nibbl.toml are served on 127.0.0.1 and
+[::1], port 5353. SIGHUP looks at all data files, SIGINT and SIGTERM stop the server.
+
+Example:
+  nibbl serve --listen 127.0.0.1:5353 --dir /var/lib/nibbl bl.example:ip6trie:prefixes,exceptions
+
+Exit codes: 0 stopped by a signal, 1 could not start or go on, 2 wrong arguments or configuration.";
+
+const CHECK_HELP: &str = "\
+Findings are printed as path:line:column: message, then a summary of each dataset.
+
+Example:
+  nibbl check --strict bl.example:ip6trie:prefixes
+
+Exit codes: 0 clean (or warnings without --strict), 1 warnings with --strict, 2 errors.";
+
+const RELOAD_HELP: &str = "\
+A file is read again when it changed; what failed is tried again. --force is for reloads that were
+refused because too many entries changed at once.
+
+Example:
+  nibbl reload --force bl.example
+
+Exit codes: 0 all zones are up to date, 1 a zone keeps its old data (or has none), 2 no answer.";
+
+const STATUS_HELP: &str = "\
+Example:
+  nibbl status --json
+
+Exit codes: 0 all zones are served, 1 a zone is not, or keeps old data, 2 no answer.";
+
+impl Command {
+    /// Reads the arguments (the program's name first) and the configuration file they name.
+    /// `default_control` is where the control socket is when nothing is said.
+    ///
+    /// # Errors
+    /// See [`CliError`]; `--help` and `--version` are among them.
+    pub fn from_arguments(
+        arguments: impl IntoIterator<Item = OsString>,
+        default_control: &Path,
+    ) -> Result<Self, CliError> {
+        let control = |socket: Socket| socket.control.unwrap_or_else(|| default_control.to_owned());
+        Ok(match Raw::try_parse_from(arguments)?.command {
+            RawCommand::Serve(source) => Self::Serve(Box::new(source.config()?)),
+            RawCommand::Rbldnsd { arguments } => match rbldnsd::parse(arguments)? {
+                rbldnsd::Request::Help => return Err(rbldnsd_help().into()),
+                rbldnsd::Request::Run(options) => Self::Rbldnsd(options),
+            },
+            RawCommand::Check { source, strict } => {
+                Self::Check { config: Box::new(source.config()?), strict }
+            }
+            RawCommand::Reload { force, socket, zones } => {
+                Self::Reload { control: control(socket), zones, force }
+            }
+            RawCommand::Status { json, socket } => Self::Status { control: control(socket), json },
+        })
+    }
+}
+
+impl Source {
+    fn config(self) -> Result<Config, CliError> {
+        let path = match self.config {
+            None if self.zones.is_empty() => Some(PathBuf::from(EXAMPLE)),
+            path => path,
+        };
+        let mut config = match path {
+            Some(path) => file::parse(&read(&path)?, &path, self.dir.as_deref())?,
+            None => Config::default(),
+        };
+        let dir = self.dir.unwrap_or_default();
+        for spec in self.zones {
+            config.add(spec, &dir, &ZoneConfig::new)?;
+        }
+        if !self.listen.is_empty() {
+            config.listen = self.listen;
+        }
+        if let Some(path) = self.control {
+            config.control = Control::Path(path);
+        }
+        Ok(config)
+    }
+}
+
+fn read(path: &Path) -> Result<String, CliError> {
+    let unreadable = |source| CliError::Unreadable { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_CONFIG_OCTETS + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > MAX_CONFIG_OCTETS {
+        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, "more than 16 MiB")));
+    }
+    Ok(text)
+}
+
+/// The help of the sub-command, as clap prints it.
+fn rbldnsd_help() -> clap::Error {
+    let mut command = Raw::command();
+    command.build();
+    match command.find_subcommand_mut("rbldnsd") {
+        Some(command) => {
+            let help = command.render_help();
+            command.error(clap::error::ErrorKind::DisplayHelp, help)
+        }
+        None => command.error(clap::error::ErrorKind::DisplayHelp, rbldnsd::HELP),
+    }
+}
+
+fn listen(text: &str) -> Result<SocketAddr, address::BadAddress> {
+    address::parse(text, 53)
+}
+
+fn zone_spec(text: &str) -> Result<ZoneSpec, spec::SpecFault> {
+    spec::zone_spec(text).map_err(|error| error.fault)
+}
+
+fn zone_name(text: &str) -> Result<Name, spec::SpecFault> {
+    spec::zone_name(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(words: &str) -> Result<Command, CliError> {
+        let words = std::iter::once("nibbl").chain(words.split_whitespace());
+        Command::from_arguments(words.map(OsString::from), Path::new("/run/nibbl.sock"))
+    }
+
+    fn error(words: &str) -> String {
+        command(words).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn clap_agrees_with_itself() {
+        Raw::command().debug_assert();
+    }
+
+    #[test]
+    fn zones_without_a_configuration_file() {
+        let Command::Serve(config) =
+            command("serve --dir /d --listen [::1]:53 --control c bl.example:ip4set:a bl.example:ip6trie:b")
+                .unwrap()
+        else {
+            panic!("not serve")
+        };
+        assert_eq!(config.listen[0].to_string(), "[::1]:53");
+        assert_eq!(config.control, Control::Path("c".into()));
+        assert_eq!(config.zones.len(), 1);
+        assert_eq!(config.zones[0].datasets[1].to_string(), "ip6trie:/d/b");
+    }
+
+    #[test]
+    fn a_configuration_file_and_zones() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("nibbl.toml");
+        std::fs::write(&path, "[[zone]]\nname='bl'\nstrict=true\ndatasets=['ip:a']\n").unwrap();
+        let words = format!("check --strict --config {} bl:ip4set:b other:ip:c", path.display());
+        let Command::Check { config, strict: true } = command(&words).unwrap() else { panic!("not check") };
+        assert_eq!(config.zones.len(), 2);
+        assert!(config.zones[0].strict);
+        assert_eq!(config.zones[0].datasets[1].to_string(), "ip4set:b");
+        std::fs::write(&path, "[server]\nlisen = []\n").unwrap();
+        assert!(error(&words).starts_with(&format!("{}:2:1: unknown field `lisen`", path.display())));
+        std::fs::write(&path, [0xff]).unwrap();
+        assert!(error(&words).contains("UTF-8"));
+        assert!(error("serve --config /nonexistent").starts_with("/nonexistent: "));
+    }
+
+    #[test]
+    fn clients_of_the_control_socket() {
+        let Command::Reload { control, zones, force: true } = command("reload --force bl.example").unwrap()
+        else {
+            panic!("not reload")
+        };
+        assert_eq!((control, zones.len()), (PathBuf::from("/run/nibbl.sock"), 1));
+        let Command::Status { control, json: true } = command("status --json --control /x").unwrap() else {
+            panic!("not status")
+        };
+        assert_eq!(control, PathBuf::from("/x"));
+    }
+
+    #[test]
+    fn help_states_exit_codes_and_an_example() {
+        for words in [
+            "serve --help",
+            "check --help",
+            "reload --help",
+            "status --help",
+            "rbldnsd --help",
+            "rbldnsd -nh",
+        ] {
+            let help = error(words);
+            assert!(help.contains("Exit codes:") && help.contains("Example:"), "{words}: {help}");
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_are_named() {
+        for (words, message) in [
+            ("serve bl.example:ip4set", "'bl.example:ip4set'"),
+            ("serve --listen localhost", "'localhost'"),
+            ("serve --port 53", "'--port'"),
+            ("reload .", "name is missing"),
+            ("rbldnsd -b 127.0.0.1 bl.example:bloom:a", "`bl.example:bloom:a`: unknown dataset type `bloom`"),
+            ("", "Usage: nibbl <COMMAND>"),
+        ] {
+            assert!(error(words).contains(message), "{words}: {}", error(words));
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! `nibbl.toml`: text in, a [`Config`] or the place of the first error out.
+//!
+//! The tables below are the file's keys, one for one; unknown keys are refused. A value is checked
+//! while it is read, so that the error has its place; what concerns several values is checked after.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use toml::Spanned;
+
+use super::spec::{self, DatasetSpec};
+use super::{
+    Config, Control, ReadConfig, TcpLimits, TlsListener, TtlConfig, Watch, ZoneConfig, address, duration,
+};
+use crate::name::Name;
+use crate::snapshot::Settings;
+use crate::zone_file::Kind;
+
+/// What is wrong with a configuration file, and where: `path:line:column: message`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}:{line}:{column}: {message}", path = path.display())]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// Line, counted from 1.
+    pub line: usize,
+    /// Column in characters, counted from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Reads the text of the configuration file `path`. Relative names in it are looked for in `dir`, or
+/// in the file's `dir`, which is itself relative to where the file is.
+///
+/// # Errors
+/// The first thing that is wrong, with its place.
+pub fn parse(text: &str, path: &Path, dir: Option<&Path>) -> Result<Config, ConfigError> {
+    let at = |offset: usize, message: String| {
+        let before = text.get(..offset).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |index| index + 1);
+        ConfigError {
+            path: path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            message,
+        }
+    };
+    let file: File = toml::from_str(text)
+        .map_err(|error| at(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
+    let own_dir = path.parent().unwrap_or(Path::new(""));
+    let dir = match (dir, &file.dir) {
+        (Some(dir), _) => dir.to_owned(),
+        (None, Some(dir)) => own_dir.join(dir),
+        (None, None) => own_dir.to_owned(),
+    };
+    file.check(own_dir, &dir).map_err(|(offset, message)| at(offset, message))
+}
+
+/// An error at an offset of the text.
+type Misplaced = (usize, String);
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Where relative data files are; by default where this file is.
+    dir: Option<PathBuf>,
+    /// Files of the access list that holds for all zones.
+    access: Option<Files>,
+    #[serde(default)]
+    server: ServerTable,
+    #[serde(default)]
+    tcp: TcpTable,
+    #[serde(default)]
+    tls: Vec<TlsTable>,
+    #[serde(default)]
+    reload: ReloadTable,
+    #[serde(default, rename = "zone")]
+    zones: Vec<Spanned<ZoneTable>>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerTable {
+    listen: Option<Vec<Listen<53>>>,
+    workers: Option<u16>,
+    pin: Option<bool>,
+    udp_size: Option<UdpSize>,
+    minimal: Option<bool>,
+    version: Option<TextOrFalse>,
+    identity: Option<TextOrFalse>,
+    #[serde(default)]
+    notify_from: Vec<Network>,
+    control: Option<TextOrFalse>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TcpTable {
+    connections: Option<Count>,
+    connections_per_client: Option<Count>,
+    in_flight: Option<Count>,
+    idle: Option<Seconds>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsTable {
+    listen: Listen<853>,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReloadTable {
+    notify: Option<bool>,
+    poll: Option<Seconds>,
+    settle_ms: Option<Count>,
+    settle_limit_ms: Option<Count>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ZoneTable {
+    name: Spanned<ZoneName>,
+    #[serde(default)]
+    datasets: Vec<Spanned<DatasetValue>>,
+    access: Option<Files>,
+    ttl: Option<Seconds>,
+    min_ttl: Option<Seconds>,
+    max_ttl: Option<Seconds>,
+    negative_ttl: Option<Seconds>,
+    accept_host_bits: Option<bool>,
+    decompress: Option<bool>,
+    strict: Option<bool>,
+    test_entries: Option<bool>,
+    test_value: Option<Ipv4Addr>,
+    sixtofour: Option<bool>,
+    max_change: Option<u32>,
+}
+
+impl File {
+    fn check(self, own_dir: &Path, dir: &Path) -> Result<Config, Misplaced> {
+        let defaults = Config::default();
+        let server = self.server;
+        let settings = Settings::default();
+        let settings = Settings {
+            minimal: server.minimal.unwrap_or(settings.minimal),
+            udp_size: server.udp_size.map_or(settings.udp_size, |size| size.0),
+            version: server.version.map_or(settings.version, |text| text.0),
+            identity: server.identity.map_or(settings.identity, |text| text.0),
+            notify_from: server.notify_from.into_iter().map(|network| network.0).collect(),
+            ..settings
+        };
+        let tls = self.tls.into_iter().map(|table| TlsListener {
+            listen: table.listen.0,
+            certificate: own_dir.join(table.certificate),
+            key: own_dir.join(table.key),
+        });
+        let access = self.access.map(|files| files.dataset().with(dir, ReadConfig::default()));
+        let mut zones: Vec<ZoneConfig> = Vec::new();
+        for table in self.zones {
+            let name = table.as_ref().name.span().start;
+            let zone = table.into_inner().check(dir)?;
+            if zones.iter().any(|other| other.name == zone.name) {
+                return Err((name, format!("a second zone `{}`", zone.name)));
+            }
+            zones.push(zone);
+        }
+        Ok(Config {
+            listen: server
+                .listen
+                .map_or(defaults.listen, |listen| listen.into_iter().map(|listen| listen.0).collect()),
+            tls: tls.collect(),
+            workers: server.workers.map_or(defaults.workers, usize::from),
+            pin: server.pin.unwrap_or(defaults.pin),
+            tcp: self.tcp.check(),
+            settings,
+            control: match server.control {
+                None => defaults.control,
+                Some(TextOrFalse(None)) => Control::Off,
+                Some(TextOrFalse(Some(path))) => Control::Path(own_dir.join(path)),
+            },
+            watch: self.reload.check(),
+            access,
+            zones,
+        })
+    }
+}
+
+impl TcpTable {
+    fn check(self) -> TcpLimits {
+        let defaults = TcpLimits::default();
+        let count = |value: Option<Count>, default| value.map_or(default, |count| count.0 as usize);
+        TcpLimits {
+            connections: count(self.connections, defaults.connections),
+            connections_per_client: count(self.connections_per_client, defaults.connections_per_client),
+            in_flight: count(self.in_flight, defaults.in_flight),
+            idle: self.idle.map_or(defaults.idle, |idle| Duration::from_secs(idle.0.into())),
+        }
+    }
+}
+
+impl ReloadTable {
+    fn check(self) -> Watch {
+        let defaults = Watch::default();
+        let millis = |value: Option<Count>, default| {
+            value.map_or(default, |count| Duration::from_millis(count.0.into()))
+        };
+        Watch {
+            notify: self.notify.unwrap_or(defaults.notify),
+            poll: match self.poll {
+                None => defaults.poll,
+                Some(Seconds(0)) => None,
+                Some(Seconds(poll)) => Some(Duration::from_secs(poll.into())),
+            },
+            settle: millis(self.settle_ms, defaults.settle),
+            settle_limit: millis(self.settle_limit_ms, defaults.settle_limit),
+        }
+    }
+}
+
+impl ZoneTable {
+    fn check(self, dir: &Path) -> Result<ZoneConfig, Misplaced> {
+        let at = self.name.span().start;
+        let mut zone = ZoneConfig::new(self.name.into_inner().0);
+        let defaults = TtlConfig::default();
+        let ttl = TtlConfig {
+            default: self.ttl.map_or(defaults.default, |ttl| ttl.0),
+            min: self.min_ttl.map_or(defaults.min, |ttl| ttl.0),
+            max: self.max_ttl.map_or(defaults.max, |ttl| ttl.0),
+        };
+        if !ttl.is_consistent() {
+            return Err((at, format!("zone `{}`: ttl is 0, or not between min_ttl and max_ttl", zone.name)));
+        }
+        zone.read = ReadConfig {
+            accept_host_bits: self.accept_host_bits.unwrap_or(zone.read.accept_host_bits),
+            decompress: self.decompress.unwrap_or(zone.read.decompress),
+            ttl,
+            ..zone.read
+        };
+        for value in self.datasets {
+            let at = value.span().start;
+            let dataset = value.into_inner().0;
+            if dataset.kind == Kind::Acl {
+                return Err((at, "an access list is no dataset: use `access = [\"FILE\"]`".to_owned()));
+            }
+            zone.datasets.push(dataset.with(dir, zone.read.clone()));
+        }
+        if zone.datasets.is_empty() {
+            return Err((at, format!("zone `{}` has no datasets", zone.name)));
+        }
+        zone.access = self.access.map(|files| files.dataset().with(dir, zone.read.clone()));
+        zone.negative_ttl = self.negative_ttl.map(|ttl| ttl.0);
+        zone.strict = self.strict.unwrap_or(zone.strict);
+        zone.test_entries = self.test_entries.unwrap_or(zone.test_entries);
+        zone.test_value = self.test_value.unwrap_or(zone.test_value);
+        zone.sixtofour = self.sixtofour.unwrap_or(zone.sixtofour);
+        zone.max_change = self.max_change.or(zone.max_change);
+        Ok(zone)
+    }
+}
+
+// Values that are checked while they are read.
+
+/// Reads text and checks it within the visit, so that an error in a list has the place of its item.
+struct Text<F>(&'static str, F);
+
+impl<T, E: fmt::Display, F: FnOnce(&str) -> Result<T, E>> Visitor<'_> for Text<F> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.0)
+    }
+    fn visit_str<D: de::Error>(self, text: &str) -> Result<T, D> {
+        (self.1)(text).map_err(D::custom)
+    }
+}
+
+struct Listen<const DEFAULT_PORT: u16>(SocketAddr);
+
+impl<'de, const DEFAULT_PORT: u16> Deserialize<'de> for Listen<DEFAULT_PORT> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let check = |text: &str| address::parse(text, DEFAULT_PORT).map(Self);
+        deserializer.deserialize_str(Text("an address", check))
+    }
+}
+
+struct ZoneName(Name);
+
+impl<'de> Deserialize<'de> for ZoneName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text("a domain name", |text: &str| spec::zone_name(text).map(Self)))
+    }
+}
+
+struct Network(IpNet);
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let check = |text: &str| {
+            let host = || text.parse().map(|address: std::net::IpAddr| address.into());
+            text.parse().or_else(|_| host()).map(Self).map_err(|_| "not an address or prefix")
+        };
+        deserializer.deserialize_str(Text("an address or prefix", check))
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(try_from = "u16")]
+struct UdpSize(u16);
+
+impl TryFrom<u16> for UdpSize {
+    type Error = &'static str;
+    fn try_from(size: u16) -> Result<Self, Self::Error> {
+        if (512..=4096).contains(&size) { Ok(Self(size)) } else { Err("udp_size: 512 to 4096 octets") }
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(try_from = "u32")]
+struct Count(u32);
+
+impl TryFrom<u32> for Count {
+    type Error = &'static str;
+    fn try_from(count: u32) -> Result<Self, Self::Error> {
+        if (1..=1_000_000).contains(&count) { Ok(Self(count)) } else { Err("a number from 1 to 1000000") }
+    }
+}
+
+/// At least one file.
+#[derive(serde::Deserialize)]
+#[serde(try_from = "Vec<PathBuf>")]
+struct Files(DatasetSpec);
+
+impl TryFrom<Vec<PathBuf>> for Files {
+    type Error = spec::SpecFault;
+    fn try_from(files: Vec<PathBuf>) -> Result<Self, Self::Error> {
+        DatasetSpec::new(spec::kind_name(Kind::Acl), files).map(Self)
+    }
+}
+
+impl Files {
+    fn dataset(self) -> DatasetSpec {
+        self.0
+    }
+}
+
+/// A time: `90` or `"90s"`, `"35m"`, `"2h"`.
+struct Seconds(u32);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Time;
+        impl Visitor<'_> for Time {
+            type Value = Seconds;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("seconds, or text like \"35m\"")
+            }
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Seconds, E> {
+                self.visit_str(&seconds.to_string())
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Seconds, E> {
+                duration::seconds(text).map(Seconds).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Time)
+    }
+}
+
+/// Text, or `false` for none.
+struct TextOrFalse(Option<String>);
+
+impl<'de> Deserialize<'de> for TextOrFalse {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Optional;
+        impl Visitor<'_> for Optional {
+            type Value = TextOrFalse;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("text of 1 to 255 octets, or false")
+            }
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<TextOrFalse, E> {
+                if value {
+                    Err(E::invalid_value(de::Unexpected::Bool(true), &self))
+                } else {
+                    Ok(TextOrFalse(None))
+                }
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TextOrFalse, E> {
+                if (1..=255).contains(&text.len()) {
+                    Ok(TextOrFalse(Some(text.to_owned())))
+                } else {
+                    Err(E::invalid_length(text.len(), &self))
+                }
+            }
+        }
+        deserializer.deserialize_any(Optional)
+    }
+}
+
+/// `"TYPE:FILE,FILE"` or `{ type = "TYPE", files = ["FILE", "FILE"] }`.
+struct DatasetValue(DatasetSpec);
+
+impl<'de> Deserialize<'de> for DatasetValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            #[serde(rename = "type")]
+            kind: String,
+            files: Vec<PathBuf>,
+        }
+        struct Dataset;
+        impl<'de> Visitor<'de> for Dataset {
+            type Value = DatasetValue;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("\"TYPE:FILE,FILE\" or { type = \"TYPE\", files = [\"FILE\", \"FILE\"] }")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<DatasetValue, E> {
+                match spec::dataset_spec(text) {
+                    Err(spec::SpecFault::NoType) => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                    dataset => dataset.map(DatasetValue).map_err(E::custom),
+                }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DatasetValue, A::Error> {
+                let table = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                DatasetSpec::new(&table.kind, table.files).map(DatasetValue).map_err(de::Error::custom)
+            }
+        }
+        deserializer.deserialize_any(Dataset)
+    }
+}

@@ -1,0 +1,192 @@
+//! Configuration files: what is taken, and the place of what is not.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::zone_file::Kind;
+
+fn parse(text: &str) -> Result<Config, String> {
+    file::parse(text, Path::new("/etc/nibbl/nibbl.toml"), None).map_err(|error| error.to_string())
+}
+
+#[test]
+fn everything_said() {
+    let config = parse(
+        r#"
+        dir = "lists"
+        access = ["clients.acl"]
+        [server]
+        listen = ["192.0.2.1", "[2001:db8::1]:5353"]
+        workers = 2
+        pin = true
+        udp_size = 1400
+        minimal = false
+        version = false
+        identity = "ns1"
+        notify_from = ["192.0.2.0/24", "2001:db8::5"]
+        control = "run/nibbl.sock"
+        [tcp]
+        connections = 10
+        idle = "1m"
+        [[tls]]
+        listen = "192.0.2.1"
+        certificate = "cert.pem"
+        key = "/etc/ssl/key.pem"
+        [reload]
+        notify = false
+        poll = 0
+        settle_ms = 50
+        [[zone]]
+        name = "BL.example."
+        datasets = ["ip6trie:a,b", { type = "dnhash", files = ["/data/with,comma"] }]
+        access = ["zone.acl"]
+        ttl = "1h"
+        min_ttl = 60
+        negative_ttl = 30
+        strict = true
+        test_entries = false
+        test_value = "127.0.10.2"
+        sixtofour = false
+        max_change = 20
+        "#,
+    )
+    .unwrap();
+    assert_eq!(
+        config.listen,
+        ["192.0.2.1:53", "[2001:db8::1]:5353"].map(|text| text.parse().unwrap()).to_vec()
+    );
+    assert_eq!((config.workers, config.pin, config.settings.udp_size), (2, true, 1400));
+    assert_eq!(config.settings.version, None);
+    assert_eq!(config.settings.identity.as_deref(), Some("ns1"));
+    assert_eq!(config.settings.notify_from[1].to_string(), "2001:db8::5/128");
+    assert_eq!(config.control, Control::Path("/etc/nibbl/run/nibbl.sock".into()));
+    assert_eq!((config.tcp.connections, config.tcp.idle.as_secs()), (10, 60));
+    assert_eq!(config.tls[0].listen.port(), 853);
+    assert_eq!(config.tls[0].certificate, Path::new("/etc/nibbl/cert.pem"));
+    assert_eq!((config.watch.poll, config.watch.settle.as_millis()), (None, 50));
+    assert_eq!(config.access.unwrap().to_string(), "acl:/etc/nibbl/lists/clients.acl");
+    let zone = &config.zones[0];
+    assert_eq!(zone.name.to_string(), "BL.example");
+    assert_eq!(zone.datasets[0].to_string(), "ip6trie:/etc/nibbl/lists/a,/etc/nibbl/lists/b");
+    assert_eq!(zone.datasets[1].files, [Path::new("/data/with,comma")]);
+    assert_eq!(zone.datasets[1].kind, Kind::Dnset);
+    assert_eq!(zone.datasets[1].read.ttl, TtlConfig { default: 3600, min: 60, max: 0 });
+    assert_eq!(zone.access.as_ref().unwrap().kind, Kind::Acl);
+    assert_eq!((zone.negative_ttl, zone.max_change), (Some(30), Some(20)));
+    assert!(zone.strict && !zone.test_entries && !zone.sixtofour);
+    assert_eq!(zone.test_value.to_string(), "127.0.10.2");
+}
+
+#[test]
+fn nothing_said() {
+    let config = parse("").unwrap();
+    assert_eq!(config.listen, DEFAULT_LISTEN);
+    assert_eq!(config.control, Control::Default);
+    assert!(config.zones.is_empty());
+    assert!(TtlConfig::default().is_consistent());
+}
+
+#[test]
+fn directory_of_the_command_line_wins() {
+    let text = "dir = 'x'\n[[zone]]\nname = 'bl'\ndatasets = ['ip:list']\n";
+    let config = file::parse(text, Path::new("nibbl.toml"), Some(Path::new("/data"))).unwrap();
+    assert_eq!(config.zones[0].datasets[0].files, [Path::new("/data/list")]);
+    let config = file::parse(text, Path::new("nibbl.toml"), None).unwrap();
+    assert_eq!(config.zones[0].datasets[0].files, [Path::new("x/list")]);
+}
+
+#[test]
+fn errors_have_their_place() {
+    for (text, place, message) in [
+        ("nonsense = 1", "1:1", "unknown field `nonsense`"),
+        ("[server]\n  worker = 1", "2:3", "unknown field `worker`"),
+        ("[server]\nworkers = -1", "2:11", "invalid value"),
+        ("[server]\nworkers = 'x'", "2:11", "invalid type"),
+        ("[server]\nlisten = ['127.0.0.1', 'here']", "2:24", "not an address"),
+        ("[server]\nudp_size = 100", "2:12", "512 to 4096"),
+        ("[server]\nversion = true", "2:11", "or false"),
+        ("[server]\nversion = ''", "2:11", "1 to 255"),
+        ("[server]\nnotify_from = ['x/8']", "2:16", "not an address or prefix"),
+        ("[server", "1:8", ""),
+        ("[[tls]]\nlisten = '::1'\nkey = 'k'", "1:1", "missing field `certificate`"),
+        ("[tcp]\nconnections = 0", "2:15", "1 to 1000000"),
+        ("[tcp]\nidle = '1 minute'", "2:8", "not a time"),
+        ("[reload]\npoll = -5", "2:8", "not a time"),
+        ("[[zone]]\nname = 'bl'", "2:8", "has no datasets"),
+        ("[[zone]]\nname = '.'\ndatasets = ['ip:a']", "2:8", "name is missing"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a', 'ip:']", "3:21", "file name is missing"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip']", "3:13", "expected \"TYPE:FILE,FILE\""),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['bloom:a']", "3:13", "unknown dataset type `bloom`"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['acl:a']", "3:13", "use `access"),
+        ("[[zone]]\nname = 'bl'\ndatasets = [{ type = 'ip', file = 'a' }]", "3:28", "unknown field `file`"),
+        ("[[zone]]\nname = 'bl'\naccess = []\ndatasets = ['ip:a']", "3:10", "file name is missing"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nmin_ttl = '1d'", "2:8", "not between"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\ntest_value = 'x'", "4:14", "IPv4 address"),
+        (
+            "[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\n[[zone]]\nname = 'BL.'\ndatasets = ['ip:b']",
+            "5:8",
+            "a second zone",
+        ),
+        ("[[zone]]\nname = 'bl'\nname = 'bl'", "3:1", "duplicate key"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.starts_with(&format!("/etc/nibbl/nibbl.toml:{place}: ")), "{text:?} gives {error}");
+        assert!(error.contains(message), "{text:?} gives {error}");
+    }
+}
+
+#[test]
+fn specifications() {
+    let mut config = Config::default();
+    let mut add = |text: &str| {
+        let spec = spec::zone_spec(text).map_err(|error| error.to_string())?;
+        config.add(spec, Path::new("/d"), &ZoneConfig::new).map_err(|error| error.to_string())
+    };
+    for text in [
+        "bl.example:ip4set:a,b:c",
+        "x.bl.example:dnhash:/n",
+        "BL..example.:acl:acl",
+        "bl.example:ip:d",
+        ":acl:all",
+    ] {
+        assert_eq!(add(text), Ok(()), "{text}");
+    }
+    for (text, message) in [
+        ("bl", "zone specification `bl`: should be ZONE:TYPE:FILE[,FILE…]"),
+        ("bl:ip4set", "should be ZONE:TYPE:FILE"),
+        ("bl:ip4set:", "a file name is missing"),
+        ("bl:ip4set:a,,b", "a file name is missing"),
+        ("bl:bar:a", "unknown dataset type `bar`"),
+        (".:ip:a", "the zone's name is missing"),
+        (":ip:a", "the zone's name is missing"),
+        ("bl.example:acl:other", "a second access list"),
+        (":acl:other", "a second access list"),
+        ("a\\:ip:a", "bad escape"),
+    ] {
+        let error = add(text).unwrap_err();
+        assert!(error.contains(message) && error.contains(text), "{text}: {error}");
+    }
+    let shown: Vec<String> = config.datasets().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        ["acl:/d/all", "ip4set:/d/a,/d/b,/d/c", "ip:/d/d", "acl:/d/acl", "dnset:/n"],
+        "one zone for both spellings, the access list behind its datasets"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "[\\[\\]a-z\"'= \n{},:.0-9é-]{0,200}") {
+        let _ = parse(&text);
+        let _ = spec::zone_spec(&text);
+    }
+
+    #[test]
+    fn a_broken_file_panics_nowhere(cut in 0usize..400, insert in "\\PC{0,3}") {
+        let good = "dir='x'\n[server]\nlisten=['::1']\n[[zone]]\nname='bl'\ndatasets=['ip:a',{type='ip',files=['b']}]\nttl='1h'\n";
+        let cut = cut.min(good.len());
+        let _ = parse(&format!("{}{insert}{}", &good[..cut], &good[cut..]));
+    }
+}

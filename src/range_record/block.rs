@@ -1,0 +1,222 @@
+//! The contents of blocks: which items describe a prefix within a limit of octets.
+//!
+//! The rules (docs/range-records.md, "Packing") look at nothing but the map inside the prefix and
+//! the limit, so servers with the same data publish the same blocks, and a change leaves all blocks
+//! as they were in whose prefix no address changed.
+//!
+//! A block costs some lookups for each of its mixed items and nothing for what lies below them:
+//! what the rules ask of a prefix with many listings is read off the [`Summary`], and one with few
+//! is folded on the spot.
+
+use super::apl::{self, AplItem, item_octets};
+use super::measure::{
+    Measure, Summary, content_of, for_each_joined, last_child_within, measure, push_full_form,
+};
+use super::{Content, Item, Prefix, Runs, StateMap, is_uniform};
+use crate::prefix_table::{Range, State, UNLISTED};
+
+/// `block_bytes` where nothing is configured: a signed reply then fits 1232 octets for zone names
+/// up to 114 octets.
+pub const DEFAULT_LIMIT: usize = 800;
+/// The least `block_bytes`: 16 mixed children at /124 need 657 octets.
+pub const MIN_LIMIT: usize = 672;
+/// The greatest `block_bytes`.
+pub const MAX_LIMIT: usize = 16_000;
+
+/// True if the nibble-aligned `prefix` has a block: it is mixed, or the root.
+pub fn exists(map: &impl StateMap, prefix: Prefix) -> bool {
+    prefix == Prefix::ROOT || !is_uniform(map, prefix)
+}
+
+/// The items of the block of a nibble-aligned prefix, sorted; `None` if it has no block.
+///
+/// `limit` is the greatest size of [`rdata`] in octets, [`MIN_LIMIT`] at least; `summary` was made
+/// of `map`.
+pub fn pack(
+    map: &impl StateMap,
+    summary: &Summary,
+    prefix: Prefix,
+    limit: usize,
+) -> Option<Vec<Item<State>>> {
+    debug_assert!(prefix.is_nibble_aligned());
+    let run = map.range(prefix.first());
+    if run.last >= prefix.last() {
+        let listed = (run.state != UNLISTED).then(|| Item { prefix, content: content_of(run.state) });
+        return (prefix == Prefix::ROOT).then(|| listed.into_iter().collect());
+    }
+    let measure = summary.measure(map, prefix);
+    let mut items = Vec::new();
+    if measure.full_octets(prefix, UNLISTED) <= limit {
+        push_full_form(map, prefix, UNLISTED, &mut items);
+    } else {
+        let packing = Packing::start(map, summary, prefix, measure.state);
+        items = packing.fill(limit);
+    }
+    items.sort_unstable();
+    Some(items)
+}
+
+/// The rdata of the APL record of a block.
+pub fn rdata(items: &[Item<State>]) -> Vec<u8> {
+    let apl_items: Vec<AplItem> = items
+        .iter()
+        .flat_map(|item| {
+            let (listed, negated) = match item.content {
+                Content::Listed(_) => (true, false),
+                Content::NotListed => (false, true),
+                Content::Mixed => (true, true),
+            };
+            let plain = listed.then(|| AplItem::new(item.prefix, false));
+            plain.into_iter().chain(negated.then(|| AplItem::new(item.prefix, true)))
+        })
+        .collect();
+    apl::write(&apl_items)
+}
+
+/// A block that cannot hold all items of its prefix, while it is packed.
+struct Packing<'m, M> {
+    map: &'m M,
+    summary: &'m Summary,
+    /// The state of the block's prefix.
+    state: State,
+    /// Items that stay.
+    items: Vec<Item<State>>,
+    /// Mixed items that another form may replace.
+    mixed: Vec<MixedItem>,
+    /// The octets of all of them.
+    octets: usize,
+}
+
+/// A mixed item, and what its other forms cost.
+struct MixedItem {
+    prefix: Prefix,
+    measure: Measure,
+    /// The octets of the mixed item itself.
+    octets: usize,
+    /// The octets of its full form.
+    full_octets: usize,
+}
+
+impl<'m, M: StateMap> Packing<'m, M> {
+    /// Rule 2: an item for the prefix if it is listed, and its children.
+    fn start(map: &'m M, summary: &'m Summary, prefix: Prefix, state: State) -> Self {
+        let mut packing = Self { map, summary, state, items: Vec::new(), mixed: Vec::new(), octets: 0 };
+        if state != UNLISTED {
+            packing.push_item(prefix, state);
+        }
+        packing.push_children(prefix);
+        packing
+    }
+
+    /// Rules 3 and 4, until neither applies.
+    fn fill(mut self, limit: usize) -> Vec<Item<State>> {
+        while let Some((index, form)) = self.next_replacement(limit) {
+            let MixedItem { prefix, octets, full_octets, .. } = self.mixed.swap_remove(index);
+            self.octets -= octets;
+            match form {
+                Form::Full => {
+                    self.octets += full_octets;
+                    push_full_form(self.map, prefix, self.state, &mut self.items);
+                }
+                Form::Children => self.push_children(prefix),
+            }
+        }
+        self.items
+            .extend(self.mixed.iter().map(|mixed| Item { prefix: mixed.prefix, content: Content::Mixed }));
+        self.items
+    }
+
+    fn next_replacement(&self, limit: usize) -> Option<(usize, Form)> {
+        let fits = |mixed: &MixedItem, octets: usize| self.octets - mixed.octets + octets <= limit;
+        let candidates = || self.mixed.iter().enumerate();
+        // Rule 3.
+        let (index, smallest) = candidates().min_by_key(|(_, mixed)| (mixed.full_octets, mixed.prefix))?;
+        if fits(smallest, smallest.full_octets) {
+            return Some((index, Form::Full));
+        }
+        // Rule 4: of those that fit, the first in falling order of items.
+        candidates()
+            .filter(|(_, mixed)| mixed.measure.state == self.state)
+            .filter(|(_, mixed)| fits(mixed, usize::from(mixed.measure.split_octets)))
+            .min_by_key(|(_, mixed)| (std::cmp::Reverse(mixed.measure.items), mixed.prefix))
+            .map(|(index, _)| (index, Form::Children))
+    }
+
+    /// Adds the children of a prefix: the uniform ones of another state than the block's, joined,
+    /// and a mixed item for each mixed one.
+    fn push_children(&mut self, prefix: Prefix) {
+        if self.summary.get(prefix).is_some() {
+            self.push_children_of(self.map, self.summary, prefix);
+        } else {
+            // Few runs: better read once, one after the other, than searched for each child.
+            self.push_children_of(&Runs::inside(self.map, prefix), &Summary::default(), prefix);
+        }
+    }
+
+    fn push_children_of(&mut self, map: &impl StateMap, summary: &Summary, prefix: Prefix) {
+        let mut last_run = None;
+        let mut index = 0;
+        while index < 16 {
+            let child = prefix.child(index);
+            let large = summary.get(child);
+            if let Some(measure) = large.filter(|large| large.spread || large.state != self.state) {
+                // All there is to know, without a look at the map.
+                self.push_mixed(child, measure);
+                index += 1;
+                continue;
+            }
+            let run = last_run
+                .filter(|run: &Range<u128>| run.last >= child.first())
+                .unwrap_or_else(|| map.range(child.first()));
+            last_run = Some(run);
+            if run.last < child.last() {
+                let end = map.range(child.last());
+                let first = if run.state == self.state { run.last + 1 } else { child.first() };
+                let last = if end.state == self.state { end.first - 1 } else { child.last() };
+                let narrowest = narrowest_mixed(map, first, last);
+                // What lies in a prefix with few runs has few itself.
+                let measure = match large {
+                    Some(_) => summary.measure(map, narrowest),
+                    None => measure(map, narrowest),
+                };
+                self.push_mixed(narrowest, measure);
+                last_run = Some(end);
+                index += 1;
+            } else {
+                let to = last_child_within(prefix, run.last);
+                if run.state != self.state {
+                    for_each_joined(prefix, index, to, |joined| self.push_item(joined, run.state));
+                }
+                index = to + 1;
+            }
+        }
+    }
+
+    fn push_item(&mut self, prefix: Prefix, state: State) {
+        self.octets += item_octets(prefix);
+        self.items.push(Item { prefix, content: content_of(state) });
+    }
+
+    fn push_mixed(&mut self, prefix: Prefix, measure: Measure) {
+        let octets = 2 * item_octets(prefix);
+        self.octets += octets;
+        let full_octets = measure.full_octets(prefix, self.state);
+        self.mixed.push(MixedItem { prefix, measure, octets, full_octets });
+    }
+}
+
+/// The longest mixed prefix that contains all from `first` to `last`, the addresses of a mixed child
+/// that have another state than the block's.
+fn narrowest_mixed(map: &impl StateMap, first: u128, last: u128) -> Prefix {
+    let prefix = Prefix::common(first, last);
+    let exact = (prefix.first(), prefix.last()) == (first, last);
+    if exact && is_uniform(map, prefix) { prefix.parent() } else { prefix }
+}
+
+/// What replaces a mixed item.
+enum Form {
+    /// Its full form (rule 3).
+    Full,
+    /// Its 16 children (rule 4).
+    Children,
+}

@@ -1,0 +1,380 @@
+//! What packing asks of mixed prefixes: their state, and how many items and octets describe them.
+//!
+//! The state of a mixed prefix is the one that most of its 16 children have, so it depends on
+//! everything below; and so do the counts. All are folded from the runs of the map in one pass, in
+//! order (`fold`), the deepest prefixes first. For a prefix with few runs inside that takes a few
+//! microseconds and is done when asked. The prefixes with more than [`SUMMARY_RUNS`] runs are
+//! measured once, when a table is compiled, and kept in its [`Summary`]: 32 octets for each. A run
+//! is counted in at most one such prefix of each length, and of the lengths in use there are few:
+//! a list clustered as real ones are needs some hundredths to a tenth of an octet a listing.
+
+use smallvec::SmallVec;
+
+use super::apl::item_octets;
+use super::{Content, Item, Prefix, StateMap, is_uniform};
+use crate::prefix_table::{Range, State, UNLISTED};
+
+/// Prefixes with more runs than this are measured when a table is compiled.
+pub const SUMMARY_RUNS: u64 = 128;
+
+/// What packing asks of a mixed prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// Its state.
+    pub state: State,
+    /// The items of its full form, an item for its own state not counted.
+    pub items: u32,
+    /// The octets of these items.
+    pub octets: u32,
+    /// The octets of its 16 children: an item for each uniform child of another state (joined), a
+    /// mixed item for each mixed child. At most 16 mixed items of 40 octets.
+    pub split_octets: u16,
+    /// False if a single mixed child holds all addresses that have another state than the prefix.
+    pub spread: bool,
+}
+
+impl Measure {
+    /// The octets of the full form of `prefix` where all around it has state `around`.
+    pub fn full_octets(&self, prefix: Prefix, around: State) -> usize {
+        let own = if self.state == around { 0 } else { item_octets(prefix) };
+        self.octets as usize + own
+    }
+}
+
+/// The measures of all prefixes of a map with many runs inside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Sorted by prefix.
+    nodes: Box<[Node]>,
+}
+
+/// One prefix of a [`Summary`]; the address in halves, so that a node takes 32 octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Node {
+    high: u64,
+    low: u64,
+    state: State,
+    items: u32,
+    octets: u32,
+    split_octets: u16,
+    length: u8,
+    spread: bool,
+}
+
+impl Node {
+    fn prefix(&self) -> Prefix {
+        Prefix { first: u128::from(self.high) << 64 | u128::from(self.low), length: self.length }
+    }
+}
+
+impl Summary {
+    /// Measures the whole map, in one pass over its runs.
+    pub fn new(map: &impl StateMap) -> Self {
+        Self::with_threshold(map, SUMMARY_RUNS)
+    }
+
+    /// As [`Summary::new`], for prefixes with more than `threshold` runs inside (of those with three
+    /// or less not all).
+    pub fn with_threshold(map: &impl StateMap, threshold: u64) -> Self {
+        let mut keep = KeepLarge { threshold, nodes: Vec::new() };
+        if !is_uniform(map, Prefix::ROOT) {
+            fold(map, Prefix::ROOT, &mut keep);
+        }
+        keep.nodes.sort_unstable_by_key(Node::prefix);
+        Self { nodes: keep.nodes.into() }
+    }
+
+    /// The measure of a prefix with many runs inside; `None` for all others.
+    pub fn get(&self, prefix: Prefix) -> Option<Measure> {
+        let index = self.nodes.binary_search_by_key(&prefix, Node::prefix).ok()?;
+        let Node { state, items, octets, split_octets, spread, .. } = self.nodes[index];
+        Some(Measure { state, items, octets, split_octets, spread })
+    }
+
+    /// The measure of any mixed prefix of the map that the summary was made of.
+    pub fn measure(&self, map: &impl StateMap, prefix: Prefix) -> Measure {
+        self.get(prefix).unwrap_or_else(|| measure(map, prefix))
+    }
+
+    /// The memory that the summary holds, in octets.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.nodes)
+    }
+}
+
+struct KeepLarge {
+    threshold: u64,
+    nodes: Vec<Node>,
+}
+
+impl Visit for KeepLarge {
+    fn measured(&mut self, prefix: Prefix, measure: &Measure, runs: u64) {
+        if runs > self.threshold {
+            let &Measure { state, items, octets, split_octets, spread } = measure;
+            let (high, low) = ((prefix.first() >> 64) as u64, prefix.first() as u64);
+            let length = prefix.length();
+            self.nodes.push(Node { high, low, state, items, octets, split_octets, length, spread });
+        }
+    }
+}
+
+/// The measure of a mixed prefix, in time that grows with the runs inside.
+pub fn measure(map: &impl StateMap, prefix: Prefix) -> Measure {
+    fold(map, prefix, &mut NoVisit)
+}
+
+struct NoVisit;
+
+impl Visit for NoVisit {}
+
+/// Appends the full form of a mixed prefix, all around it having state `around`. In no order.
+pub fn push_full_form(map: &impl StateMap, prefix: Prefix, around: State, items: &mut Vec<Item<State>>) {
+    let mut collect = Collect(items);
+    let measure = fold(map, prefix, &mut collect);
+    if measure.state != around {
+        collect.item(prefix, measure.state);
+    }
+}
+
+struct Collect<'i>(&'i mut Vec<Item<State>>);
+
+impl Visit for Collect<'_> {
+    fn item(&mut self, prefix: Prefix, state: State) {
+        self.0.push(Item { prefix, content: content_of(state) });
+    }
+}
+
+/// What an item for a uniform prefix says.
+pub fn content_of(state: State) -> Content<State> {
+    if state == UNLISTED { Content::NotListed } else { Content::Listed(state) }
+}
+
+/// Hears of what a fold finds, from the deepest prefixes upwards.
+trait Visit {
+    /// An item of the full form of the prefix that is folded.
+    fn item(&mut self, prefix: Prefix, state: State) {
+        let _ = (prefix, state);
+    }
+
+    /// A mixed prefix with `runs` runs inside. Not all with three runs or less are told.
+    fn measured(&mut self, prefix: Prefix, measure: &Measure, runs: u64) {
+        let _ = (prefix, measure, runs);
+    }
+}
+
+/// Measures a mixed, nibble-aligned prefix from the runs inside it.
+fn fold(map: &impl StateMap, prefix: Prefix, visit: &mut impl Visit) -> Measure {
+    let mut ranges = map.ranges_from(prefix.first());
+    // A map covers all addresses; one that gave nothing would have no mixed prefix.
+    let Some(run) = ranges.next() else {
+        return Measure::of(UNLISTED);
+    };
+    let ahead = [ranges.next(), ranges.next()];
+    Fold { ranges, run, ahead, passed: 0, visit }.mixed(prefix).measure
+}
+
+struct Fold<'v, I, V> {
+    ranges: I,
+    /// The run that contains the address that the fold has come to.
+    run: Range<u128>,
+    /// The two runs after it.
+    ahead: [Option<Range<u128>>; 2],
+    /// How many runs it has passed.
+    passed: u64,
+    visit: &'v mut V,
+}
+
+/// A mixed prefix, folded.
+#[derive(Clone, Copy)]
+struct Folded {
+    measure: Measure,
+    /// The longest mixed prefix outside of which the folded one has its own state throughout.
+    narrowest: Prefix,
+}
+
+/// Some of the children of a prefix.
+enum Children {
+    /// `from` to `to` (inclusive) are uniform.
+    Uniform { from: u8, to: u8, state: State },
+    /// One child is mixed.
+    Mixed { index: u8, folded: Folded },
+}
+
+impl Children {
+    fn state(&self) -> State {
+        match self {
+            Self::Uniform { state, .. } => *state,
+            Self::Mixed { folded, .. } => folded.measure.state,
+        }
+    }
+
+    fn count(&self) -> u8 {
+        match self {
+            Self::Uniform { from, to, .. } => to - from + 1,
+            Self::Mixed { .. } => 1,
+        }
+    }
+}
+
+impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
+    /// Folds a mixed prefix; `run` contains its first address before and its last one after.
+    fn mixed(&mut self, prefix: Prefix) -> Folded {
+        if let Some(folded) = self.one_other_run(prefix) {
+            return folded;
+        }
+        let passed_before = self.passed;
+        let mut children: SmallVec<[Children; 16]> = SmallVec::new();
+        let mut index = 0;
+        while index < 16 {
+            let child = prefix.child(index);
+            self.go_to(child.first());
+            if self.run.last < child.last() {
+                children.push(Children::Mixed { index, folded: self.mixed(child) });
+                index += 1;
+            } else {
+                let to = last_child_within(prefix, self.run.last);
+                children.push(Children::Uniform { from: index, to, state: self.run.state });
+                index = to + 1;
+            }
+        }
+        let folded = self.close(prefix, &children);
+        self.visit.measured(prefix, &folded.measure, self.passed - passed_before + 1);
+        folded
+    }
+
+    /// The short way for a prefix of one state with a single other run inside, as single listings
+    /// in the open make them on many levels at once: goes straight to the level of that run.
+    fn one_other_run(&mut self, prefix: Prefix) -> Option<Folded> {
+        let [Some(other), Some(after)] = self.ahead else { return None };
+        let state = self.run.state;
+        if after.state != state || other.last >= prefix.last() || after.last < prefix.last() {
+            return None;
+        }
+        let around = Prefix::common(other.first, other.last);
+        let (mut measure, narrowest);
+        if (around.first(), around.last()) == (other.first, other.last) {
+            let octets = item_octets(around);
+            narrowest = around.parent();
+            measure = Measure::of(state);
+            measure.add(1, octets as u32);
+            measure.split_octets = octets as u16;
+            self.visit.item(around, other.state);
+            self.go_to(after.first);
+        } else if around != prefix {
+            self.go_to(around.first());
+            let folded = self.mixed(around);
+            measure = folded.measure;
+            narrowest = if measure.state == state { folded.narrowest } else { around };
+            if measure.state != state {
+                measure.add(1, item_octets(around) as u32);
+                self.visit.item(around, measure.state);
+                measure.state = state;
+            }
+        } else {
+            return None;
+        }
+        measure.spread = narrowest == prefix;
+        if !measure.spread {
+            measure.split_octets = 2 * item_octets(narrowest) as u16;
+        }
+        Some(Folded { measure, narrowest })
+    }
+
+    /// Passes runs until the one that contains `address`, which lies in this run or after it.
+    fn go_to(&mut self, address: u128) {
+        while self.run.last < address {
+            let [Some(next), after] = self.ahead else { break };
+            self.run = next;
+            self.ahead = [after, self.ranges.next()];
+            self.passed += 1;
+        }
+    }
+
+    fn close(&mut self, prefix: Prefix, children: &[Children]) -> Folded {
+        let state = majority(children);
+        let mut measure = Measure::of(state);
+        let mut narrowest = None;
+        let mut others = 0;
+        for children in children {
+            match *children {
+                Children::Uniform { state: uniform, .. } if uniform == state => {}
+                Children::Uniform { from, to, state: uniform } => {
+                    others += 1;
+                    for_each_joined(prefix, from, to, |joined| {
+                        let octets = item_octets(joined);
+                        measure.add(1, octets as u32);
+                        measure.split_octets += octets as u16;
+                        self.visit.item(joined, uniform);
+                    });
+                }
+                Children::Mixed { index, folded: Folded { measure: inner, narrowest: mut mixed } } => {
+                    others += 1;
+                    measure.add(inner.items, inner.octets);
+                    if inner.state != state {
+                        let child = prefix.child(index);
+                        mixed = child;
+                        measure.add(1, item_octets(child) as u32);
+                        self.visit.item(child, inner.state);
+                    }
+                    measure.split_octets += 2 * item_octets(mixed) as u16;
+                    narrowest = Some(mixed);
+                }
+            }
+        }
+        let narrowest = narrowest.filter(|_| others == 1);
+        measure.spread = narrowest.is_none();
+        Folded { measure, narrowest: narrowest.unwrap_or(prefix) }
+    }
+}
+
+impl Measure {
+    /// The measure of a prefix of one state, to be added to.
+    fn of(state: State) -> Self {
+        Self { state, items: 0, octets: 0, split_octets: 0, spread: true }
+    }
+
+    fn add(&mut self, items: u32, octets: u32) {
+        self.items = self.items.saturating_add(items);
+        self.octets = self.octets.saturating_add(octets);
+    }
+}
+
+/// The number of the last child of `prefix` that ends at or before `last`, which lies in or after
+/// the prefix; there is one.
+pub(super) fn last_child_within(prefix: Prefix, last: u128) -> u8 {
+    if last >= prefix.last() {
+        return 15;
+    }
+    let index = ((last - prefix.first()) >> (124 - prefix.length())) as u8;
+    if prefix.child(index).last() == last { index } else { index - 1 }
+}
+
+/// The largest aligned prefixes that children `from` to `to` (inclusive) of `prefix` join into.
+pub(super) fn for_each_joined(prefix: Prefix, from: u8, to: u8, mut joined: impl FnMut(Prefix)) {
+    let mut index = from;
+    while index <= to {
+        let mut bits = (index.trailing_zeros() as u8).min(4);
+        while index + (1 << bits) - 1 > to {
+            bits -= 1;
+        }
+        joined(Prefix { length: prefix.length() + 4 - bits, ..prefix.child(index) });
+        index += 1 << bits;
+    }
+}
+
+/// The state that most of 16 children have: of equally many "not listed" if it is among them, else
+/// the one of the lowest child.
+fn majority(children: &[Children]) -> State {
+    let (mut best, mut most) = (UNLISTED, 0);
+    for state in children.iter().map(Children::state) {
+        let same = children.iter().filter(|children| children.state() == state);
+        let count: u8 = same.map(Children::count).sum();
+        if count > 8 {
+            return state;
+        }
+        if count > most || count == most && state == UNLISTED {
+            (best, most) = (state, count);
+        }
+    }
+    best
+}

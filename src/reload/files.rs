@@ -1,0 +1,142 @@
+//! The [`Source`] of production: data files of the file system, compiled by `dataset`, put together
+//! by `zone` and handed to whoever serves snapshots.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{LoadError, Loaded, Source};
+use crate::config::{DatasetConfig, ZoneConfig};
+use crate::data_file::{DataFile, Limits, Stamp};
+use crate::dataset::Dataset;
+use crate::snapshot::{Settings, Snapshot};
+use crate::zone::{Status, Zone, ZoneOptions};
+use crate::zone_file::Parser;
+use crate::zone_file::diagnostic::Diagnostics;
+
+/// Data files, and where snapshots go.
+pub struct Files<P> {
+    settings: Settings,
+    publish: P,
+    /// Told how many octets of text were read since the last call.
+    progress: Box<dyn Fn(u64) + Send>,
+}
+
+impl<P: Fn(Arc<Snapshot>)> Files<P> {
+    /// Snapshots are made with `settings` and given to `publish`.
+    pub fn new(settings: Settings, publish: P) -> Self {
+        Self { settings, publish, progress: Box::new(|_| ()) }
+    }
+
+    /// Tells `progress`, while files are read, how many octets of text came since the last call.
+    pub fn with_progress(self, progress: impl Fn(u64) + Send + 'static) -> Self {
+        Self { progress: Box::new(progress), ..self }
+    }
+
+    /// Reads the files of a dataset.
+    fn read(
+        &self,
+        config: &DatasetConfig,
+        now: SystemTime,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<(Dataset, Vec<(Stamp, u64)>), LoadError> {
+        let options = config.read.options(now);
+        let limits = Limits { decompress: options.decompress, ..Limits::default() };
+        let mut parser = Parser::new(config.kind, &options);
+        let mut files = Vec::with_capacity(config.files.len());
+        for path in &config.files {
+            let mut file = DataFile::open(path, &limits).map_err(|error| failed(path, &error))?;
+            let stamp = file.stamp();
+            let mut text = Counting { text: &mut file, progress: &self.progress };
+            let parsed = parser.file(path, stamp.modified, &mut text);
+            parsed.map_err(|failure| LoadError::Failed(failure.to_string()))?;
+            let hash = file.finish().map_err(|_| LoadError::Changed(path.display().to_string()))?;
+            files.push((stamp, hash));
+        }
+        let (parsed, findings) = parser.finish();
+        diagnostics.append(findings);
+        let paths: Vec<Arc<PathBuf>> = config.files.iter().cloned().map(Arc::new).collect();
+        let dataset = Dataset::compile(parsed, &paths, options.default_ttl, diagnostics)
+            .map_err(|error| LoadError::Failed(format!("{config}: {error}")))?;
+        Ok((dataset, files))
+    }
+}
+
+impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
+    type Stamp = Stamp;
+    type Dataset = Dataset;
+    type Zone = Arc<Zone>;
+
+    fn stamp(&self, file: &Path) -> io::Result<Stamp> {
+        Stamp::of(file)
+    }
+
+    fn modified(&self, stamp: &Stamp) -> u64 {
+        stamp.modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
+    fn hash(&self, file: &Path) -> io::Result<u64> {
+        DataFile::open(file, &Limits::default())?.finish()
+    }
+
+    fn load(
+        &self,
+        config: &DatasetConfig,
+        now: SystemTime,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Loaded<Self>, LoadError> {
+        let (dataset, files) = self.read(config, now, diagnostics)?;
+        Ok(Loaded {
+            modified: files.iter().map(|(stamp, _)| self.modified(stamp)).max().unwrap_or(0),
+            entries: dataset.summary.entries,
+            expires: dataset.expires,
+            errors: diagnostics.errors(),
+            warnings: diagnostics.warnings(),
+            dataset: Arc::new(dataset),
+            files,
+        })
+    }
+
+    fn zone(
+        &self,
+        config: &ZoneConfig,
+        datasets: &[Arc<Loaded<Self>>],
+        status: Status,
+        diagnostics: &mut Diagnostics,
+    ) -> Arc<Zone> {
+        let options = ZoneOptions {
+            dropin: config.dropin,
+            default_ttl: config.read.ttl.default,
+            negative_ttl: config.negative_ttl,
+            test_value: config.test_entries.then_some(config.test_value),
+            six_to_four: config.sixtofour,
+        };
+        let modified = datasets.iter().map(|loaded| loaded.modified).max().unwrap_or(0);
+        let datasets = datasets.iter().map(|loaded| loaded.dataset.clone()).collect();
+        Arc::new(Zone::new(config.name.clone(), datasets, modified, status, options, diagnostics))
+    }
+
+    fn publish(&self, zones: Vec<Arc<Zone>>, access: Option<&Arc<Loaded<Self>>>) {
+        let access = access.map(|loaded| loaded.dataset.clone());
+        (self.publish)(Arc::new(Snapshot::new(zones, self.settings.clone(), access)));
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> LoadError {
+    LoadError::Failed(format!("{}: {error}", path.display()))
+}
+
+/// Text that counts as it is read.
+struct Counting<'a, R> {
+    text: &'a mut R,
+    progress: &'a dyn Fn(u64),
+}
+
+impl<R: Read> Read for Counting<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.text.read(buffer)?;
+        (self.progress)(count as u64);
+        Ok(count)
+    }
+}

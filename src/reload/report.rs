@@ -1,0 +1,78 @@
+//! How the zones are: what `nibbl status` shows and `nibbl reload` replies.
+
+use crate::zone::Status;
+
+/// All zones at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Report {
+    /// How many snapshots were published so far.
+    pub generation: u64,
+    /// The zones, in the order of the configuration.
+    pub zones: Vec<ZoneReport>,
+    /// Why the server's access list is not the one that its files hold.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub access_problem: Option<String>,
+}
+
+/// One zone.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ZoneReport {
+    /// Its name.
+    pub name: String,
+    /// Whether it answers.
+    pub status: Status,
+    /// Entries that are served, exceptions included.
+    pub entries: u64,
+    /// Lines of the served data that were skipped.
+    pub errors: u64,
+    /// Warnings about the served data.
+    pub warnings: u64,
+    /// The newest modification time of the files that are served, in seconds since 1970.
+    pub modified: u64,
+    /// When the served data was loaded, in seconds since 1970; 0 if it never was.
+    pub loaded: u64,
+    /// When the data expires (`$TIMESTAMP`), in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires: Option<u64>,
+    /// Why the served data is not what the files hold.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub problem: Option<Problem>,
+}
+
+/// Why a zone keeps the data that it has (or has none).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Problem {
+    /// A dataset was not loaded.
+    #[error("{message}")]
+    Unloaded {
+        /// Why, with the place.
+        message: String,
+    },
+    /// The zone is strict, and lines were skipped.
+    #[error("{errors} errors, and the zone is strict")]
+    Strict {
+        /// How many lines.
+        errors: u64,
+    },
+    /// Too much changed at once; `nibbl reload --force` takes it.
+    #[error(
+        "{entries} entries in place of {served} are too many changes; `nibbl reload --force {zone}` takes them"
+    )]
+    Guarded {
+        /// The zone.
+        zone: String,
+        /// Entries that the files hold.
+        entries: u64,
+        /// Entries that are served.
+        served: u64,
+    },
+}
+
+impl Report {
+    /// True when every zone is served and holds what its files hold.
+    pub fn is_clean(&self) -> bool {
+        self.access_problem.is_none()
+            && self.zones.iter().all(|zone| zone.status == Status::Serving && zone.problem.is_none())
+    }
+}

@@ -1,0 +1,491 @@
+//! Sequences of what happens to files, with an oracle that knows what must be served after each.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::spec;
+
+/// A file of the fake world.
+#[derive(Clone, Debug, PartialEq)]
+struct FakeFile {
+    /// Stands for its octets.
+    content: Content,
+    /// Counts changes, as the modification time does.
+    stamp: u64,
+    /// How many of the next reads find that it changed meanwhile.
+    unsteady: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Content {
+    /// So many entries and skipped lines; the last number tells lists of one size apart.
+    List { entries: u64, errors: u64, variant: u8 },
+    /// Nothing that loads.
+    Garbage,
+}
+
+/// What is served of a zone: its status and the contents of its files.
+type Served = (Status, Vec<Content>);
+
+#[derive(Default)]
+struct World {
+    files: RefCell<HashMap<PathBuf, FakeFile>>,
+    clock: Cell<u64>,
+    loads: Cell<u32>,
+    expires: Cell<Option<u64>>,
+    published: RefCell<Vec<(String, Served)>>,
+    access: RefCell<Option<Vec<Content>>>,
+    publications: Cell<u32>,
+}
+
+impl World {
+    fn write(&self, file: &str, content: Content) {
+        self.clock.set(self.clock.get() + 1);
+        let file_now = FakeFile { content, stamp: self.clock.get(), unsteady: 0 };
+        self.files.borrow_mut().insert(file.into(), file_now);
+    }
+
+    fn change(&self, file: &str, change: impl FnOnce(&mut FakeFile)) {
+        self.clock.set(self.clock.get() + 1);
+        if let Some(file) = self.files.borrow_mut().get_mut(Path::new(file)) {
+            file.stamp = self.clock.get();
+            change(file);
+        }
+    }
+
+    fn list(&self, file: &str, entries: u64) {
+        self.write(file, Content::List { entries, errors: 0, variant: 0 });
+    }
+
+    fn served(&self, zone: &str) -> Served {
+        let published = self.published.borrow();
+        published.iter().find(|(name, _)| name == zone).map(|(_, served)| served.clone()).unwrap()
+    }
+}
+
+impl Source for Rc<World> {
+    type Stamp = u64;
+    type Dataset = Vec<Content>;
+    type Zone = (String, Served);
+
+    fn stamp(&self, file: &Path) -> io::Result<u64> {
+        self.files.borrow().get(file).map(|file| file.stamp).ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn modified(&self, stamp: &u64) -> u64 {
+        *stamp
+    }
+
+    fn hash(&self, file: &Path) -> io::Result<u64> {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let files = self.files.borrow();
+        let file = files.get(file).ok_or(io::ErrorKind::NotFound)?;
+        let mut hasher = DefaultHasher::new();
+        file.content.hash(&mut hasher);
+        Ok(hasher.finish())
+    }
+
+    fn load(
+        &self,
+        dataset: &DatasetConfig,
+        _now: SystemTime,
+        _diagnostics: &mut Diagnostics,
+    ) -> Result<Loaded<Self>, LoadError> {
+        self.loads.set(self.loads.get() + 1);
+        let (mut contents, mut files, mut all_entries, mut all_errors) = (Vec::new(), Vec::new(), 0, 0);
+        for path in &dataset.files {
+            let stamp = self.stamp(path).map_err(|error| LoadError::Failed(error.to_string()))?;
+            let hash = self.hash(path).map_err(|error| LoadError::Failed(error.to_string()))?;
+            files.push((stamp, hash));
+            let mut world = self.files.borrow_mut();
+            let file = world.get_mut(path).unwrap();
+            if file.unsteady > 0 {
+                file.unsteady -= 1;
+                return Err(LoadError::Changed(path.display().to_string()));
+            }
+            match file.content {
+                Content::List { entries, errors, .. } => {
+                    all_entries += entries;
+                    all_errors += errors;
+                    contents.push(file.content.clone());
+                }
+                Content::Garbage => return Err(LoadError::Failed(format!("{}: garbage", path.display()))),
+            }
+        }
+        let modified = files.iter().map(|(stamp, _)| *stamp).max().unwrap();
+        Ok(Loaded {
+            dataset: Arc::new(contents),
+            files,
+            modified,
+            entries: all_entries,
+            expires: self.expires.get(),
+            errors: all_errors,
+            warnings: 0,
+        })
+    }
+
+    fn zone(
+        &self,
+        config: &ZoneConfig,
+        datasets: &[Arc<Loaded<Self>>],
+        status: Status,
+        _diagnostics: &mut Diagnostics,
+    ) -> Self::Zone {
+        let contents = datasets.iter().flat_map(|loaded| loaded.dataset.iter().cloned()).collect();
+        (config.name.to_string(), (status, contents))
+    }
+
+    fn publish(&self, zones: Vec<Self::Zone>, access: Option<&Arc<Loaded<Self>>>) {
+        *self.published.borrow_mut() = zones;
+        *self.access.borrow_mut() = access.map(|loaded| loaded.dataset.to_vec());
+        self.publications.set(self.publications.get() + 1);
+    }
+}
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn config(specs: &[&str], change: impl Fn(&mut ZoneConfig)) -> Config {
+    let mut config = Config::default();
+    for text in specs {
+        let spec = spec::zone_spec(text).unwrap();
+        config.add(spec, Path::new(""), &ZoneConfig::new).unwrap();
+    }
+    config.zones.iter_mut().for_each(change);
+    config
+}
+
+fn world_of(config: &Config) -> (Rc<World>, Loader<Rc<World>>) {
+    let world = Rc::new(World::default());
+    for file in config.datasets().flat_map(|dataset| &dataset.files) {
+        world.list(&file.to_string_lossy(), 10);
+    }
+    (world.clone(), Loader::new(world, config))
+}
+
+fn look(loader: &mut Loader<Rc<World>>) -> Round {
+    loader.look(&Order::default(), at(1))
+}
+
+fn lines(round: Round) -> Vec<String> {
+    round.lines().map(str::to_owned).collect()
+}
+
+fn force(zones: Option<&str>) -> Order {
+    let zones = zones.map(|zone| vec![Name::from_text(zone.as_bytes()).unwrap()]);
+    Order { zones, force: true }
+}
+
+#[test]
+fn shared_datasets_load_once_and_only_when_their_content_changes() {
+    let config = config(&["one:ip:a,b", "two:ip:a,b", "two:ip:c"], |_| ());
+    let (world, mut loader) = world_of(&config);
+    assert!(look(&mut loader).published);
+    assert_eq!(world.loads.get(), 2);
+    assert!(!look(&mut loader).published, "nothing changed");
+    assert_eq!(world.loads.get(), 2);
+
+    let before = loader.report().zones[0].modified;
+    world.change("b", |_| ());
+    assert!(look(&mut loader).published, "a newer modification time may be a serial");
+    assert_eq!(world.loads.get(), 2, "touched files are not compiled again");
+    assert!(loader.report().zones[0].modified > before);
+
+    world.list("c", 11);
+    let round = look(&mut loader);
+    assert_eq!(lines(round), ["zone two: 31 entries, before 30"]);
+    assert_eq!(world.loads.get(), 3);
+}
+
+#[test]
+fn a_failed_reload_keeps_the_old_data_and_says_so_once() {
+    let (world, mut loader) = world_of(&config(&["bl:ip:a"], |_| ()));
+    look(&mut loader);
+    let good = world.served("bl");
+    world.write("a", Content::Garbage);
+    assert_eq!(lines(look(&mut loader)), ["zone bl: keeps its old data: a: garbage"]);
+    for _ in 0..5 {
+        let round = look(&mut loader);
+        assert_eq!((round.published, lines(round).len()), (false, 0));
+    }
+    assert_eq!(world.served("bl"), good);
+    assert!(!loader.report().is_clean());
+    world.files.borrow_mut().clear();
+    assert_eq!(lines(look(&mut loader)), ["zone bl: keeps its old data: entity not found"]);
+    world.list("a", 10);
+    assert_eq!(lines(look(&mut loader)), ["zone bl: its files are again as they are served"]);
+    assert!(loader.report().is_clean());
+}
+
+#[test]
+fn a_zone_without_data_waits_for_its_first_good_load() {
+    let (world, mut loader) = world_of(&config(&["bl:ip:a", "other:ip:b"], |_| ()));
+    world.write("a", Content::Garbage);
+    assert_eq!(lines(look(&mut loader))[0], "zone bl: has no data: a: garbage");
+    assert_eq!(world.served("bl"), (Status::NeverLoaded, vec![]));
+    assert_eq!(world.served("other").0, Status::Serving);
+    world.list("a", 5);
+    look(&mut loader);
+    assert_eq!(world.served("bl").0, Status::Serving);
+}
+
+#[test]
+fn strict_zones_refuse_errors_that_others_take() {
+    let strict = |zone: &mut ZoneConfig| zone.strict = zone.name.to_string() == "strict";
+    let (world, mut loader) = world_of(&config(&["strict:ip:a", "lax:ip:a"], strict));
+    look(&mut loader);
+    let good = world.served("strict");
+    world.write("a", Content::List { entries: 12, errors: 2, variant: 1 });
+    let lines = lines(look(&mut loader));
+    assert!(lines.contains(&"zone strict: keeps its old data: 2 errors, and the zone is strict".to_owned()));
+    assert_eq!(world.served("strict"), good);
+    assert_ne!(world.served("lax"), good);
+    loader.look(&force(None), at(1));
+    assert_eq!(world.served("strict"), good, "--force is for the guard alone");
+}
+
+#[test]
+fn large_changes_wait_for_force() {
+    for (old, new, percent, refused) in [
+        (10_000, 15_000, 50, false),
+        (10_000, 15_001, 50, true),
+        (10_000, 4_999, 50, true),
+        (1_500, 0, 50, true),
+        (999, 0, 50, false),
+        (10, 1_009, 50, false),
+        (10, 1_010, 50, true),
+        (10_000, 11_001, 10, true),
+        (0, 5_000, 50, true),
+        (u64::MAX, 0, 100, false),
+    ] {
+        assert_eq!(too_many(old, new, percent), refused, "{old} -> {new} at {percent} %");
+    }
+    let (world, mut loader) = world_of(&config(&["bl:ip:a", "other:ip:a"], |_| ()));
+    world.list("a", 10_000);
+    look(&mut loader);
+    world.list("a", 100);
+    let lines = lines(look(&mut loader));
+    assert!(lines[0].contains("keeps its old data: 100 entries in place of 10000"), "{lines:?}");
+    assert!(lines[0].contains("nibbl reload --force bl"), "{lines:?}");
+    assert!(!look(&mut loader).published);
+    loader.look(&force(Some("bl")), at(1));
+    let entries: Vec<u64> = loader.report().zones.iter().map(|zone| zone.entries).collect();
+    assert_eq!(entries, [100, 10_000], "only the zone that was named");
+    assert!(matches!(
+        loader.report().zones[1].problem,
+        Some(Problem::Guarded { entries: 100, served: 10_000, .. })
+    ));
+    loader.look(&force(None), at(1));
+    assert!(loader.report().is_clean());
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_read_again() {
+    let (world, mut loader) = world_of(&config(&["bl:ip:a"], |_| ()));
+    world.change("a", |file| file.unsteady = TRIES - 1);
+    look(&mut loader);
+    assert_eq!(world.served("bl").0, Status::Serving);
+    world.list("a", 11);
+    world.change("a", |file| file.unsteady = TRIES);
+    assert_eq!(lines(look(&mut loader)), ["zone bl: keeps its old data: a: keeps changing while it is read"]);
+    assert_eq!(lines(look(&mut loader)), ["zone bl: 11 entries, before 10"]);
+}
+
+#[test]
+fn data_expires_by_the_clock_alone() {
+    let (world, mut loader) = world_of(&config(&["bl:ip:a"], |_| ()));
+    world.expires.set(Some(100));
+    look(&mut loader);
+    assert_eq!(loader.next_expiry(at(1)), Some(at(100)));
+    assert!(!loader.expire(at(99)).published);
+    let round = loader.expire(at(100));
+    assert_eq!((round.published, lines(round)), (true, vec!["zone bl: the data has expired".to_owned()]));
+    assert_eq!(world.served("bl").0, Status::Expired);
+    assert_eq!(loader.next_expiry(at(100)), None);
+    assert!(!loader.expire(at(101)).published);
+    world.expires.set(Some(200));
+    world.list("a", 10);
+    world.change("a", |file| file.content = Content::List { entries: 10, errors: 0, variant: 1 });
+    assert!(loader.look(&Order::default(), at(102)).published);
+    assert_eq!(world.served("bl").0, Status::Serving);
+}
+
+#[test]
+fn without_the_servers_access_list_nobody_is_served() {
+    let (world, mut loader) = world_of(&config(&["bl:ip:a", ":acl:clients"], |_| ()));
+    world.write("clients", Content::Garbage);
+    assert!(lines(look(&mut loader)).iter().any(|line| line.contains("access list is missing")));
+    assert_eq!(world.served("bl").0, Status::NeverLoaded);
+    world.list("clients", 1);
+    look(&mut loader);
+    assert_eq!(world.served("bl").0, Status::Serving);
+    let good = world.access.borrow().clone();
+    world.write("clients", Content::Garbage);
+    assert!(lines(look(&mut loader))[0].contains("access list is kept as it was"));
+    assert_eq!(world.served("bl").0, Status::Serving);
+    assert_eq!(*world.access.borrow(), good);
+    assert!(loader.report().access_problem.is_some());
+}
+
+#[test]
+fn only_the_ordered_zones_are_looked_at() {
+    let (world, mut loader) = world_of(&config(&["one:ip:a", "two:ip:b"], |_| ()));
+    look(&mut loader);
+    world.list("a", 11);
+    world.list("b", 12);
+    let order = Order { zones: Some(vec![Name::from_text(b"TWO.").unwrap()]), force: false };
+    assert_eq!(lines(loader.look(&order, at(1))), ["zone two: 12 entries, before 10"]);
+    assert_eq!(loader.report().zones[0].entries, 10);
+    let nowhere = [Name::from_text(b"three").unwrap()];
+    assert_eq!(loader.unknown(&nowhere), Some(&nowhere[0]));
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Write(usize, Content),
+    Touch(usize),
+    Delete(usize),
+    Unsteady(usize, u32),
+    Force,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let file = 0..FILES.len();
+    let entries = prop_oneof![0u64..20, 900u64..1200, Just(5000u64)];
+    let errors = prop_oneof![4 => Just(0u64), 1 => Just(3u64)];
+    let list = (entries, errors, 0u8..3).prop_map(|(entries, errors, variant)| Content::List {
+        entries,
+        errors,
+        variant,
+    });
+    prop_oneof![
+        4 => (file.clone(), list).prop_map(|(file, list)| Event::Write(file, list)),
+        1 => file.clone().prop_map(|file| Event::Write(file, Content::Garbage)),
+        1 => file.clone().prop_map(Event::Touch),
+        1 => file.clone().prop_map(Event::Delete),
+        1 => (file, 1..=TRIES).prop_map(|(file, times)| Event::Unsteady(file, times)),
+        1 => Just(Event::Force),
+    ]
+}
+
+const FILES: [&str; 3] = ["a", "b", "c"];
+const SPECS: [&str; 5] = ["one:ip:a,b", "two:ip:a,b", "two:ip:c", "three:ip:c", "three:ip4set:a"];
+
+/// What a zone must serve after a look, by the rules alone: its files as they are, or as it was.
+fn expected(
+    config: &ZoneConfig,
+    files: &HashMap<PathBuf, FakeFile>,
+    forced: bool,
+    before: &Served,
+) -> Served {
+    let mut contents = Vec::new();
+    for file in config.datasets.iter().flat_map(|dataset| &dataset.files) {
+        match files.get(file) {
+            Some(FakeFile { content: content @ Content::List { .. }, .. }) => contents.push(content.clone()),
+            _ => return before.clone(),
+        }
+    }
+    let sum = |contents: &[Content], what: fn(&Content) -> u64| contents.iter().map(what).sum::<u64>();
+    let entries = |content: &Content| match content {
+        Content::List { entries, .. } => *entries,
+        Content::Garbage => 0,
+    };
+    let errors = |content: &Content| match content {
+        Content::List { errors, .. } => *errors,
+        Content::Garbage => 0,
+    };
+    let (new, old) = (sum(&contents, entries), sum(&before.1, entries));
+    let is_large = new.abs_diff(old) >= 1000 && new.abs_diff(old) * 2 > old;
+    let refused = config.strict && sum(&contents, errors) > 0
+        || before.0 == Status::Serving && !forced && contents != before.1 && is_large;
+    if refused { before.clone() } else { (Status::Serving, contents) }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn what_is_served_is_always_the_last_good_data(events in proptest::collection::vec(event(), 0..40)) {
+        let strict = |zone: &mut ZoneConfig| zone.strict = zone.name.to_string() == "three";
+        let config = config(&SPECS, strict);
+        let (world, mut loader) = world_of(&config);
+        let mut expectation: Vec<Served> = vec![(Status::NeverLoaded, vec![]); config.zones.len()];
+        for event in std::iter::once(Event::Touch(0)).chain(events) {
+            let mut order = Order::default();
+            let mut unsteady = false;
+            match event {
+                Event::Write(file, content) => world.write(FILES[file], content),
+                Event::Touch(file) => world.change(FILES[file], |_| ()),
+                Event::Delete(file) => drop(world.files.borrow_mut().remove(Path::new(FILES[file]))),
+                Event::Unsteady(file, times) => {
+                    world.change(FILES[file], |file| file.unsteady = times);
+                    unsteady = true;
+                }
+                Event::Force => order.force = true,
+            }
+            let files = world.files.borrow().clone();
+            loader.look(&order, at(1));
+            for (zone, expectation) in config.zones.iter().zip(&mut expectation) {
+                let served = world.served(&zone.name.to_string());
+                let now = expected(zone, &files, order.force, expectation);
+                // A file that does not hold still may cost a look, but never the data.
+                prop_assert!(served == now || unsteady && served == *expectation, "{}", zone.name);
+                *expectation = served;
+            }
+            // Whatever could not be read while it changed is there at the next look.
+            for file in world.files.borrow_mut().values_mut() {
+                file.unsteady = 0;
+            }
+            let files = world.files.borrow().clone();
+            loader.look(&Order::default(), at(1));
+            for (zone, expectation) in config.zones.iter().zip(&mut expectation) {
+                let served = world.served(&zone.name.to_string());
+                prop_assert_eq!(&served, &expected(zone, &files, false, expectation));
+                *expectation = served;
+            }
+            let loads = world.loads.get();
+            let publications = world.publications.get();
+            let round = loader.look(&Order::default(), at(1));
+            prop_assert_eq!(lines(round), [""; 0], "said twice");
+            prop_assert_eq!(world.publications.get(), publications);
+            if loader.report().is_clean() {
+                prop_assert_eq!(world.loads.get(), loads, "nothing changed, nothing is read");
+            }
+        }
+    }
+}
+
+#[test]
+fn requests_are_served_by_a_thread_and_answered() {
+    let (handle, service) = service::channel(Report::default());
+    let config = config(&["bl:ip:a"], |_| ());
+    let thread = std::thread::spawn(move || {
+        let (_, loader) = world_of(&config);
+        let mut lines = Vec::new();
+        service.run(loader, || at(1), |line| lines.push(line.to_owned()));
+        lines
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let zone =
+        |name: &str| Order { zones: Some(vec![Name::from_text(name.as_bytes()).unwrap()]), force: false };
+    runtime.block_on(async {
+        let report = handle.reload(Order::default()).await.unwrap();
+        assert_eq!(report.zones[0].entries, 10);
+        assert_eq!(handle.report(), report);
+        handle.look_again();
+        assert!(handle.reload(zone("bl")).await.is_ok());
+        assert_eq!(
+            handle.reload(zone("other")).await,
+            Err(service::OrderError::UnknownZone(Name::from_text(b"other").unwrap()))
+        );
+    });
+    drop(handle);
+    assert_eq!(thread.join().unwrap(), ["zone bl: 10 entries"]);
+}

@@ -1,0 +1,120 @@
+//! Sockets with the options that a DNS server needs, set before anybody can send to them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::{setsockopt_impl, sockopt_impl};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::{BoundListener, Limits, Listener, ServerError, tls};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// How often a free port is looked for that is free for UDP and TCP.
+const PORT_ATTEMPTS: usize = 16;
+
+// Path MTU discovery off: fragment where need be, do not believe ICMP "too big" (which anybody can
+// forge), and do not set DF. socket2 and nix have no option of that name.
+sockopt_impl!(
+    /// `IP_MTU_DISCOVER`.
+    Ipv4MtuDiscover,
+    SetOnly,
+    libc::IPPROTO_IP,
+    libc::IP_MTU_DISCOVER,
+    libc::c_int
+);
+sockopt_impl!(
+    /// `IPV6_MTU_DISCOVER`.
+    Ipv6MtuDiscover,
+    SetOnly,
+    libc::IPPROTO_IPV6,
+    libc::IPV6_MTU_DISCOVER,
+    libc::c_int
+);
+
+/// Opens the sockets of one listener.
+pub(super) fn bind(listener: &Listener, limits: &Limits) -> Result<BoundListener, ServerError> {
+    let address = listener.address;
+    if let Some(certificate) = &listener.certificate {
+        let config =
+            tls::config(certificate).map_err(|source| ServerError::Certificate { address, source })?;
+        let tcp = bind_tcp(address).map_err(failed(address, "TCP"))?;
+        let address = tcp.local_addr().map_err(failed(address, "TCP"))?;
+        return Ok(BoundListener::Tls { address, tcp, config });
+    }
+    let mut attempt = 1;
+    loop {
+        match bind_plain(address, limits) {
+            Err(ServerError::Bind { source, .. })
+                if address.port() == 0
+                    && source.kind() == io::ErrorKind::AddrInUse
+                    && attempt < PORT_ATTEMPTS =>
+            {
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// TCP comes first: unlike UDP sockets that share a port on purpose, a second TCP listener is
+/// refused, so two servers never split the queries of one address unnoticed.
+fn bind_plain(wanted: SocketAddr, limits: &Limits) -> Result<BoundListener, ServerError> {
+    let tcp = bind_tcp(wanted).map_err(failed(wanted, "TCP"))?;
+    let address = tcp.local_addr().map_err(failed(wanted, "TCP"))?;
+    let workers = limits.udp_workers.get();
+    let udp = (0..workers)
+        .map(|_| bind_udp(address, workers > 1, limits.receive_buffer))
+        .collect::<io::Result<_>>()
+        .map_err(failed(wanted, "UDP"))?;
+    Ok(BoundListener::Plain { address, udp, tcp })
+}
+
+fn failed(address: SocketAddr, transport: &'static str) -> impl Fn(io::Error) -> ServerError {
+    move |source| ServerError::Bind { address, transport, source }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = open(address, Type::STREAM, Protocol::TCP)?;
+    // A restart must not wait for the connections of the process before.
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// SO_REUSEADDR is left alone here: on UDP it lets any later socket take the queries over.
+fn bind_udp(address: SocketAddr, shared: bool, receive_buffer: usize) -> io::Result<UdpSocket> {
+    let socket = open(address, Type::DGRAM, Protocol::UDP)?;
+    if shared {
+        setsockopt(&socket, sockopt::ReusePort, &true)?;
+    }
+    // Beyond net.core.rmem_max only with CAP_NET_ADMIN.
+    setsockopt(&socket, sockopt::RcvBufForce, &receive_buffer)
+        .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &receive_buffer))?;
+    // Only a socket for all addresses has to learn which of them was asked.
+    let packet_info = address.ip().is_unspecified();
+    match address {
+        SocketAddr::V4(_) => {
+            setsockopt(&socket, sockopt::Ipv4PacketInfo, &packet_info)?;
+            setsockopt(&socket, Ipv4MtuDiscover, &libc::IP_PMTUDISC_OMIT)?;
+        }
+        SocketAddr::V6(_) => {
+            setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &packet_info)?;
+            setsockopt(&socket, Ipv6MtuDiscover, &libc::IPV6_PMTUDISC_OMIT)?;
+        }
+    }
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket.into())
+}
+
+fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
