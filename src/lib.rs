@@ -49,6 +49,7 @@ pub mod control;
 // the program: its arguments, and what each sub-command does
 pub mod check;
 pub mod cli;
+pub mod export_command;
 pub mod privileges;
 pub mod progress;
 pub mod rbldnsd;

@@ -114,9 +114,7 @@ fn write_entries(dataset: &Dataset, kind: Kind, out: &mut impl Write) -> Result<
         Data::Combined(sections) => {
             for section in sections {
                 for kind in kinds(&section.dataset) {
-                    let type_name = serde_json::to_value(kind).ok();
-                    let type_name = type_name.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
-                    write!(out, "$DATASET {type_name}")?;
+                    write!(out, "$DATASET {}", type_name(kind))?;
                     for sub_zone in &section.sub_zones {
                         match sub_zone.is_root() {
                             true => write!(out, " @")?,
@@ -316,7 +314,12 @@ fn source(template: &Template) -> Result<Vec<u8>, ExportError> {
     Ok(source)
 }
 
-/// The name of a file for each type, as a zone's specification may call it.
+/// A name for one of the files of a zone.
 pub fn file_name(zone: &Name, index: usize, kind: Kind) -> String {
-    format!("{zone}.{index}.{}", format!("{kind:?}").to_ascii_lowercase())
+    format!("{zone}.{index}.{}", type_name(kind))
+}
+
+/// A type as a zone's specification names it.
+pub fn type_name(kind: Kind) -> String {
+    format!("{kind:?}").to_ascii_lowercase()
 }
