@@ -22,6 +22,8 @@ pub(super) struct AddressTree<'z> {
     map: AddressMap<'z>,
     family: Family,
     mount: Vec<u8>,
+    /// The numbers of the labels in canonical order: nibbles by value, octets as text (1, 10, 100, 101, …).
+    order: Vec<u8>,
     /// What is still to be visited, the next one on top: at most the children of one path.
     steps: Vec<Step>,
 }
@@ -40,7 +42,11 @@ const LETTERS: std::ops::RangeInclusive<u8> = b'a'..=b'f';
 
 impl<'z> AddressTree<'z> {
     pub(super) fn new(map: AddressMap<'z>, family: Family, mount: Vec<u8>) -> Self {
-        Self { map, family, mount, steps: vec![Step::Prefix(Prefix::all(family), None)] }
+        let mut order: Vec<u8> = (0..=u8::MAX >> (8 - stride(family))).collect();
+        if family == Family::V4 {
+            order.sort_by_key(|number| number.to_string());
+        }
+        Self { map, family, mount, order, steps: vec![Step::Prefix(Prefix::all(family), None)] }
     }
 
     /// A prefix that is uniform, or whose wildcard cannot say everything.
@@ -68,7 +74,7 @@ impl<'z> AddressTree<'z> {
         if of_nibbles && wildcard.is_listed() {
             self.steps.extend(LETTERS.rev().map(|letter| Step::Letter(prefix, letter)));
         }
-        for index in canonical(self.family).rev() {
+        for index in self.order.iter().rev().map(|&number| usize::from(number)) {
             let uniform = &children[index];
             let same = uniform.as_ref().is_some_and(|said| match said.is_listed() {
                 true => *said == wildcard && !costs_nothing(index),
@@ -106,7 +112,7 @@ impl<'z> AddressTree<'z> {
         for label in labels(prefix) {
             match self.family {
                 Family::V4 => push_key_label(&mut key, label.to_string().as_bytes()),
-                Family::V6 => push_key_label(&mut key, format!("{label:x}").as_bytes()),
+                Family::V6 => push_key_label(&mut key, &[b"0123456789abcdef"[usize::from(label)]]),
             }
         }
         key
@@ -191,13 +197,4 @@ fn child(prefix: Prefix, index: usize) -> Prefix {
     let length = prefix.length + stride(prefix.family);
     let first = prefix.first | (index as u128) << (prefix.family.bits() - length);
     Prefix { family: prefix.family, first, length }
-}
-
-/// The numbers of the labels in canonical order: nibbles by value, octets as text (1, 10, 100, 101, …).
-fn canonical(family: Family) -> impl DoubleEndedIterator<Item = usize> {
-    let mut order: Vec<usize> = (0..1 << stride(family)).collect();
-    if family == Family::V4 {
-        order.sort_by_key(|number| number.to_string());
-    }
-    order.into_iter()
 }

@@ -18,6 +18,9 @@
 //! [`Zone::lookup`](crate::zone::Zone::lookup) gives. Names that are none, like `x.3.2.1` below a listed
 //! 1.2.3.0/24, may be answered by a wildcard; so may octets with leading zeros.
 //!
+//! Records of another kind, such as those of ranges, are one more source: names in canonical order that
+//! say nothing of the names below them.
+//!
 //! ```text
 //! address_tree, domain_names, generic records, sub-zones: sources, each right by itself
 //!     └─▶ merge: one name after the other, each with all that the sources say of it
@@ -119,20 +122,16 @@ fn unescaped(label: &[u8]) -> Vec<u8> {
 
 /// How many octets the labels of a key have on the wire, the root label left out.
 fn wire_length(key: &[u8]) -> usize {
-    key.len() - labels_of_escapes(key)
-}
-
-/// How many octets a key has more than the labels on the wire: one for each octet 0 or 1 in them.
-fn labels_of_escapes(key: &[u8]) -> usize {
     let mut octets = key.iter();
-    let mut escapes = 0;
+    let mut length = 0;
     while let Some(&octet) = octets.next() {
         if octet == 1 {
+            // An octet 0 or 1, for which two stand.
             octets.next();
-            escapes += 1;
         }
+        length += 1;
     }
-    escapes
+    length
 }
 
 fn has_asterisk(key: &[u8]) -> bool {

@@ -1,6 +1,7 @@
 //! `nibbl export`: NSD, Knot DNS and BIND load the exported zones and answer as nibbl does; BIND applies the
 //! exported policy zone.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -73,6 +74,32 @@ fn verdict(reply: &Reply, query: &Query) -> BTreeSet<(u32, String)> {
 }
 
 #[test]
+fn rbldnsd_answers_exported_files_as_nibbl_answers_their_sources() {
+    let (data, prefixes) = data(5);
+    let specs = [ADDRESSES[0], NAMES[0]];
+    let mut exported = Vec::new();
+    for spec in specs {
+        let mut command = nibbl();
+        command.args(["export", "--format", "rbldnsd", "--dir"]).arg(data.path()).arg(spec);
+        let output = command.arg("--output").arg(data.path().join("exported")).output().expect("nibbl");
+        assert_eq!(output.status.code(), Some(0));
+        exported.extend(String::from_utf8(output.stdout).expect("ASCII").lines().map(String::from));
+    }
+    assert_eq!(exported.len(), 3, "one for each family, and the names: {exported:?}");
+    let Some(rbldnsd) = Server::rbldnsd(data.path(), &[], &exported) else { return };
+    let server = Server::dropin(data.path(), &[], &specs.map(String::from));
+    let mut queries = queries(&prefixes);
+    queries.retain(|query| matches!(&*query.record_type, "A" | "TXT") && !query.name.contains("www"));
+    for (query, (ours, theirs)) in
+        queries.iter().zip(ask_all(server.udp, &queries).iter().zip(ask_all(rbldnsd.udp, &queries)))
+    {
+        let [ours, theirs] = [ours, &theirs].map(|reply| reply.as_ref().unwrap_or_else(|| panic!("{query}")));
+        assert_eq!(verdict(theirs, query), verdict(ours, query), "{query}");
+    }
+    server.stop();
+}
+
+#[test]
 fn bind_drops_the_queries_of_listed_clients() {
     let Some(program) = peer("named") else { return };
     let (directory, _) = data(9);
@@ -82,7 +109,9 @@ fn bind_drops_the_queries_of_listed_clients() {
     let zones = "zone policy.test { type primary; file \"policy\"; allow-query { none; }; };\n\
                  zone local.test { type primary; file \"local\"; };\n";
     let options = "recursion yes; allow-recursion { any; }; response-policy { zone policy.test; };";
-    let process = named(&program, directory.path(), address, options, zones);
+    // Triggers are read after the zones.
+    let ready = [" running", "rpz: policy.test: reload done: success"];
+    let process = named(&program, directory.path(), address, (options, zones), &ready);
     let asked: Vec<Query> = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3)]
         .map(|client| Query { source: Some(client.into()), ..Query::new("local.test", "TXT") })
         .into();
@@ -255,16 +284,18 @@ fn knot(program: &Path, directory: &Path, address: SocketAddr) -> Process {
 
 fn bind(program: &Path, directory: &Path, address: SocketAddr) -> Process {
     let zone = |name: &str| format!("zone \"{name}\" {{ type primary; file \"{name}\"; }};\n");
-    named(
-        program,
-        directory,
-        address,
-        "recursion no; check-names primary ignore;",
-        &[zone("bl.example"), zone("dbl.example")].concat(),
-    )
+    let zones = [zone("bl.example"), zone("dbl.example")].concat();
+    named(program, directory, address, ("recursion no; check-names primary ignore;", &zones), &[" running"])
 }
 
-fn named(program: &Path, directory: &Path, address: SocketAddr, options: &str, zones: &str) -> Process {
+/// Starts BIND with options and zones, and waits until it has said all that makes it `ready`.
+fn named(
+    program: &Path,
+    directory: &Path,
+    address: SocketAddr,
+    (options, zones): (&str, &str),
+    ready: &[&str],
+) -> Process {
     let configuration = format!(
         "options {{ directory \"{}\"; pid-file none; session-keyfile none; listen-on port {} {{ 127.0.0.1; }}; \
          listen-on-v6 {{ none; }}; allow-query {{ any; }}; dnssec-validation no; empty-zones-enable no; notify no; \
@@ -277,6 +308,10 @@ fn named(program: &Path, directory: &Path, address: SocketAddr, options: &str, z
     let mut command = Command::new(program);
     command.args(["-g", "-4", "-n", "1", "-c"]).arg(path);
     let mut process = Process::start(command);
-    process.wait_for(|line| line.ends_with(" running").then_some(()));
+    let missing = RefCell::new(ready.to_vec());
+    process.wait_for(|line| {
+        missing.borrow_mut().retain(|text| !line.ends_with(text));
+        missing.borrow().is_empty().then_some(())
+    });
     process
 }
