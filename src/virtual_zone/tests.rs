@@ -82,7 +82,7 @@ pub(crate) fn complete_keys(lists: &[NaiveList]) -> Vec<Vec<String>> {
             continue;
         }
         // A neighbour at some of the names above.
-        for nibble in [0, 1, 7, 15, 16, 20, 22, 23, 24, 27, 28, 29, 30, 31] {
+        for nibble in [0, 15, 22, 23, 24, 27, 28, 31] {
             keys.insert((true, address ^ 1 << (4 * nibble)));
         }
         // Four nibbles that are octets as well.
@@ -152,7 +152,7 @@ pub(crate) fn domain_names(tops: &[&str]) -> Vec<Vec<String>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn addresses(lists in prop::collection::vec(narrow_list(), 1..4), tests: bool) {
@@ -200,12 +200,21 @@ proptest! {
 
 #[test]
 fn the_widest_prefixes() {
-    let text = "::/0 :2:\n!2000::/4\n2001:db8::/32 :3:\n0/0 :2:\n!1.2/15\n1.2.3.4 :4:\n";
+    let text = "2000::/3 :2:\n!2000::/5\n2001:db8::/32 :3:\n0/0 :2:\n!1.2/15\n1.2.3.4 :4:\n";
     let zone = zone(vec![dataset(Kind::Ip, text)], no_tests());
     let standard = standard(&zone);
-    for v6 in
-        ["::", "2000::", "2001:db7:ffff::", "2001:db8::", "2102:304::", "1234::", "2002:102:304::", "ffff::"]
-    {
+    for v6 in [
+        "::",
+        "2000::",
+        "2001:db7:ffff::",
+        "2001:db8::",
+        "2102:304::",
+        "3234::",
+        "2900::",
+        "1234::",
+        "2002:102:304::",
+        "ffff::",
+    ] {
         let address: std::net::Ipv6Addr = v6.parse().unwrap();
         let name = labels(true, address.to_bits(), 128);
         assert_eq!(standard.answer(&key(&name)), expected(&zone, &name), "{v6}");
