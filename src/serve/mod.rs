@@ -170,7 +170,11 @@ async fn run(
     let statistics = plan.statistics.clone();
     let statistics =
         statistics.map(|plan| statistics::Writer::start(plan, metrics.clone(), say)).transpose()?;
-    say(&format!("listening on {}", list(server.addresses())));
+    for (listener, address) in listeners(config).iter().zip(server.addresses()) {
+        let transports: &[&str] = if listener.certificate.is_some() { &["tls"] } else { &["udp", "tcp"] };
+        transports.iter().for_each(|transport| say(&format!("listening on {transport} {address}")));
+    }
+    say("ready");
     signals.attend(&handle, query_log, &metrics, say).await;
     server.stop().await;
     drop(statistics);
