@@ -52,10 +52,13 @@ impl<A: Address> PrefixTable<A> {
 
     /// The state of one address.
     pub fn lookup(&self, address: A) -> State {
-        simd::widest(|| match self.upper.lookup(address.upper()) {
-            Content::State(state) => state,
-            Content::Split => state_of(self.inner.lookup(address)),
-        })
+        simd::widest(
+            #[inline(always)]
+            || match self.upper.lookup(address.upper()) {
+                Content::State(state) => state,
+                Content::Split => state_of(self.inner.lookup(address)),
+            },
+        )
     }
 
     /// The states of many addresses, looked up together.
@@ -64,11 +67,14 @@ impl<A: Address> PrefixTable<A> {
     /// If the two slices differ in length.
     pub fn lookup_batch(&self, addresses: &[A], states: &mut [State]) {
         assert_eq!(addresses.len(), states.len(), "a state for every address");
-        simd::widest(|| {
-            for (addresses, states) in addresses.chunks(BATCH).zip(states.chunks_mut(BATCH)) {
-                self.lookup_together(addresses, states);
-            }
-        });
+        simd::widest(
+            #[inline(always)]
+            || {
+                for (addresses, states) in addresses.chunks(BATCH).zip(states.chunks_mut(BATCH)) {
+                    self.lookup_together(addresses, states);
+                }
+            },
+        );
     }
 
     #[inline(always)]
@@ -92,7 +98,10 @@ impl<A: Address> PrefixTable<A> {
 
     /// The maximal run of addresses of one state that contains `address`.
     pub fn range(&self, address: A) -> Range<A> {
-        let (mut range, before, behind) = simd::widest(|| self.piece(address));
+        let (mut range, before, behind) = simd::widest(
+            #[inline(always)]
+            || self.piece(address),
+        );
         while before
             && let Some(before) = range.first.predecessor()
             && let piece = self.piece(before).0
