@@ -6,6 +6,8 @@
 //! mispredict. Header, from bit 0: records - 1 (7 bits), zero bits that all keys end with (7), width
 //! of a key (8), of an end (4), of a state (6); then the records, each key, end, state.
 
+use std::hint::select_unpredictable;
+
 use super::word::{Word, Words, read_bits, write_bits};
 use super::{State, simd};
 
@@ -82,7 +84,7 @@ impl Block {
         while rest > 1 {
             let half = rest / 2;
             let middle = K::read(&self.0, layout.position(place + half), layout.key);
-            place += if middle <= wanted { half } else { 0 };
+            place += select_unpredictable(middle <= wanted, half, 0);
             rest -= half;
         }
         place
