@@ -121,7 +121,7 @@ impl List {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        (u128::from(self.next()) * bound as u128 >> 64) as usize
+        ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 
     /// 1 to `states`, each as frequent as the inverse of its number.

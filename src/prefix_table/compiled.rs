@@ -1,5 +1,27 @@
-//! The form that is served: a tree over the leading bits of addresses, and for IPv6 a second one
-//! over whole addresses, for the few /64s inside of which states differ.
+//! The form that is served: disjoint runs of addresses, packed into cache-line blocks under a static
+//! search tree.
+//!
+//! # Why this form
+//! A compressed radix trie merges the bits that prefixes share and follows the rest from node to
+//! node: in a table of millions that is a dozen dependent cache misses a lookup, and 70 octets a
+//! prefix (`ip_network_table`). What makes such a trie small is kept here, and its walk is not. Prefixes
+//! are flattened into runs of one state, in order of address. Shared leading bits are taken off once
+//! a block (`block`). The prefix length lives on as the end of an item: "to the end of the /n that it
+//! begins in". A listed prefix is then one item, and what is unlisted between two is none. The
+//! path from the root is a search among the lowest keys of blocks (`directory`), of which only the
+//! last node and the block are out of cache. And being in order, the table also gives the run around
+//! an address and its neighbours, which range records and NSEC are made of.
+//!
+//! IPv6 takes two such trees (`tree`): one over the upper 64 bits, and a second one over whole
+//! addresses for the few /64s inside of which states differ; a /128 would else cost its whole block
+//! the width of 128-bit keys.
+//!
+//! # Worst case
+//! Every lookup takes one node a level, at most 8 levels (5 at a million blocks), and at most 7 steps
+//! in one block, in each of at most two trees, whatever prefixes are chosen. A prefix changes the
+//! state at its two ends, so it adds at most two items to each tree: at most 90 octets a prefix. Random
+//! lengths scattered over all addresses, each with a state of its own, take 53; random /128s 25;
+//! ordinary lists 6 to 9, and IPv4 2 to 5.
 
 use super::tree::{Content, Run, Tree};
 use super::{Address, Entry, Range, Remark, State, TooManyPrefixes, UNLISTED, builder, simd};
@@ -69,12 +91,16 @@ impl<A: Address> PrefixTable<A> {
         assert_eq!(addresses.len(), states.len(), "a state for every address");
         simd::widest(
             #[inline(always)]
-            || {
-                for (addresses, states) in addresses.chunks(BATCH).zip(states.chunks_mut(BATCH)) {
-                    self.lookup_together(addresses, states);
-                }
-            },
+            || self.lookup_batch_portably(addresses, states),
         );
+    }
+
+    /// [`Self::lookup_batch`] as it is compiled for every machine.
+    #[inline(always)]
+    pub(super) fn lookup_batch_portably(&self, addresses: &[A], states: &mut [State]) {
+        for (addresses, states) in addresses.chunks(BATCH).zip(states.chunks_mut(BATCH)) {
+            self.lookup_together(addresses, states);
+        }
     }
 
     #[inline(always)]
