@@ -219,6 +219,8 @@ fn regular_tables() {
         .flat_map(|n| [entry(u128::from(n) << 64, 64, 1 + n % 2), entry(u128::from(n * 2) << 64, 65, 3)])
         .collect();
     check_large(&neighbours);
+    // Nothing but split /64s: the narrowest records there are.
+    check_large(&numbers().map(|n| entry(u128::from(n) << 64, 65, 1)).collect::<Vec<_>>());
     // Prefixes in each other, in turn listed and excepted, at both ends of a prefix.
     check_large(&(0..=128).map(|length| entry(0u128, length, u32::from(length) % 2)).collect::<Vec<_>>());
     check_large(&(0..=128).map(|length| entry(u128::MAX, length, u32::from(length) % 3)).collect::<Vec<_>>());
