@@ -13,7 +13,10 @@ use super::{State, simd};
 
 const BITS: u32 = 64 * 16;
 const HEADER_BITS: u32 = 32;
+/// So many fit at most: to tell more keys apart takes 8 bits each, and these do not.
 const MAX_RECORDS: usize = 128;
+const _: () =
+    assert!(HEADER_BITS + (MAX_RECORDS as u32 + 1) * (MAX_RECORDS as u32).ilog2().wrapping_add(1) > BITS);
 
 /// The packed form. Its lowest key is kept elsewhere.
 #[repr(align(128))]
@@ -155,7 +158,7 @@ impl<K: Word> Packer<K> {
             end: self.layout.end.max(u32::from(record.end).width()),
             state: self.layout.state.max(record.state.width()),
         };
-        let fits = layout.records as usize <= MAX_RECORDS && layout.position(layout.records) <= BITS;
+        let fits = layout.position(layout.records) <= BITS;
         if fits {
             (self.layout, self.differences) = (layout, differences);
             self.records.push(record);
