@@ -15,8 +15,7 @@ const BITS: u32 = 64 * 16;
 const HEADER_BITS: u32 = 32;
 /// So many fit at most: to tell more keys apart takes 8 bits each, and these do not.
 const MAX_RECORDS: usize = 128;
-const _: () =
-    assert!(HEADER_BITS + (MAX_RECORDS as u32 + 1) * (MAX_RECORDS as u32).ilog2().wrapping_add(1) > BITS);
+const _: () = assert!(HEADER_BITS + (MAX_RECORDS as u32 + 1) * 8 > BITS);
 
 /// The packed form. Its lowest key is kept elsewhere.
 #[repr(align(128))]
