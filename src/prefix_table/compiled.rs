@@ -107,19 +107,21 @@ impl<A: Address> PrefixTable<A> {
     fn lookup_together(&self, addresses: &[A], states: &mut [State]) {
         let mut upper = [A::MIN.upper(); BATCH];
         upper.iter_mut().zip(addresses).for_each(|(upper, address)| *upper = address.upper());
-        let mut split = [(0, A::MIN); BATCH];
+        let mut split = [0; BATCH]; // places of addresses whose leading bits are split
         let mut splits = 0;
-        self.upper.lookup_batch(&upper[..addresses.len()], |index, content| match content {
-            Content::State(state) => states[index] = state,
+        self.upper.lookup_batch(&upper[..addresses.len()], |place, content| match content {
+            Content::State(state) => states[place] = state,
             Content::Split => {
-                split[splits] = (index, addresses[index]);
+                split[splits] = place;
                 splits += 1;
             }
         });
-        let keys = split.map(|(_, address)| address);
-        self.inner.lookup_batch(&keys[..splits], |index, content| {
-            states[split[index].0] = state_of(content);
-        });
+        if splits > 0 {
+            let inner: [A; BATCH] = split.map(|place| addresses[place]);
+            self.inner.lookup_batch(&inner[..splits], |index, content| {
+                states[split[index]] = state_of(content);
+            });
+        }
     }
 
     /// The maximal run of addresses of one state that contains `address`.
