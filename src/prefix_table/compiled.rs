@@ -24,6 +24,7 @@
 //! ordinary lists 6 to 9, and IPv4 2 to 5.
 
 use super::tree::{Content, Run, Tree};
+use super::word::Word;
 use super::{Address, Entry, Range, Remark, State, TooManyPrefixes, UNLISTED, builder, simd};
 
 /// How many addresses are looked up together: what a server receives at once.
@@ -154,7 +155,11 @@ impl<A: Address> PrefixTable<A> {
         let (upper, before, behind) = self.upper.run(address.upper());
         match upper.content {
             Content::State(state) => (whole(upper, state), before, behind),
-            Content::Split => (inside(upper, self.inner.run(address).0), true, true),
+            Content::Split => {
+                let (first, last) = A::bounds(upper.first);
+                let range = inside(upper, self.inner.run(address).0);
+                (range, range.first == first, range.last == last)
+            }
         }
     }
 
@@ -215,35 +220,32 @@ fn inside<A: Address>(upper: Run<A::Upper>, run: Run<A>) -> Range<A> {
     Range { first: run.first.max(first), last: run.last.min(last), state: state_of(run.content) }
 }
 
-/// Gives the whole of the leading bits of a maximal run to `upper`, the parts that begin or end
-/// inside of leading bits to `inner`, and these leading bits as split to `upper` once.
+/// Gives `upper` the leading bits that a maximal run has whole, and once those that it splits; gives
+/// `inner` the parts of the run that begin or end inside of leading bits.
 fn split<A: Address>(run: Range<A>, upper: &mut dyn FnMut(Run<A::Upper>), inner: &mut dyn FnMut(Run<A>)) {
-    use super::word::Word;
     let content = Content::State(run.state);
     let mut inner = |first: A, last: A| inner(Run { first, last, content });
-    let (mut first, mut last) = (run.first.upper(), run.last.upper());
-    let begins_inside = run.first > A::bounds(first).0;
-    let ends_inside = run.last < A::bounds(last).1;
     let split = |key| Run { first: key, last: key, content: Content::Split };
-    if first == last && (begins_inside || ends_inside) {
+    let (head, tail) = (run.first.upper(), run.last.upper());
+    let begins_inside = run.first > A::bounds(head).0;
+    let ends_inside = run.last < A::bounds(tail).1;
+    if head == tail && (begins_inside || ends_inside) {
         if !begins_inside {
-            upper(split(first));
+            upper(split(head));
         }
         return inner(run.first, run.last);
     }
+    let mut first = head;
     if begins_inside {
-        inner(run.first, A::bounds(first).1);
-        first = first.next();
+        inner(run.first, A::bounds(head).1);
+        first = head.next();
     }
-    if !ends_inside {
-        upper(Run { first, last, content });
-        return;
-    }
-    let tail = last;
-    if first < tail {
-        last = tail.previous();
+    let last = if ends_inside { tail.previous() } else { tail };
+    if first <= last {
         upper(Run { first, last, content });
     }
-    upper(split(tail));
-    inner(A::bounds(tail).0, run.last);
+    if ends_inside {
+        upper(split(tail));
+        inner(A::bounds(tail).0, run.last);
+    }
 }
