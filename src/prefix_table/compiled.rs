@@ -58,6 +58,7 @@ impl<A: Address> PrefixTable<A> {
         if entries.len() > 1 << 31 {
             return Err(TooManyPrefixes);
         }
+        debug_assert!(entries.iter().all(|entry| entry.first == entry.first.masked(entry.length)));
         builder::sort(&mut entries);
         Ok(Self::compile(&entries, remark))
     }
