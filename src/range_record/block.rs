@@ -9,9 +9,11 @@
 //! is folded on the spot.
 
 use super::apl::{self, AplItem, item_octets};
-use super::measure::{Measure, Summary, content_of, for_each_joined, last_child_within, push_full_form};
-use super::{Content, Item, Prefix, StateMap, is_uniform};
-use crate::prefix_table::{State, UNLISTED};
+use super::measure::{
+    Measure, Summary, content_of, for_each_joined, last_child_within, measure, push_full_form,
+};
+use super::{Content, Item, Prefix, Runs, StateMap, is_uniform};
+use crate::prefix_table::{Range, State, UNLISTED};
 
 /// `block_bytes` where nothing is configured: a signed reply then fits 1232 octets for zone names
 /// up to 114 octets.
@@ -143,19 +145,42 @@ impl<'m, M: StateMap> Packing<'m, M> {
     /// Adds the children of a prefix: the uniform ones of another state than the block's, joined,
     /// and a mixed item for each mixed one.
     fn push_children(&mut self, prefix: Prefix) {
-        let mut run = self.map.range(prefix.first());
+        if self.summary.get(prefix).is_some() {
+            self.push_children_of(self.map, self.summary, prefix);
+        } else {
+            // Few runs: better read once, one after the other, than searched for each child.
+            self.push_children_of(&Runs::inside(self.map, prefix), &Summary::default(), prefix);
+        }
+    }
+
+    fn push_children_of(&mut self, map: &impl StateMap, summary: &Summary, prefix: Prefix) {
+        let mut last_run = None;
         let mut index = 0;
         while index < 16 {
             let child = prefix.child(index);
-            if run.last < child.first() {
-                run = self.map.range(child.first());
+            let large = summary.get(child);
+            if let Some(measure) = large.filter(|large| large.spread || large.state != self.state) {
+                // All there is to know, without a look at the map.
+                self.push_mixed(child, measure);
+                index += 1;
+                continue;
             }
+            let run = last_run
+                .filter(|run: &Range<u128>| run.last >= child.first())
+                .unwrap_or_else(|| map.range(child.first()));
+            last_run = Some(run);
             if run.last < child.last() {
-                let end = self.map.range(child.last());
+                let end = map.range(child.last());
                 let first = if run.state == self.state { run.last + 1 } else { child.first() };
                 let last = if end.state == self.state { end.first - 1 } else { child.last() };
-                self.push_mixed(self.narrowest_mixed(first, last));
-                run = end;
+                let narrowest = narrowest_mixed(map, first, last);
+                // What lies in a prefix with few runs has few itself.
+                let measure = match large {
+                    Some(_) => summary.measure(map, narrowest),
+                    None => measure(map, narrowest),
+                };
+                self.push_mixed(narrowest, measure);
+                last_run = Some(end);
                 index += 1;
             } else {
                 let to = last_child_within(prefix, run.last);
@@ -167,25 +192,25 @@ impl<'m, M: StateMap> Packing<'m, M> {
         }
     }
 
-    /// The longest mixed prefix that contains all from `first` to `last`, the addresses of a mixed
-    /// child that have another state than the block's.
-    fn narrowest_mixed(&self, first: u128, last: u128) -> Prefix {
-        let prefix = Prefix::common(first, last);
-        if is_uniform(self.map, prefix) { prefix.parent() } else { prefix }
-    }
-
     fn push_item(&mut self, prefix: Prefix, state: State) {
         self.octets += item_octets(prefix);
         self.items.push(Item { prefix, content: content_of(state) });
     }
 
-    fn push_mixed(&mut self, prefix: Prefix) {
-        let measure = self.summary.measure(self.map, prefix);
+    fn push_mixed(&mut self, prefix: Prefix, measure: Measure) {
         let octets = 2 * item_octets(prefix);
         self.octets += octets;
         let full_octets = measure.full_octets(prefix, self.state);
         self.mixed.push(MixedItem { prefix, measure, octets, full_octets });
     }
+}
+
+/// The longest mixed prefix that contains all from `first` to `last`, the addresses of a mixed child
+/// that have another state than the block's.
+fn narrowest_mixed(map: &impl StateMap, first: u128, last: u128) -> Prefix {
+    let prefix = Prefix::common(first, last);
+    let exact = (prefix.first(), prefix.last()) == (first, last);
+    if exact && is_uniform(map, prefix) { prefix.parent() } else { prefix }
 }
 
 /// What replaces a mixed item.
