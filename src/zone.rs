@@ -14,6 +14,8 @@ mod meaning;
 mod range_map;
 mod ranges;
 #[cfg(test)]
+mod ranges_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
