@@ -314,6 +314,11 @@ mod tests {
         assert_eq!(config.control, Control::Path("c".into()));
         assert_eq!(config.zones.len(), 1);
         assert_eq!(config.zones[0].datasets[1].to_string(), "ip6trie:/d/b");
+        assert!(!config.zones[0].ranges);
+        let Command::Serve(config) = command("serve --ranges a:ip:a b:ip:b").unwrap() else {
+            panic!("not serve")
+        };
+        assert!(config.zones.iter().all(|zone| zone.ranges));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::dataset::Dataset;
 use crate::range_record::name::{address_text, block_text};
 use crate::range_record::walk::{Answer, Listing, Question, Step, Walk};
 use crate::range_record::{Prefix, apl, value};
+use crate::snapshot::{Settings, Snapshot};
 use crate::zone_file::Kind;
 
 const A: u16 = 1;
@@ -322,6 +323,18 @@ fn who_has_no_range_records() {
     let zone = served(vec![data()], ZoneOptions { ranges: Some(ranges), ..no_tests() });
     assert!(zone.shows_ranges("192.0.2.7".parse().unwrap()));
     assert!(!zone.shows_ranges("198.51.100.7".parse().unwrap()));
+}
+
+#[test]
+fn the_access_list_of_the_server() {
+    let zone =
+        || Arc::new(served(vec![dataset(Kind::Ip6trie, "2001:db8::/32\n")], with_ranges(no_tests(), 800)));
+    for (access, shown) in [("192.0.2.0/24 :refuse\n", true), ("192.0.2.0/24 :4:listed\n", false)] {
+        let snapshot = Snapshot::new(vec![zone()], Settings::default(), Some(dataset(Kind::Acl, access)));
+        let view = snapshot.view(&snapshot.zones()[0], "198.51.100.7".parse().unwrap());
+        assert_eq!(matches!(view, View::Data), shown, "{access}");
+        assert_eq!(snapshot.without_ranges().count(), usize::from(!shown), "{access}");
+    }
 }
 
 #[test]
