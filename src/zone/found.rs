@@ -16,6 +16,9 @@ const A: u16 = 1;
 const TXT: u16 = 16;
 const ANY: u16 = 255;
 
+/// The longest text in drop-in mode, in octets.
+pub(super) const LONGEST_DROPIN_TEXT: usize = 254;
+
 /// All records of one type at one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordSet<'z> {
@@ -207,7 +210,7 @@ impl<'z> Found<'z> {
         let mut text = Vec::with_capacity(64);
         template.expand(&key, &mut text);
         if self.dropin {
-            text.truncate(254);
+            text.truncate(LONGEST_DROPIN_TEXT);
         }
         Some(Cow::Owned(character_strings(&text)))
     }
