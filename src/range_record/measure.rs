@@ -4,9 +4,10 @@
 //! everything below; and so do the counts. All are folded from the runs of the map in one pass, in
 //! order (`fold`), the deepest prefixes first. For a prefix with few runs inside that takes a few
 //! microseconds and is done when asked. The prefixes with more than [`SUMMARY_RUNS`] runs are
-//! measured once, when a table is compiled, and kept in its [`Summary`]: 32 octets for each. A run
-//! is counted in at most one such prefix of each length, and of the lengths in use there are few:
-//! a list clustered as real ones are needs some hundredths to a tenth of an octet a listing.
+//! measured once, when a table is compiled, and kept in its [`Summary`]: 32 octets for each. Lists
+//! clustered as real ones are need a tenth to a quarter of an octet a listing. The bound is higher:
+//! a run is counted once for each length, so a list made for the purpose could need 32 octets for
+//! each of 31 lengths every 128 runs.
 
 use smallvec::SmallVec;
 
@@ -365,15 +366,16 @@ pub(super) fn for_each_joined(prefix: Prefix, from: u8, to: u8, mut joined: impl
 /// The state that most of 16 children have: of equally many "not listed" if it is among them, else
 /// the one of the lowest child.
 fn majority(children: &[Children]) -> State {
-    let mut counts: SmallVec<[(State, u8); 16]> = SmallVec::new();
-    for children in children {
-        match counts.iter_mut().find(|(state, _)| *state == children.state()) {
-            Some((_, count)) => *count += children.count(),
-            None => counts.push((children.state(), children.count())),
+    let (mut best, mut most) = (UNLISTED, 0);
+    for state in children.iter().map(Children::state) {
+        let same = children.iter().filter(|children| children.state() == state);
+        let count: u8 = same.map(Children::count).sum();
+        if count > 8 {
+            return state;
+        }
+        if count > most || count == most && state == UNLISTED {
+            (best, most) = (state, count);
         }
     }
-    let most = counts.iter().map(|&(_, count)| count).max();
-    let mut ties = counts.iter().filter(|&&(_, count)| Some(count) == most).map(|&(state, _)| state);
-    let lowest = ties.next().unwrap_or(UNLISTED);
-    if ties.any(|state| state == UNLISTED) { UNLISTED } else { lowest }
+    best
 }
