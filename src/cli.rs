@@ -146,6 +146,9 @@ struct Source {
     /// The control socket
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
+    /// Serve range records of all zones (which let anyone read the whole list)
+    #[arg(long)]
+    ranges: bool,
     /// Zones to serve, besides those of the configuration file
     #[arg(value_name = "ZONE:TYPE:FILE[,FILE…]", value_parser = zone_spec)]
     zones: Vec<ZoneSpec>,
@@ -235,6 +238,9 @@ impl Source {
         if !self.listen.is_empty() {
             config.listen = self.listen;
         }
+        if self.ranges {
+            config.zones.iter_mut().for_each(|zone| zone.ranges = true);
+        }
         if let Some(path) = self.control {
             config.control = Control::Path(path);
         }
@@ -308,6 +314,11 @@ mod tests {
         assert_eq!(config.control, Control::Path("c".into()));
         assert_eq!(config.zones.len(), 1);
         assert_eq!(config.zones[0].datasets[1].to_string(), "ip6trie:/d/b");
+        assert!(!config.zones[0].ranges);
+        let Command::Serve(config) = command("serve --ranges a:ip:a b:ip:b").unwrap() else {
+            panic!("not serve")
+        };
+        assert!(config.zones.iter().all(|zone| zone.ranges));
     }
 
     #[test]
