@@ -10,7 +10,7 @@
 
 use super::apl::{self, AplItem, item_octets};
 use super::measure::{Measure, Summary, content_of, for_each_joined, last_child_within, push_full_form};
-use super::{Content, Item, Prefix, StateMap, is_uniform};
+use super::{Content, Item, Prefix, Runs, StateMap, is_uniform};
 use crate::prefix_table::{State, UNLISTED};
 
 /// `block_bytes` where nothing is configured: a signed reply then fits 1232 octets for zone names
@@ -143,18 +143,28 @@ impl<'m, M: StateMap> Packing<'m, M> {
     /// Adds the children of a prefix: the uniform ones of another state than the block's, joined,
     /// and a mixed item for each mixed one.
     fn push_children(&mut self, prefix: Prefix) {
-        let mut run = self.map.range(prefix.first());
+        if self.summary.get(prefix).is_some() {
+            self.push_children_of(self.map, self.summary, prefix);
+        } else {
+            // Few runs: better read once, one after the other, than searched for each child.
+            self.push_children_of(&Runs::inside(self.map, prefix), &Summary::default(), prefix);
+        }
+    }
+
+    fn push_children_of(&mut self, map: &impl StateMap, summary: &Summary, prefix: Prefix) {
+        let mut run = map.range(prefix.first());
         let mut index = 0;
         while index < 16 {
             let child = prefix.child(index);
             if run.last < child.first() {
-                run = self.map.range(child.first());
+                run = map.range(child.first());
             }
             if run.last < child.last() {
-                let end = self.map.range(child.last());
+                let end = map.range(child.last());
                 let first = if run.state == self.state { run.last + 1 } else { child.first() };
                 let last = if end.state == self.state { end.first - 1 } else { child.last() };
-                self.push_mixed(self.narrowest_mixed(first, last));
+                let narrowest = narrowest_mixed(map, first, last);
+                self.push_mixed(narrowest, summary.measure(map, narrowest));
                 run = end;
                 index += 1;
             } else {
@@ -167,25 +177,25 @@ impl<'m, M: StateMap> Packing<'m, M> {
         }
     }
 
-    /// The longest mixed prefix that contains all from `first` to `last`, the addresses of a mixed
-    /// child that have another state than the block's.
-    fn narrowest_mixed(&self, first: u128, last: u128) -> Prefix {
-        let prefix = Prefix::common(first, last);
-        if is_uniform(self.map, prefix) { prefix.parent() } else { prefix }
-    }
-
     fn push_item(&mut self, prefix: Prefix, state: State) {
         self.octets += item_octets(prefix);
         self.items.push(Item { prefix, content: content_of(state) });
     }
 
-    fn push_mixed(&mut self, prefix: Prefix) {
-        let measure = self.summary.measure(self.map, prefix);
+    fn push_mixed(&mut self, prefix: Prefix, measure: Measure) {
         let octets = 2 * item_octets(prefix);
         self.octets += octets;
         let full_octets = measure.full_octets(prefix, self.state);
         self.mixed.push(MixedItem { prefix, measure, octets, full_octets });
     }
+}
+
+/// The longest mixed prefix that contains all from `first` to `last`, the addresses of a mixed child
+/// that have another state than the block's.
+fn narrowest_mixed(map: &impl StateMap, first: u128, last: u128) -> Prefix {
+    let prefix = Prefix::common(first, last);
+    let exact = (prefix.first(), prefix.last()) == (first, last);
+    if exact && is_uniform(map, prefix) { prefix.parent() } else { prefix }
 }
 
 /// What replaces a mixed item.

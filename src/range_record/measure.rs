@@ -2,7 +2,7 @@
 //!
 //! The state of a mixed prefix is the one that most of its 16 children have, so it depends on
 //! everything below; and so do the counts. All are folded from the runs of the map in one pass, in
-//! order ([`fold`]), the deepest prefixes first. For a prefix with few runs inside that takes a few
+//! order (`fold`), the deepest prefixes first. For a prefix with few runs inside that takes a few
 //! microseconds and is done when asked. The prefixes with more than [`SUMMARY_RUNS`] runs are
 //! measured once, when a table is compiled, and kept in its [`Summary`]: 32 octets for each. A run
 //! is counted in at most one such prefix of each length, and of the lengths in use there are few:
@@ -70,7 +70,8 @@ impl Summary {
         Self::with_threshold(map, SUMMARY_RUNS)
     }
 
-    /// As [`Summary::new`], for prefixes with more than `threshold` runs inside.
+    /// As [`Summary::new`], for prefixes with more than `threshold` runs inside (of those with three
+    /// or less not all).
     pub fn with_threshold(map: &impl StateMap, threshold: u64) -> Self {
         let mut keep = KeepLarge { threshold, nodes: Vec::new() };
         if !is_uniform(map, Prefix::ROOT) {
@@ -80,15 +81,16 @@ impl Summary {
         Self { nodes: keep.nodes.into() }
     }
 
-    /// The measure of a mixed prefix of the map that the summary was made of.
+    /// The measure of a prefix with many runs inside; `None` for all others.
+    pub fn get(&self, prefix: Prefix) -> Option<Measure> {
+        let index = self.nodes.binary_search_by_key(&prefix, Node::prefix).ok()?;
+        let Node { state, items, octets, split_octets, .. } = self.nodes[index];
+        Some(Measure { state, items, octets, split_octets })
+    }
+
+    /// The measure of any mixed prefix of the map that the summary was made of.
     pub fn measure(&self, map: &impl StateMap, prefix: Prefix) -> Measure {
-        match self.nodes.binary_search_by_key(&prefix, Node::prefix) {
-            Ok(index) => {
-                let Node { state, items, octets, split_octets, .. } = self.nodes[index];
-                Measure { state, items, octets, split_octets }
-            }
-            Err(_) => fold(map, prefix, &mut NoVisit),
-        }
+        self.get(prefix).unwrap_or_else(|| fold(map, prefix, &mut NoVisit))
     }
 
     /// The memory that the summary holds, in octets.
@@ -145,7 +147,7 @@ trait Visit {
         let _ = (prefix, state);
     }
 
-    /// A mixed prefix with `runs` runs inside.
+    /// A mixed prefix with `runs` runs inside. Not all with three runs or less are told.
     fn measured(&mut self, prefix: Prefix, measure: &Measure, runs: u64) {
         let _ = (prefix, measure, runs);
     }
@@ -154,17 +156,20 @@ trait Visit {
 /// Measures a mixed, nibble-aligned prefix from the runs inside it.
 fn fold(map: &impl StateMap, prefix: Prefix, visit: &mut impl Visit) -> Measure {
     let mut ranges = map.ranges_from(prefix.first());
-    // A map covers all addresses; a map that gave none would have no mixed prefix.
+    // A map covers all addresses; one that gave nothing would have no mixed prefix.
     let Some(run) = ranges.next() else {
         return Measure { state: UNLISTED, items: 0, octets: 0, split_octets: 0 };
     };
-    Fold { ranges, run, passed: 0, visit }.mixed(prefix).measure
+    let ahead = [ranges.next(), ranges.next()];
+    Fold { ranges, run, ahead, passed: 0, visit }.mixed(prefix).measure
 }
 
 struct Fold<'v, I, V> {
     ranges: I,
     /// The run that contains the address that the fold has come to.
     run: Range<u128>,
+    /// The two runs after it.
+    ahead: [Option<Range<u128>>; 2],
     /// How many runs it has passed.
     passed: u64,
     visit: &'v mut V,
@@ -183,7 +188,7 @@ enum Children {
     /// `from` to `to` (inclusive) are uniform.
     Uniform { from: u8, to: u8, state: State },
     /// One child is mixed.
-    Mixed { child: Prefix, folded: Folded },
+    Mixed { index: u8, folded: Folded },
 }
 
 impl Children {
@@ -205,18 +210,17 @@ impl Children {
 impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
     /// Folds a mixed prefix; `run` contains its first address before and its last one after.
     fn mixed(&mut self, prefix: Prefix) -> Folded {
+        if let Some(folded) = self.one_other_run(prefix) {
+            return folded;
+        }
         let passed_before = self.passed;
-        let mut children: SmallVec<[Children; 4]> = SmallVec::new();
+        let mut children: SmallVec<[Children; 16]> = SmallVec::new();
         let mut index = 0;
         while index < 16 {
             let child = prefix.child(index);
-            while self.run.last < child.first() {
-                let Some(next) = self.ranges.next() else { break };
-                self.run = next;
-                self.passed += 1;
-            }
+            self.go_to(child.first());
             if self.run.last < child.last() {
-                children.push(Children::Mixed { child, folded: self.mixed(child) });
+                children.push(Children::Mixed { index, folded: self.mixed(child) });
                 index += 1;
             } else {
                 let to = last_child_within(prefix, self.run.last);
@@ -227,6 +231,51 @@ impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
         let folded = self.close(prefix, &children);
         self.visit.measured(prefix, &folded.measure, self.passed - passed_before + 1);
         folded
+    }
+
+    /// The short way for a prefix of one state with a single other run inside, as single listings
+    /// in the open make them on many levels at once: goes straight to the level of that run.
+    fn one_other_run(&mut self, prefix: Prefix) -> Option<Folded> {
+        let [Some(other), Some(after)] = self.ahead else { return None };
+        let state = self.run.state;
+        if after.state != state || other.last >= prefix.last() || after.last < prefix.last() {
+            return None;
+        }
+        let around = Prefix::common(other.first, other.last);
+        let (mut measure, narrowest);
+        if (around.first(), around.last()) == (other.first, other.last) {
+            let octets = item_octets(around);
+            narrowest = around.parent();
+            measure = Measure { state, items: 1, octets: octets as u32, split_octets: octets as u16 };
+            self.visit.item(around, other.state);
+            self.go_to(after.first);
+        } else if around != prefix {
+            self.go_to(around.first());
+            let folded = self.mixed(around);
+            measure = folded.measure;
+            narrowest = if measure.state == state { folded.narrowest } else { around };
+            if measure.state != state {
+                measure.add(1, item_octets(around) as u32);
+                self.visit.item(around, measure.state);
+                measure.state = state;
+            }
+        } else {
+            return None;
+        }
+        if narrowest != prefix {
+            measure.split_octets = 2 * item_octets(narrowest) as u16;
+        }
+        Some(Folded { measure, narrowest })
+    }
+
+    /// Passes runs until the one that contains `address`, which lies in this run or after it.
+    fn go_to(&mut self, address: u128) {
+        while self.run.last < address {
+            let [Some(next), after] = self.ahead else { break };
+            self.run = next;
+            self.ahead = [after, self.ranges.next()];
+            self.passed += 1;
+        }
     }
 
     fn close(&mut self, prefix: Prefix, children: &[Children]) -> Folded {
@@ -246,11 +295,11 @@ impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
                         self.visit.item(joined, uniform);
                     });
                 }
-                Children::Mixed { child, folded: Folded { measure: inner, narrowest: inner_narrowest } } => {
+                Children::Mixed { index, folded: Folded { measure: inner, narrowest: mut mixed } } => {
                     others += 1;
                     measure.add(inner.items, inner.octets);
-                    let mut mixed = inner_narrowest;
                     if inner.state != state {
+                        let child = prefix.child(index);
                         mixed = child;
                         measure.add(1, item_octets(child) as u32);
                         self.visit.item(child, inner.state);
@@ -277,7 +326,7 @@ pub(super) fn last_child_within(prefix: Prefix, last: u128) -> u8 {
     if last >= prefix.last() {
         return 15;
     }
-    let index = (last - prefix.first() >> (124 - prefix.length())) as u8;
+    let index = ((last - prefix.first()) >> (124 - prefix.length())) as u8;
     if prefix.child(index).last() == last { index } else { index - 1 }
 }
 
@@ -297,7 +346,7 @@ pub(super) fn for_each_joined(prefix: Prefix, from: u8, to: u8, mut joined: impl
 /// The state that most of 16 children have: of equally many "not listed" if it is among them, else
 /// the one of the lowest child.
 fn majority(children: &[Children]) -> State {
-    let mut counts: SmallVec<[(State, u8); 4]> = SmallVec::new();
+    let mut counts: SmallVec<[(State, u8); 16]> = SmallVec::new();
     for children in children {
         match counts.iter_mut().find(|(state, _)| *state == children.state()) {
             Some((_, count)) => *count += children.count(),

@@ -30,9 +30,13 @@ pub mod value;
 pub mod walk;
 
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod literal;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod walk_tests;
 
 /// The map from every address to its state that blocks describe: all datasets of a zone together,
 /// IPv4 addresses inside `::ffff:0:0/96`.
@@ -176,6 +180,12 @@ impl Runs {
         debug_assert!(runs.last().is_some_and(|run| run.last == u128::MAX));
         debug_assert!(runs.windows(2).all(|w| w[0].last + 1 == w[1].first && w[0].state != w[1].state));
         Self(runs)
+    }
+
+    /// The runs with addresses in `prefix`, to be asked of no others.
+    fn inside(map: &impl StateMap, prefix: Prefix) -> Self {
+        let ranges = map.ranges_from(prefix.first());
+        Self(ranges.take_while(|run| run.first <= prefix.last()).collect())
     }
 
     fn index(&self, address: u128) -> usize {

@@ -271,13 +271,14 @@ fn blocks_are_well_filled_and_few() {
         let items: usize = blocks.iter().map(|(_, items)| items.len()).sum();
         let depth = blocks.iter().map(|&(depth, _)| depth).max().unwrap();
         let fill = octets as f64 / (blocks.len() * block::DEFAULT_LIMIT) as f64;
-        println!(
-            "{entries} entries: {} runs, {} blocks, {:.1} items a block, fill {fill:.2}, depth {depth}, summary {} octets",
-            map.0.len(),
+        let row = format!(
+            "| {entries} | {} | {:.0} | {:.0} % | {depth} |",
             blocks.len(),
             items as f64 / blocks.len() as f64,
-            summary.bytes(),
+            100.0 * fill,
         );
-        assert!(fill >= 0.3 && depth <= 5 && blocks.len() <= entries / 25 + 1);
+        println!("{row} {} runs, summary of {} octets", map.0.len(), summary.bytes());
+        assert!(examples::DOCUMENT.contains(&row), "docs/range-records.md should have {row}");
+        assert!(fill >= 0.3 && depth <= 5 && blocks.len() <= entries.div_ceil(25));
     }
 }

@@ -215,7 +215,7 @@ impl Walk {
         };
         self.blocks += 1;
         let decision = block.decide(self.address);
-        let covered = (decision.first, decision.last);
+        let covered = self.within_family(decision.first, decision.last);
         let Some(index) = decision.item else { return self.end(Listing::NotListed, Some(covered)) };
         let item = block.items()[index];
         match item.content {
@@ -286,6 +286,14 @@ impl Walk {
         self.end_listed(key, addresses, texts);
     }
 
+    /// A range around the address, cut to the IPv4 addresses where it is one of them.
+    fn within_family(&self, first: u128, last: u128) -> (u128, u128) {
+        match self.key {
+            Key::V4(_) => (first.max(MAPPED), last.min(MAPPED | u128::from(u32::MAX))),
+            Key::V6(_) => (first, last),
+        }
+    }
+
     fn ask_ordinary(&mut self, why: Fallback) {
         self.fallback = Some(why);
         self.phase = Phase::Addresses(self.key);
@@ -303,13 +311,9 @@ impl Walk {
 }
 
 /// An address as texts show it.
-fn address_in_text(key: Key) -> String {
+pub(super) fn address_in_text(key: Key) -> String {
     match key {
         Key::V4(address) => Ipv4Addr::from_bits(address).to_string(),
         Key::V6(address) => Ipv6Addr::from_bits(address).to_string(),
     }
 }
-
-#[cfg(test)]
-#[path = "walk_tests.rs"]
-mod tests;

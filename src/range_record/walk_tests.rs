@@ -2,13 +2,17 @@
 
 use proptest::prelude::*;
 
+use std::net::Ipv4Addr;
+
+use super::content::Malformed;
+use super::literal::ListEntry;
+use super::measure::Summary;
+use super::tests::{lists, runs};
+use super::value::{Value, fill_in};
+use super::walk::{Answer, Fallback, Listing, Question, Said, Step, Verdict, Walk, address_in_text};
 use super::*;
-use crate::prefix_table::{State, UNLISTED};
-use crate::range_record::literal::ListEntry;
-use crate::range_record::measure::Summary;
-use crate::range_record::tests::{lists, runs};
-use crate::range_record::value::Value;
-use crate::range_record::{Runs, StateMap, block, state_at};
+use crate::address::MAPPED;
+use crate::prefix_table::UNLISTED;
 
 /// What goes wrong between server and client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,7 +263,10 @@ fn a_chain_of_blocks_ends() {
 fn more_than_one_record_is_malformed() {
     let mut walk = Walk::new(Key::V4(1), false);
     walk.answer(&Answer::Records(vec![[].into(), [].into()]));
-    assert_eq!(walk.fallback, Some(Fallback::Malformed(Prefix::ROOT, Malformed::NotOneRecord(2))));
+    walk.answer(&Answer::Failed);
+    let Step::Done(verdict) = walk.step() else { panic!("no end") };
+    let malformed = Fallback::Malformed(Prefix::ROOT, Malformed::NotOneRecord(2));
+    assert_eq!((verdict.listing, verdict.fallback), (Listing::Unknown, Some(malformed)));
 }
 
 fn low(bits: u32) -> u128 {
