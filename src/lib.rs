@@ -45,3 +45,5 @@ pub mod reload;
 pub mod watch;
 // talking to the running server
 pub mod control;
+// the other end
+pub mod client;
