@@ -37,9 +37,7 @@ pub mod log;
 pub mod metrics;
 pub mod server;
 // arguments and nibbl.toml -> checked options
-pub mod cli;
 pub mod config;
-pub mod rbldnsd;
 // files that changed -> the next snapshot
 pub mod reload;
 pub mod watch;
@@ -47,3 +45,10 @@ pub mod watch;
 pub mod control;
 // the other end
 pub mod client;
+// the program: its arguments, and what each sub-command does
+pub mod check;
+pub mod cli;
+pub mod privileges;
+pub mod progress;
+pub mod rbldnsd;
+pub mod serve;

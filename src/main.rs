@@ -1,3 +1,96 @@
 //! The binary: arguments to the library, the library's verdict to an exit code.
 
-fn main() {}
+use std::fmt::Display;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use nibbl::check::check;
+use nibbl::cli::{CliError, Command};
+use nibbl::control::client::{ask, show};
+use nibbl::control::{Reply, Request, default_path};
+use nibbl::privileges::{self, Descent};
+use nibbl::serve::{Plan, serve};
+
+fn main() -> ExitCode {
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR");
+    let control = default_path(runtime_dir.as_deref().map(Path::new), privileges::user_id());
+    let code = match Command::from_arguments(std::env::args_os(), &control) {
+        Ok(Command::Serve(config)) => {
+            let plan = Plan {
+                config: *config,
+                descent: Descent::default(),
+                load_or_fail: false,
+                query_log: None,
+                statistics: None,
+            };
+            code(serve(plan, &control, say), 1)
+        }
+        Ok(Command::Rbldnsd(options)) => {
+            options.notes().into_iter().for_each(say);
+            match options.plan(privileges::is_root()) {
+                Ok(plan) => code(serve(plan, &control, say), 1),
+                Err(error) => complain(error, 1),
+            }
+        }
+        Ok(Command::Check { config, strict }) => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            let findings = check(&config, SystemTime::now(), &mut out);
+            match findings.and_then(|findings| out.flush().map(|()| findings)) {
+                Ok(findings) => findings.exit_code(strict),
+                Err(error) => complain(error, 2),
+            }
+        }
+        Ok(Command::Reload { control, zones, force }) => {
+            let zones = zones.iter().map(ToString::to_string).collect();
+            talk(&control, &Request::Reload { zones, force }, false)
+        }
+        Ok(Command::Status { control, json }) => talk(&control, &Request::Status, json),
+        Err(CliError::Usage(usage)) => {
+            // Help goes to standard output, errors to standard error; both may be closed.
+            let _ = usage.print();
+            u8::try_from(usage.exit_code()).unwrap_or(2)
+        }
+        Err(error @ CliError::Rbldnsd(_)) => complain(error, 1),
+        Err(error) => complain(error, 2),
+    };
+    ExitCode::from(code)
+}
+
+/// Asks the running server: 0 if all is well with its zones, 1 if not, 2 if there is no answer.
+fn talk(control: &Path, request: &Request, json: bool) -> u8 {
+    let (reply, line) = match ask(control, request) {
+        Ok(answer) => answer,
+        Err(error) => return complain(error, 2),
+    };
+    let text = match &reply {
+        _ if json => format!("{line}\n"),
+        Reply::Report(report) => show(report, SystemTime::now()),
+        Reply::Error(error) => return complain(error, 2),
+    };
+    if let Err(error) = io::stdout().write_all(text.as_bytes()) {
+        return complain(error, 2);
+    }
+    match reply {
+        Reply::Report(report) => u8::from(!report.is_clean()),
+        Reply::Error(_) => 2,
+    }
+}
+
+fn code<E: Display>(result: Result<(), E>, failure: u8) -> u8 {
+    match result {
+        Ok(()) => 0,
+        Err(error) => complain(error, failure),
+    }
+}
+
+fn complain(error: impl Display, code: u8) -> u8 {
+    say(&error.to_string());
+    code
+}
+
+/// A line on standard error, which may be closed.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "nibbl: {line}");
+}

@@ -5,13 +5,16 @@
 //! What an option asks is done, or [`Options::notes`] says in a line why there is nothing to do, or
 //! it is an error: an option that decides what clients get is never passed over.
 
+mod plan;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+
+pub use plan::PlanError;
 
 use crate::config::spec::{self, SpecError, ZoneSpec};
 use crate::config::{Config, Control, ReadConfig, TtlConfig, Watch, ZoneConfig, address, duration};
@@ -302,7 +305,7 @@ impl Options {
             ..ZoneConfig::new(name)
         };
         let settings = Settings::default();
-        let interval = self.check_interval.unwrap_or(60);
+        let interval = self.check_interval();
         let mut config = Config {
             listen,
             settings: Settings {
@@ -317,8 +320,8 @@ impl Options {
             },
             control: Control::Off,
             watch: Watch {
-                notify: interval > 0,
-                poll: (interval > 0).then(|| Duration::from_secs(interval.into())),
+                notify: !interval.is_zero(),
+                poll: Some(interval).filter(|interval| !interval.is_zero()),
                 ..Watch::default()
             },
             ..Config::default()

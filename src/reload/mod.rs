@@ -88,8 +88,17 @@ pub struct Order {
 pub struct Round {
     /// A new snapshot was published.
     pub published: bool,
-    /// What there is to say: only what is new since the last look.
-    pub lines: Vec<String>,
+    /// What is wrong, or strange: only what is new since the last look.
+    pub complaints: Vec<String>,
+    /// What became of the zones that changed.
+    pub news: Vec<String>,
+}
+
+impl Round {
+    /// All that there is to say.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.complaints.iter().chain(&self.news).map(String::as_str)
+    }
 }
 
 impl<S: Source> Loader<S> {
@@ -184,12 +193,12 @@ impl<S: Source> Loader<S> {
                 continue;
             }
             if status == Status::Expired {
-                round.lines.push(format!("zone {}: the data has expired", zone.config.name));
+                round.complaints.push(format!("zone {}: the data has expired", zone.config.name));
             }
             let mut findings = Diagnostics::default();
             let datasets = if status == Status::NeverLoaded { &[] } else { &zone.served[..] };
             let served = self.source.zone(&zone.config, datasets, status, &mut findings);
-            round.lines.extend(findings.kept().iter().map(|finding| finding.to_string()));
+            round.complaints.extend(findings.kept().iter().map(|finding| finding.to_string()));
             zone.published = Some((served, status));
             changed = true;
         }
@@ -234,7 +243,7 @@ impl<S: Source> DatasetState<S> {
             Err(error) => self.error.as_ref() != Some(error),
         };
         if is_news {
-            round.lines.extend(diagnostics.kept().iter().map(|finding| finding.to_string()));
+            round.complaints.extend(diagnostics.kept().iter().map(|finding| finding.to_string()));
         }
         match result {
             Ok(loaded) => {
@@ -293,14 +302,14 @@ impl<S: Source> ZoneState<S> {
         let name = &self.config.name;
         if let Some(problem) = problem.as_ref().filter(|&problem| self.problem.as_ref() != Some(problem)) {
             let keeps = if self.served.is_empty() { "has no data" } else { "keeps its old data" };
-            round.lines.push(format!("zone {name}: {keeps}: {problem}"));
+            round.complaints.push(format!("zone {name}: {keeps}: {problem}"));
         }
         let recovered = self.problem.is_some() && problem.is_none();
         self.problem = problem;
         let Ok(offered) = offered else { return false };
         let is_same_data = same_data(&offered, &self.served);
         if is_same_data && recovered {
-            round.lines.push(format!("zone {name}: its files are again as they are served"));
+            round.news.push(format!("zone {name}: its files are again as they are served"));
         }
         if same(&offered, &self.served) {
             return false;
@@ -309,10 +318,10 @@ impl<S: Source> ZoneState<S> {
         self.loaded = now;
         self.published = None;
         if before.is_empty() {
-            round.lines.push(format!("zone {name}: {} entries", entries(&self.served)));
+            round.news.push(format!("zone {name}: {} entries", entries(&self.served)));
         } else if !is_same_data {
             let (old, new) = (entries(&before), entries(&self.served));
-            round.lines.push(format!("zone {name}: {new} entries, before {old}"));
+            round.news.push(format!("zone {name}: {new} entries, before {old}"));
         }
         true
     }
@@ -375,7 +384,7 @@ impl<S: Source> AccessState<S> {
         if let Some(problem) = problem.as_ref().filter(|&problem| self.problem.as_ref() != Some(problem)) {
             let keeps =
                 if self.served.is_some() { "is kept as it was" } else { "is missing: no zone is served" };
-            round.lines.push(format!("the server's access list {keeps}: {problem}"));
+            round.complaints.push(format!("the server's access list {keeps}: {problem}"));
         }
         self.problem = problem;
         match (offered, &self.served) {

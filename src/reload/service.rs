@@ -83,6 +83,11 @@ impl Handle {
 }
 
 impl Service {
+    /// What holds from now on, before the first request.
+    pub fn publish(&self, report: Report) {
+        self.report.store(Arc::new(report));
+    }
+
     /// Serves requests until all handles are gone. `log` gets the lines.
     pub fn run<S: Source>(
         self,
@@ -107,7 +112,7 @@ impl Service {
                 Some(request) => loader.look(&request.order, clock()),
                 None => loader.expire(clock()),
             };
-            for line in &round.lines {
+            for line in round.lines() {
                 log(line);
             }
             let report = Arc::new(loader.report());

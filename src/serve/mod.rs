@@ -1,0 +1,240 @@
+//! `nibbl serve` and `nibbl rbldnsd`: the parts put together, from the first socket to the last
+//! answer.
+//!
+//! ```text
+//! bind ─▶ give up privileges ─▶ first load ─▶ answer ─▶ until SIGINT or SIGTERM ─▶ stop
+//!                                               │
+//!             watch, SIGHUP, NOTIFY, control ─▶ reload's thread ─▶ the next snapshot
+//! ```
+
+mod signals;
+mod statistics;
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::runtime::Runtime;
+
+pub use statistics::Statistics;
+
+use crate::check::octets;
+use crate::config::{Config, Control, TcpLimits};
+use crate::control::{self, Socket};
+use crate::log::{self, QueryLog};
+use crate::metrics::Metrics;
+use crate::privileges::{self, Descent, DescentError};
+use crate::progress::Progress;
+use crate::reload::files::Files;
+use crate::reload::report::ZoneReport;
+use crate::reload::service;
+use crate::reload::{Loader, Order, Report, Round};
+use crate::server::{Bound, Certificate, Limits, Listener, Server, ServerError, SnapshotResponder};
+use crate::snapshot::Snapshot;
+use crate::watch::Watcher;
+use crate::zone::Status;
+use signals::Signals;
+
+/// What is served, and what rbldnsd's options ask for besides.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Listeners, zones, limits.
+    pub config: Config,
+    /// What is given up once the sockets are bound.
+    pub descent: Descent,
+    /// Zones that do not load are a reason not to start.
+    pub load_or_fail: bool,
+    /// Where a line for each query is written.
+    pub query_log: Option<log::Target>,
+    /// Where a line of statistics is written now and then.
+    pub statistics: Option<Statistics>,
+}
+
+/// Why the server did not start, or went no further.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// There is nothing to serve.
+    #[error("no zones are configured")]
+    NoZones,
+    /// There is nowhere to serve it.
+    #[error("no addresses are configured to listen on")]
+    NoListeners,
+    /// The system refuses threads or signals.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] io::Error),
+    /// Sockets, certificates.
+    #[error("{0}")]
+    Server(#[from] ServerError),
+    /// See [`privileges::descend`].
+    #[error("{0}")]
+    Descent(#[from] DescentError),
+    /// The control socket that is configured cannot be made.
+    #[error("control socket {path}: {source}", path = path.display())]
+    Control {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The query log cannot be opened.
+    #[error("query log: {0}")]
+    QueryLog(io::Error),
+    /// Not all zones loaded ([`Plan::load_or_fail`]).
+    #[error("zone loading errors, aborting")]
+    Load,
+}
+
+/// Serves until a signal says stop. `default_control` is where the control socket is when the
+/// configuration says nothing; `say` gets what there is to say, line by line.
+///
+/// # Errors
+/// See [`ServeError`].
+pub fn serve(plan: Plan, default_control: &Path, say: fn(&str)) -> Result<(), ServeError> {
+    let config = &plan.config;
+    if config.zones.is_empty() {
+        return Err(ServeError::NoZones);
+    }
+    let listeners = listeners(config);
+    if listeners.is_empty() {
+        return Err(ServeError::NoListeners);
+    }
+    let bound = Server::bind(&listeners, limits(config))?;
+    privileges::descend(&plan.descent)?;
+    let query_log = plan.query_log.clone().map(|target| QueryLog::start(target, log::DEFAULT_QUEUE));
+    let query_log = query_log.transpose().map_err(ServeError::QueryLog)?;
+    let runtime = Runtime::new()?;
+    let result = runtime.block_on(run(&plan, bound, query_log.as_ref(), default_control, say));
+    // A load that is under way is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run(
+    plan: &Plan,
+    bound: Bound,
+    query_log: Option<&QueryLog>,
+    default_control: &Path,
+    say: fn(&str),
+) -> Result<(), ServeError> {
+    let mut signals = Signals::new()?;
+    let config = &plan.config;
+    let (handle, service) = service::channel(Report::default());
+    let metrics = Arc::new(Metrics::default());
+    let notified = handle.clone();
+    let responder = Arc::new(SnapshotResponder::new(
+        Arc::new(Snapshot::new(Vec::new(), config.settings.clone(), None)),
+        metrics.clone(),
+        Box::new(move |_| notified.look_again()),
+    ));
+    // Watched before they are read, so that no change falls between.
+    let (watcher, unwatched) = Watcher::new(config);
+    let publish = {
+        let responder = responder.clone();
+        move |snapshot| responder.publish(snapshot)
+    };
+    let first_load = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || load(&config, publish))
+    };
+    let (loader, round) = tokio::select! {
+        loaded = first_load => loaded.map_err(io::Error::other)?,
+        () = signals.stop() => return Ok(()),
+    };
+    round.complaints.iter().for_each(|line| say(line));
+    let report = loader.report();
+    if plan.load_or_fail && report.zones.iter().any(|zone| zone.status == Status::NeverLoaded) {
+        return Err(ServeError::Load);
+    }
+    service.publish(report.clone());
+    let server = bound.start(
+        responder,
+        &metrics,
+        query_log.map(QueryLog::sink),
+        &tokio::runtime::Handle::current(),
+    )?;
+    std::thread::Builder::new()
+        .name("reload".into())
+        .spawn(move || service.run(loader, SystemTime::now, say))?;
+    report.zones.iter().for_each(|zone| say(&announce(zone, server.addresses())));
+    if let Some(socket) = control_socket(config, default_control, say)? {
+        tokio::spawn(control::serve(socket, handle.clone()));
+    }
+    if let Some(error) = unwatched {
+        say(&format!("{error}: the files are looked at now and then instead"));
+    }
+    let looking = handle.clone();
+    tokio::spawn(watcher.run(config.watch, move || looking.look_again(), say));
+    let statistics = plan.statistics.clone();
+    let statistics =
+        statistics.map(|plan| statistics::Writer::start(plan, metrics.clone(), say)).transpose()?;
+    for (listener, address) in listeners(config).iter().zip(server.addresses()) {
+        let transports: &[&str] = if listener.certificate.is_some() { &["tls"] } else { &["udp", "tcp"] };
+        transports.iter().for_each(|transport| say(&format!("listening on {transport} {address}")));
+    }
+    say("ready");
+    signals.attend(&handle, query_log, &metrics, say).await;
+    server.stop().await;
+    drop(statistics);
+    Ok(())
+}
+
+fn load<P: Fn(Arc<Snapshot>)>(config: &Config, publish: P) -> (Loader<Files<P>>, Round) {
+    let progress = Arc::new(Progress::new(octets(config)));
+    let counting = progress.clone();
+    let files = Files::new(config.settings.clone(), publish);
+    let mut loader = Loader::new(files.with_progress(move |octets| counting.advance(octets)), config);
+    let round = loader.look(&Order::default(), SystemTime::now());
+    progress.finish();
+    (loader, round)
+}
+
+fn listeners(config: &Config) -> Vec<Listener> {
+    let plain = config.listen.iter().map(|&address| Listener { address, certificate: None });
+    let tls = config.tls.iter().map(|tls| {
+        let certificate = Certificate { chain: tls.certificate.clone(), key: tls.key.clone() };
+        Listener { address: tls.listen, certificate: Some(certificate) }
+    });
+    plain.chain(tls).collect()
+}
+
+fn limits(config: &Config) -> Limits {
+    let defaults = Limits::default();
+    let TcpLimits { connections, connections_per_client, in_flight, idle } = config.tcp;
+    Limits {
+        udp_workers: NonZeroUsize::new(config.workers).unwrap_or(defaults.udp_workers),
+        pin_workers: config.pin,
+        tcp_connections: NonZeroUsize::new(connections).unwrap_or(defaults.tcp_connections),
+        tcp_connections_per_client: connections_per_client,
+        tcp_in_flight: NonZeroUsize::new(in_flight).unwrap_or(defaults.tcp_in_flight),
+        tcp_idle: idle,
+        ..defaults
+    }
+}
+
+fn announce(zone: &ZoneReport, addresses: &[SocketAddr]) -> String {
+    let ZoneReport { name, entries, .. } = zone;
+    match zone.status {
+        Status::Serving => format!("zone {name}: {entries} entries, served on {}", list(addresses)),
+        Status::NeverLoaded => format!("zone {name}: not loaded, answered with SERVFAIL"),
+        Status::Expired => format!("zone {name}: expired, answered with SERVFAIL"),
+    }
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn control_socket(config: &Config, default: &Path, say: fn(&str)) -> Result<Option<Socket>, ServeError> {
+    match &config.control {
+        Control::Off => Ok(None),
+        Control::Path(path) => {
+            Socket::bind(path).map(Some).map_err(|source| ServeError::Control { path: path.clone(), source })
+        }
+        Control::Default => Ok(Socket::bind(default)
+            .inspect_err(|error| say(&format!("no control socket at {}: {error}", default.display())))
+            .ok()),
+    }
+}
