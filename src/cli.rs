@@ -146,6 +146,9 @@ struct Source {
     /// The control socket
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
+    /// Serve range records of all zones (which let anyone read the whole list)
+    #[arg(long)]
+    ranges: bool,
     /// Zones to serve, besides those of the configuration file
     #[arg(value_name = "ZONE:TYPE:FILE[,FILE…]", value_parser = zone_spec)]
     zones: Vec<ZoneSpec>,
@@ -234,6 +237,9 @@ impl Source {
         }
         if !self.listen.is_empty() {
             config.listen = self.listen;
+        }
+        if self.ranges {
+            config.zones.iter_mut().for_each(|zone| zone.ranges = true);
         }
         if let Some(path) = self.control {
             config.control = Control::Path(path);

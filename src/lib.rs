@@ -27,6 +27,7 @@ pub mod dataset;
 pub mod range_record;
 pub mod zone;
 // zone -> snapshot
+pub mod allowance;
 pub mod snapshot;
 // query -> answer (pure)
 pub mod answer;

@@ -9,9 +9,11 @@
 //! is folded on the spot.
 
 use super::apl::{self, AplItem, item_octets};
-use super::measure::{Measure, Summary, content_of, for_each_joined, last_child_within, push_full_form};
+use super::measure::{
+    Measure, Summary, content_of, for_each_joined, last_child_within, measure, push_full_form,
+};
 use super::{Content, Item, Prefix, Runs, StateMap, is_uniform};
-use crate::prefix_table::{State, UNLISTED};
+use crate::prefix_table::{Range, State, UNLISTED};
 
 /// `block_bytes` where nothing is configured: a signed reply then fits 1232 octets for zone names
 /// up to 114 octets.
@@ -152,20 +154,33 @@ impl<'m, M: StateMap> Packing<'m, M> {
     }
 
     fn push_children_of(&mut self, map: &impl StateMap, summary: &Summary, prefix: Prefix) {
-        let mut run = map.range(prefix.first());
+        let mut last_run = None;
         let mut index = 0;
         while index < 16 {
             let child = prefix.child(index);
-            if run.last < child.first() {
-                run = map.range(child.first());
+            let large = summary.get(child);
+            if let Some(measure) = large.filter(|large| large.spread || large.state != self.state) {
+                // All there is to know, without a look at the map.
+                self.push_mixed(child, measure);
+                index += 1;
+                continue;
             }
+            let run = last_run
+                .filter(|run: &Range<u128>| run.last >= child.first())
+                .unwrap_or_else(|| map.range(child.first()));
+            last_run = Some(run);
             if run.last < child.last() {
                 let end = map.range(child.last());
                 let first = if run.state == self.state { run.last + 1 } else { child.first() };
                 let last = if end.state == self.state { end.first - 1 } else { child.last() };
                 let narrowest = narrowest_mixed(map, first, last);
-                self.push_mixed(narrowest, summary.measure(map, narrowest));
-                run = end;
+                // What lies in a prefix with few runs has few itself.
+                let measure = match large {
+                    Some(_) => summary.measure(map, narrowest),
+                    None => measure(map, narrowest),
+                };
+                self.push_mixed(narrowest, measure);
+                last_run = Some(end);
                 index += 1;
             } else {
                 let to = last_child_within(prefix, run.last);

@@ -29,6 +29,8 @@ pub struct Measure {
     /// The octets of its 16 children: an item for each uniform child of another state (joined), a
     /// mixed item for each mixed child. At most 16 mixed items of 40 octets.
     pub split_octets: u16,
+    /// False if a single mixed child holds all addresses that have another state than the prefix.
+    pub spread: bool,
 }
 
 impl Measure {
@@ -56,6 +58,7 @@ struct Node {
     octets: u32,
     split_octets: u16,
     length: u8,
+    spread: bool,
 }
 
 impl Node {
@@ -84,13 +87,13 @@ impl Summary {
     /// The measure of a prefix with many runs inside; `None` for all others.
     pub fn get(&self, prefix: Prefix) -> Option<Measure> {
         let index = self.nodes.binary_search_by_key(&prefix, Node::prefix).ok()?;
-        let Node { state, items, octets, split_octets, .. } = self.nodes[index];
-        Some(Measure { state, items, octets, split_octets })
+        let Node { state, items, octets, split_octets, spread, .. } = self.nodes[index];
+        Some(Measure { state, items, octets, split_octets, spread })
     }
 
     /// The measure of any mixed prefix of the map that the summary was made of.
     pub fn measure(&self, map: &impl StateMap, prefix: Prefix) -> Measure {
-        self.get(prefix).unwrap_or_else(|| fold(map, prefix, &mut NoVisit))
+        self.get(prefix).unwrap_or_else(|| measure(map, prefix))
     }
 
     /// The memory that the summary holds, in octets.
@@ -107,11 +110,17 @@ struct KeepLarge {
 impl Visit for KeepLarge {
     fn measured(&mut self, prefix: Prefix, measure: &Measure, runs: u64) {
         if runs > self.threshold {
-            let &Measure { state, items, octets, split_octets } = measure;
+            let &Measure { state, items, octets, split_octets, spread } = measure;
             let (high, low) = ((prefix.first() >> 64) as u64, prefix.first() as u64);
-            self.nodes.push(Node { high, low, state, items, octets, split_octets, length: prefix.length() });
+            let length = prefix.length();
+            self.nodes.push(Node { high, low, state, items, octets, split_octets, length, spread });
         }
     }
+}
+
+/// The measure of a mixed prefix, in time that grows with the runs inside.
+pub fn measure(map: &impl StateMap, prefix: Prefix) -> Measure {
+    fold(map, prefix, &mut NoVisit)
 }
 
 struct NoVisit;
@@ -158,7 +167,7 @@ fn fold(map: &impl StateMap, prefix: Prefix, visit: &mut impl Visit) -> Measure 
     let mut ranges = map.ranges_from(prefix.first());
     // A map covers all addresses; one that gave nothing would have no mixed prefix.
     let Some(run) = ranges.next() else {
-        return Measure { state: UNLISTED, items: 0, octets: 0, split_octets: 0 };
+        return Measure::of(UNLISTED);
     };
     let ahead = [ranges.next(), ranges.next()];
     Fold { ranges, run, ahead, passed: 0, visit }.mixed(prefix).measure
@@ -246,7 +255,9 @@ impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
         if (around.first(), around.last()) == (other.first, other.last) {
             let octets = item_octets(around);
             narrowest = around.parent();
-            measure = Measure { state, items: 1, octets: octets as u32, split_octets: octets as u16 };
+            measure = Measure::of(state);
+            measure.add(1, octets as u32);
+            measure.split_octets = octets as u16;
             self.visit.item(around, other.state);
             self.go_to(after.first);
         } else if around != prefix {
@@ -262,7 +273,8 @@ impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
         } else {
             return None;
         }
-        if narrowest != prefix {
+        measure.spread = narrowest == prefix;
+        if !measure.spread {
             measure.split_octets = 2 * item_octets(narrowest) as u16;
         }
         Some(Folded { measure, narrowest })
@@ -280,7 +292,7 @@ impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
 
     fn close(&mut self, prefix: Prefix, children: &[Children]) -> Folded {
         let state = majority(children);
-        let mut measure = Measure { state, items: 0, octets: 0, split_octets: 0 };
+        let mut measure = Measure::of(state);
         let mut narrowest = None;
         let mut others = 0;
         for children in children {
@@ -309,11 +321,18 @@ impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
                 }
             }
         }
-        Folded { measure, narrowest: narrowest.filter(|_| others == 1).unwrap_or(prefix) }
+        let narrowest = narrowest.filter(|_| others == 1);
+        measure.spread = narrowest.is_none();
+        Folded { measure, narrowest: narrowest.unwrap_or(prefix) }
     }
 }
 
 impl Measure {
+    /// The measure of a prefix of one state, to be added to.
+    fn of(state: State) -> Self {
+        Self { state, items: 0, octets: 0, split_octets: 0, spread: true }
+    }
+
     fn add(&mut self, items: u32, octets: u32) {
         self.items = self.items.saturating_add(items);
         self.octets = self.octets.saturating_add(octets);

@@ -101,7 +101,7 @@ impl List {
         }
         let reversed = ReversedName::read(labels);
         match view {
-            View::Data => {
+            View::Data | View::WithoutRanges => {
                 if let Some(key) = reversed.key() {
                     self.search_key(key, found);
                 }
@@ -261,6 +261,16 @@ impl List {
     /// The IPv4 address that an IPv6 one is also looked up as.
     fn embedded(&self, address: u128) -> Option<u32> {
         address::mapped(address).or_else(|| address::six_to_four(address).filter(|_| self.six_to_four))
+    }
+
+    /// The datasets about addresses.
+    pub(super) fn address_datasets(&self) -> impl Iterator<Item = &Arc<Dataset>> {
+        self.datasets.iter().filter(|dataset| matches!(dataset.data, Data::Addresses(_)))
+    }
+
+    /// The test entry of address lists, unless the data contradicts it, and its TTL.
+    pub(super) fn test_entry(&self) -> Option<(&Saying, u32)> {
+        self.tests.address.as_ref().map(|saying| (saying, self.tests.ttl))
     }
 
     fn addresses(&self) -> impl Iterator<Item = &AddressList> {
