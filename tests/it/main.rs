@@ -4,7 +4,10 @@
 
 mod harness;
 
+mod answers;
+mod commands;
 mod conformance;
 mod quick_start;
+mod real_data;
 mod reload;
 mod resolvers;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::dns::{Query, Reply};
 
 /// How long an answer may take before the query counts as lost.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Queries in flight: few enough that no receive buffer on loopback overflows.
 const WINDOW: usize = 32;
 

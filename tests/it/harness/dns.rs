@@ -107,7 +107,7 @@ impl Reply {
             5 => "REFUSED".into(),
             code => format!("RCODE{code}"),
         };
-        (flags & 0x8000 != 0).then(|| Self {
+        (flags & 0x8000 != 0).then_some(Self {
             id,
             rcode,
             authoritative: flags & 0x0400 != 0,
