@@ -18,15 +18,17 @@
 //! let zone = Ranges::new(Name::from_ascii("bl.example.")?, answers);
 //! let lookup = zone.lookup("2001:db8::1".parse()?, true).await;
 //! if let Listing::Listed(said) = &lookup.listing {
-//!     println!("listed: {said:?}, after {} questions", lookup.names_asked());
+//!     println!("listed: {said:?}, after {} questions", lookup.questions_asked());
 //! }
 //! # Ok(())
 //! # }
 //! ```
 
 mod answers;
+pub mod lookup;
 mod message;
 mod ranges;
+pub mod relay;
 mod resolver;
 mod upstream;
 

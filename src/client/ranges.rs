@@ -224,13 +224,18 @@ impl Lookup {
         Self { covered, fallback: verdict.fallback, ..Self::new(listing, asked) }
     }
 
+    /// A lookup that nothing came of.
+    pub(super) fn unknown() -> Self {
+        Self::new(Listing::Unknown, Vec::new())
+    }
+
     /// True if an answer that it is made of has expired.
     pub fn is_stale(&self) -> bool {
         self.asked.iter().any(|asked| asked.source == Source::Stale)
     }
 
     /// How many questions were put to the upstream for this lookup.
-    pub fn names_asked(&self) -> usize {
+    pub fn questions_asked(&self) -> usize {
         self.asked.iter().filter(|asked| asked.source == Source::Asked).count()
     }
 }

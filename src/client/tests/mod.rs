@@ -85,7 +85,7 @@ proptest! {
                 }
                 // The same again costs nothing.
                 let again = ranges.lookup(address(key), true).await;
-                assert_eq!((again.names_asked(), &again.listing), (0, &lookup.listing));
+                assert_eq!((again.questions_asked(), &again.listing), (0, &lookup.listing));
             }
         });
     }
@@ -210,7 +210,7 @@ fn questions_asked_at_once_are_asked_once() {
         for lookup in lookups {
             let lookup = lookup.await.unwrap();
             assert_eq!(state(&lookup), Some(3));
-            asked += lookup.names_asked();
+            asked += lookup.questions_asked();
         }
         // The root, its values, A and TXT at the canonical address.
         assert_eq!((fake.asked(), asked), (4, 4));
@@ -226,14 +226,14 @@ fn answers_are_kept_as_long_as_they_hold() {
         assert_eq!(ranges.lookup(listed, true).await.ttl, u64::from(TTL));
         advance(Duration::from_secs(u64::from(TTL) - 2)).await;
         let kept = ranges.lookup(listed, true).await;
-        assert_eq!((kept.names_asked(), kept.ttl), (0, 2));
+        assert_eq!((kept.questions_asked(), kept.ttl), (0, 2));
         advance(Duration::from_secs(2)).await;
         let again = ranges.lookup(listed, true).await;
-        assert_eq!((again.names_asked(), again.ttl, fake.asked()), (2, u64::from(TTL), 4));
+        assert_eq!((again.questions_asked(), again.ttl, fake.asked()), (2, u64::from(TTL), 4));
         // What is not there holds for the SOA's minimum.
         let plain = ranges.plain();
         let lookup = plain.lookup("::1".parse().unwrap(), true).await;
-        assert_eq!((lookup.ttl, lookup.names_asked()), (u64::from(NEGATIVE_TTL), 1));
+        assert_eq!((lookup.ttl, lookup.questions_asked()), (u64::from(NEGATIVE_TTL), 1));
     });
 }
 
