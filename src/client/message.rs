@@ -7,7 +7,9 @@
 use hickory_proto::ProtoError;
 use hickory_proto::op::{Edns, Header, Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder, DecodeError};
+use hickory_proto::serialize::binary::{
+    BinDecodable, BinDecoder, BinEncodable, BinEncoder, DecodeError, NameEncoding,
+};
 
 use super::upstream::{Failure, Question, Reply};
 use crate::range_record::walk::Answer;
@@ -166,7 +168,9 @@ fn ttl(seconds: u32) -> u32 {
 fn octets(data: &RData) -> Option<Box<[u8]>> {
     let mut octets = Vec::new();
     if !matches!(data, RData::Update0(_)) {
-        data.emit(&mut BinEncoder::new(&mut octets)).ok()?;
+        let mut encoder = BinEncoder::new(&mut octets);
+        encoder.set_name_encoding(NameEncoding::Uncompressed);
+        data.emit(&mut encoder).ok()?;
     }
     Some(octets.into())
 }

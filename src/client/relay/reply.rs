@@ -98,7 +98,7 @@ impl Relay {
             question.labels().take(question.labels().len() - zone.labels).collect();
         let reversed = ReversedName::read(&left);
         let response = if let Some(key) = reversed.key() {
-            self.of_address(zone, key, question.record_type, transport).await
+            self.of_address(zone, key, reversed, question.record_type, transport).await
         } else {
             match self.of_part(zone, reversed).await {
                 Some(response) => response,
@@ -108,7 +108,14 @@ impl Relay {
         Response { apex_labels: zone.labels, ..response }
     }
 
-    async fn of_address(&self, zone: &Zone, key: Key, wanted: u16, transport: Transport) -> Response {
+    async fn of_address(
+        &self,
+        zone: &Zone,
+        key: Key,
+        reversed: ReversedName,
+        wanted: u16,
+        transport: Transport,
+    ) -> Response {
         let address: IpAddr = match key {
             Key::V4(address) => Ipv4Addr::from_bits(address).into(),
             Key::V6(address) => Ipv6Addr::from_bits(address).into(),
@@ -120,7 +127,10 @@ impl Relay {
         let ttl = self.ttl(&lookup);
         let said = match &lookup.listing {
             Listing::Listed(Some(said)) => said,
-            Listing::NotListed => return self.without(zone, rcode::NXDOMAIN, ttl).await,
+            Listing::NotListed => {
+                let rcode = absence(zone, &lookup, reversed).await;
+                return self.without(zone, rcode, ttl).await;
+            }
             Listing::Listed(None) | Listing::Unknown => return Response::failed(),
         };
         let mut answers = Vec::new();
@@ -240,6 +250,26 @@ impl Response {
         }
         writer.finish(self.authoritative, self.rcode);
         packet
+    }
+}
+
+/// The code for an address that is not listed. 2.0.0.1 (`1.0.0.2`) is also part of 2001::/16, where
+/// something may be listed.
+async fn absence(zone: &Zone, lookup: &Lookup, reversed: ReversedName) -> u16 {
+    if lookup.covered.is_none() {
+        // The upstream was asked for the name itself.
+        let reply = lookup.asked.last().and_then(|asked| asked.reply.as_ref().ok());
+        let exists = reply.is_none_or(|reply| reply.rcode != ResponseCode::NXDomain);
+        return if exists { rcode::NOERROR } else { rcode::NXDOMAIN };
+    }
+    match reversed.v6 {
+        Some((address, length @ ..128)) => {
+            match zone.ranges.below(Prefix::containing(address, length)).await {
+                (Below::Nothing, _) => rcode::NXDOMAIN,
+                (Below::Something | Below::Unknown, _) => rcode::NOERROR,
+            }
+        }
+        _ => rcode::NXDOMAIN,
     }
 }
 
