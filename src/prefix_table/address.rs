@@ -1,7 +1,9 @@
 //! Addresses as numbers, so that one table serves both families.
 
+use super::word::Word;
+
 /// An address as a number: `u32` for IPv4, `u128` for IPv6.
-pub trait Address: Copy + Ord + Into<u128> + Send + Sync + std::fmt::Debug + 'static {
+pub trait Address: Word + Into<u128> {
     /// Bits of an address: 32 or 128.
     const BITS: u8;
     /// The lowest address, all bits clear.
@@ -16,21 +18,31 @@ pub trait Address: Copy + Ord + Into<u128> + Send + Sync + std::fmt::Debug + 'st
     fn successor(self) -> Option<Self>;
     /// The address before this one, none before `MIN`.
     fn predecessor(self) -> Option<Self>;
+
+    /// The leading bits of an address, which the table searches first: 32 and 64.
+    #[doc(hidden)]
+    type Upper: Word;
+    /// The leading bits.
+    #[doc(hidden)]
+    fn upper(self) -> Self::Upper;
+    /// The first and the last address with these leading bits.
+    #[doc(hidden)]
+    fn bounds(upper: Self::Upper) -> (Self, Self);
 }
 
 macro_rules! impl_address {
-    ($number:ty) => {
+    ($number:ty, $upper:ty) => {
         impl Address for $number {
             const BITS: u8 = <$number>::BITS as u8;
             const MIN: Self = <$number>::MIN;
             const MAX: Self = <$number>::MAX;
 
             fn last_of(self, length: u8) -> Self {
-                self | Self::MAX.checked_shr(length.into()).unwrap_or(0)
+                self | Self::MAX.unbounded_shr(length.into())
             }
 
             fn masked(self, length: u8) -> Self {
-                self & !Self::MAX.checked_shr(length.into()).unwrap_or(0)
+                self & !Self::MAX.unbounded_shr(length.into())
             }
 
             fn successor(self) -> Option<Self> {
@@ -40,9 +52,21 @@ macro_rules! impl_address {
             fn predecessor(self) -> Option<Self> {
                 self.checked_sub(1)
             }
+
+            type Upper = $upper;
+
+            #[inline(always)]
+            fn upper(self) -> $upper {
+                (self >> (<$number>::BITS - <$upper>::BITS)) as $upper
+            }
+
+            fn bounds(upper: $upper) -> (Self, Self) {
+                let first = <$number>::from(upper) << (<$number>::BITS - <$upper>::BITS);
+                (first, first | <$number>::MAX.unbounded_shr(<$upper>::BITS))
+            }
         }
     };
 }
 
-impl_address!(u32);
-impl_address!(u128);
+impl_address!(u32, u32);
+impl_address!(u128, u64);

@@ -1,19 +1,24 @@
-//! The form that is served: the first addresses of the runs in order, and their states.
+//! The form that is served: a tree over the leading bits of addresses, and for IPv6 a second one
+//! over whole addresses, for the few /64s inside of which states differ.
 
-use super::{Address, Entry, Range, Remark, State, TooManyPrefixes, UNLISTED, builder};
+use super::tree::{Content, Run, Tree};
+use super::{Address, Entry, Range, Remark, State, TooManyPrefixes, UNLISTED, builder, simd};
+
+/// How many addresses are looked up together: what a server receives at once.
+const BATCH: usize = 64;
 
 /// An immutable map from every address to a state, made of prefixes by longest match.
 #[derive(Debug)]
-pub struct PrefixTable<A> {
-    /// The first address of each run; the first of them is `A::MIN`.
-    firsts: Box<[A]>,
-    /// The state of each run.
-    states: Box<[State]>,
+pub struct PrefixTable<A: Address> {
+    /// What is said of the leading bits: of an IPv4 address all, of an IPv6 address the upper half.
+    upper: Tree<A::Upper>,
+    /// What is said of addresses whose leading bits are split.
+    inner: Tree<A>,
 }
 
 impl<A: Address> Default for PrefixTable<A> {
     fn default() -> Self {
-        Self { firsts: Box::new([A::MIN]), states: Box::new([UNLISTED]) }
+        Self::compile(&[], &mut |_| ())
     }
 }
 
@@ -31,17 +36,26 @@ impl<A: Address> PrefixTable<A> {
             return Err(TooManyPrefixes);
         }
         builder::sort(&mut entries);
-        let (mut firsts, mut states) = (Vec::new(), Vec::new());
-        builder::flatten(&entries, remark, |run| {
-            firsts.push(run.first);
-            states.push(run.state);
+        Ok(Self::compile(&entries, remark))
+    }
+
+    fn compile(entries: &[Entry<A>], remark: &mut dyn FnMut(Remark<A>)) -> Self {
+        builder::flatten(entries, remark, |_| ());
+        let upper = Tree::build(|emit| {
+            builder::flatten(entries, &mut |_| (), |run| split(run, emit, &mut |_| ()));
         });
-        Ok(Self { firsts: firsts.into(), states: states.into() })
+        let inner = Tree::build(|emit| {
+            builder::flatten(entries, &mut |_| (), |run| split(run, &mut |_| (), emit));
+        });
+        Self { upper, inner }
     }
 
     /// The state of one address.
     pub fn lookup(&self, address: A) -> State {
-        self.states[self.run_of(address)]
+        simd::widest(|| match self.upper.lookup(address.upper()) {
+            Content::State(state) => state,
+            Content::Split => state_of(self.inner.lookup(address)),
+        })
     }
 
     /// The states of many addresses, looked up together.
@@ -50,25 +64,91 @@ impl<A: Address> PrefixTable<A> {
     /// If the two slices differ in length.
     pub fn lookup_batch(&self, addresses: &[A], states: &mut [State]) {
         assert_eq!(addresses.len(), states.len(), "a state for every address");
-        for (state, &address) in states.iter_mut().zip(addresses) {
-            *state = self.lookup(address);
-        }
+        simd::widest(|| {
+            for (addresses, states) in addresses.chunks(BATCH).zip(states.chunks_mut(BATCH)) {
+                self.lookup_together(addresses, states);
+            }
+        });
+    }
+
+    #[inline(always)]
+    fn lookup_together(&self, addresses: &[A], states: &mut [State]) {
+        let mut upper = [A::MIN.upper(); BATCH];
+        upper.iter_mut().zip(addresses).for_each(|(upper, address)| *upper = address.upper());
+        let mut split = [(0, A::MIN); BATCH];
+        let mut splits = 0;
+        self.upper.lookup_batch(&upper[..addresses.len()], |index, content| match content {
+            Content::State(state) => states[index] = state,
+            Content::Split => {
+                split[splits] = (index, addresses[index]);
+                splits += 1;
+            }
+        });
+        let keys = split.map(|(_, address)| address);
+        self.inner.lookup_batch(&keys[..splits], |index, content| {
+            states[split[index].0] = state_of(content);
+        });
     }
 
     /// The maximal run of addresses of one state that contains `address`.
     pub fn range(&self, address: A) -> Range<A> {
-        self.run(self.run_of(address))
+        let (mut range, before, behind) = simd::widest(|| self.piece(address));
+        while before
+            && let Some(before) = range.first.predecessor()
+            && let piece = self.piece(before).0
+            && piece.state == range.state
+        {
+            range.first = piece.first;
+        }
+        while behind
+            && let Some(behind) = range.last.successor()
+            && let piece = self.piece(behind).0
+            && piece.state == range.state
+        {
+            range.last = piece.last;
+        }
+        range
+    }
+
+    /// The part of a range that one tree knows; and whether the range may go on before and behind it,
+    /// which it does only into a split upper half, or out of one.
+    #[inline(always)]
+    fn piece(&self, address: A) -> (Range<A>, bool, bool) {
+        let (upper, before, behind) = self.upper.run(address.upper());
+        match upper.content {
+            Content::State(state) => (whole(upper, state), before, behind),
+            Content::Split => (inside(upper, self.inner.run(address).0), true, true),
+        }
     }
 
     /// All maximal runs from the one that contains `start` on, listed and not, in order, with no gap.
     pub fn ranges_from(&self, start: A) -> impl Iterator<Item = Range<A>> + '_ {
-        (self.run_of(start)..self.firsts.len()).map(|run| self.run(run))
+        let first = self.range(start).first;
+        let pieces = self.upper.runs_from(first.upper()).flat_map(move |upper| {
+            let (state, inner) = match upper.content {
+                Content::State(state) => (Some(whole(upper, state)), None),
+                Content::Split => (None, Some(self.inner.runs_from(A::bounds(upper.first).0))),
+            };
+            let pieces = inner.into_iter().flatten().map(move |run| (run.first, inside(upper, run)));
+            let last = A::bounds(upper.last).1;
+            state
+                .into_iter()
+                .chain(pieces.take_while(move |&(first, _)| first <= last).map(|(_, piece)| piece))
+        });
+        let mut pieces = pieces.skip_while(move |piece| piece.last < first).peekable();
+        std::iter::from_fn(move || {
+            let mut range = pieces.next()?;
+            while let Some(piece) = pieces.next_if(|piece| piece.state == range.state) {
+                range.last = piece.last;
+            }
+            Some(range)
+        })
     }
 
     /// True if any address from `first` to `last` (inclusive) is listed.
     pub fn any_listed(&self, first: A, last: A) -> bool {
-        let run = self.range(first);
-        first <= last && (run.state != UNLISTED || run.last < last)
+        let range = self.range(first);
+        first <= last && (range.state != UNLISTED || range.last < last)
     }
 
     /// True if no address is listed.
@@ -78,15 +158,55 @@ impl<A: Address> PrefixTable<A> {
 
     /// The memory that the table holds, in octets.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.firsts) + size_of_val(&*self.states)
+        size_of::<Self>() + self.upper.bytes() + self.inner.bytes()
     }
+}
 
-    fn run_of(&self, address: A) -> usize {
-        self.firsts.partition_point(|&first| first <= address) - 1
-    }
+/// The state of a whole address, which is never split.
+fn state_of(content: Content) -> State {
+    if let Content::State(state) = content { state } else { UNLISTED }
+}
 
-    fn run(&self, index: usize) -> Range<A> {
-        let next = self.firsts.get(index + 1).and_then(|first| first.predecessor());
-        Range { first: self.firsts[index], last: next.unwrap_or(A::MAX), state: self.states[index] }
+/// A run of leading bits as addresses.
+fn whole<A: Address>(upper: Run<A::Upper>, state: State) -> Range<A> {
+    Range { first: A::bounds(upper.first).0, last: A::bounds(upper.last).1, state }
+}
+
+/// The part of a run of addresses that has the leading bits `upper`.
+fn inside<A: Address>(upper: Run<A::Upper>, run: Run<A>) -> Range<A> {
+    let (first, last) = A::bounds(upper.first);
+    Range { first: run.first.max(first), last: run.last.min(last), state: state_of(run.content) }
+}
+
+/// Gives the whole of the leading bits of a maximal run to `upper`, the parts that begin or end
+/// inside of leading bits to `inner`, and these leading bits as split to `upper` once.
+fn split<A: Address>(run: Range<A>, upper: &mut dyn FnMut(Run<A::Upper>), inner: &mut dyn FnMut(Run<A>)) {
+    use super::word::Word;
+    let content = Content::State(run.state);
+    let mut inner = |first: A, last: A| inner(Run { first, last, content });
+    let (mut first, mut last) = (run.first.upper(), run.last.upper());
+    let begins_inside = run.first > A::bounds(first).0;
+    let ends_inside = run.last < A::bounds(last).1;
+    let split = |key| Run { first: key, last: key, content: Content::Split };
+    if first == last && (begins_inside || ends_inside) {
+        if !begins_inside {
+            upper(split(first));
+        }
+        return inner(run.first, run.last);
     }
+    if begins_inside {
+        inner(run.first, A::bounds(first).1);
+        first = first.next();
+    }
+    if !ends_inside {
+        upper(Run { first, last, content });
+        return;
+    }
+    let tail = last;
+    if first < tail {
+        last = tail.previous();
+        upper(Run { first, last, content });
+    }
+    upper(split(tail));
+    inner(A::bounds(tail).0, run.last);
 }

@@ -6,11 +6,16 @@
 //! `reference` holds the same interface over a plain trie, as oracle and baseline.
 
 mod address;
+mod block;
 mod builder;
 mod compiled;
+mod directory;
 pub mod reference;
+mod simd;
 #[cfg(test)]
 mod tests;
+mod tree;
+mod word;
 
 pub use address::Address;
 pub use compiled::PrefixTable;

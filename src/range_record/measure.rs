@@ -365,15 +365,16 @@ pub(super) fn for_each_joined(prefix: Prefix, from: u8, to: u8, mut joined: impl
 /// The state that most of 16 children have: of equally many "not listed" if it is among them, else
 /// the one of the lowest child.
 fn majority(children: &[Children]) -> State {
-    let mut counts: SmallVec<[(State, u8); 16]> = SmallVec::new();
-    for children in children {
-        match counts.iter_mut().find(|(state, _)| *state == children.state()) {
-            Some((_, count)) => *count += children.count(),
-            None => counts.push((children.state(), children.count())),
+    let (mut best, mut most) = (UNLISTED, 0);
+    for state in children.iter().map(Children::state) {
+        let same = children.iter().filter(|children| children.state() == state);
+        let count: u8 = same.map(Children::count).sum();
+        if count > 8 {
+            return state;
+        }
+        if count > most || count == most && state == UNLISTED {
+            (best, most) = (state, count);
         }
     }
-    let most = counts.iter().map(|&(_, count)| count).max();
-    let mut ties = counts.iter().filter(|&&(_, count)| Some(count) == most).map(|&(state, _)| state);
-    let lowest = ties.next().unwrap_or(UNLISTED);
-    if ties.any(|state| state == UNLISTED) { UNLISTED } else { lowest }
+    best
 }

@@ -13,10 +13,10 @@ pub(super) struct Heading {
     pub sub_zones: Vec<Name>,
 }
 
-/// Reads a `$DATASET` line; `rest` is what follows the keyword in `text`. What is wrong with one
-/// fails the dataset: the lines below would go to the wrong place.
-pub(super) fn heading<'t>(text: &'t [u8], rest: &'t [u8]) -> Result<Heading, Fault<'t>> {
-    let (type_and_title, sub_zones) = word(rest);
+/// Reads what follows the keyword of a `$DATASET` line. What is wrong with one fails the dataset: the
+/// lines below would go to the wrong place. Without a sub-zone the section is read, but never asked.
+pub(super) fn heading(text: &[u8]) -> Result<Heading, Fault<'_>> {
+    let (type_and_title, sub_zones) = word(text);
     let mut parts = type_and_title.splitn(2, |&octet| octet == b':');
     let kind = parts.next().and_then(section_kind);
     let kind = kind.ok_or_else(|| Fault::fatal(type_and_title, "unknown type of a section"))?;
@@ -29,9 +29,6 @@ pub(super) fn heading<'t>(text: &'t [u8], rest: &'t [u8]) -> Result<Heading, Fau
             _ => Name::from_text(name).map_err(|error| Fault::fatal(name, error.to_string())),
         })
         .collect::<Result<Vec<_>, _>>()?;
-    if sub_zones.is_empty() {
-        return Err(Fault::fatal(text, "$DATASET names no sub-zone"));
-    }
     Ok(Heading { kind, title, sub_zones })
 }
 

@@ -2,7 +2,7 @@
 //! the lines above the present one have set.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use super::diagnostic::{Diagnostic, Diagnostics, Severity};
 use super::lexer::{Fault, is_end};
 use super::{AccessAction, AddressEntries, Content, Kind, Parsed, ReadOptions, Specials, warnings};
 use super::{acl, dnset, entry_value, generic, ip4, ip6, native};
+use crate::name::Name;
 use crate::name_table::NameEntries;
 use crate::prefix_table::{Entry, State, UNLISTED};
 use crate::value::{ValueId, ValueTable};
@@ -124,6 +125,8 @@ pub(super) struct List {
     pub exceptions: u64,
     /// The clients that have a rule (acl).
     pub clients: HashSet<IpNet>,
+    /// The names that have records, and whether that is a CNAME (generic).
+    pub owners: HashMap<Name, bool>,
     /// The one default of ip4tset and ip6tset: the first of the dataset.
     only_default: Option<(Ipv4Addr, Option<Arc<[u8]>>)>,
     /// How many entries were cut out of ranges.
@@ -157,6 +160,7 @@ impl List {
             entries: 0,
             exceptions: 0,
             clients: HashSet::new(),
+            owners: HashMap::new(),
             only_default: None,
             cut_entries: 0,
         }

@@ -63,7 +63,7 @@ pub enum Kind {
 /// How data files are read.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
-    /// rbldnsd's letter where `design` keeps it: TXT of at most 255 octets of input.
+    /// rbldnsd's letter: TXT of at most 255 octets of input, and a line with a byte order mark is bad.
     pub dropin: bool,
     /// rbldnsd's `-e`: entries with host bits set are taken, with the bits cleared.
     pub accept_host_bits: bool,
@@ -94,7 +94,8 @@ pub enum Failure {
         /// Why.
         source: std::io::Error,
     },
-    /// A line that no dataset survives (`facts/rbldnsd.md` section 1.1).
+    /// A line that no dataset survives: data from the future, or data of a combined dataset that belongs to
+    /// no section.
     #[error("{0}")]
     Line(diagnostic::Diagnostic),
 }
@@ -176,7 +177,7 @@ pub struct AccessRule {
     pub action: AccessAction,
 }
 
-/// What an acl gives a client (`facts/rbldnsd.md` section 1.14).
+/// What an acl gives a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessAction {
     /// No reply at all.

@@ -129,7 +129,7 @@ impl Parser {
         let ttl = self.section.as_ref().map_or(zone.state.ttl, |(_, list)| list.state.ttl);
         let special = special::read(text, ttl, &self.options, report)?;
         if let Special::Dataset(rest) = special {
-            return self.begin_section(text, rest);
+            return self.begin_section(text, rest, report);
         }
         let here = self.section.as_mut().map(|(_, list)| list);
         match special {
@@ -149,11 +149,19 @@ impl Parser {
         Ok(())
     }
 
-    fn begin_section<'t>(&mut self, text: &'t [u8], rest: &'t [u8]) -> Result<(), Fault<'t>> {
+    fn begin_section<'t>(
+        &mut self,
+        text: &'t [u8],
+        rest: &'t [u8],
+        report: &mut Report<'_>,
+    ) -> Result<(), Fault<'t>> {
         if self.list.kind != Kind::Combined {
             return Err(Fault::new(text, "$DATASET belongs in a combined dataset"));
         }
-        let heading = combined::heading(text, rest)?;
+        let heading = combined::heading(rest)?;
+        if heading.sub_zones.is_empty() {
+            report.warn(text, "the section names no sub-zone: nothing asks for its entries");
+        }
         self.end_section();
         // What is in force for all sections is where this one begins.
         let mut list = List::new(heading.kind, self.list.state.clone());

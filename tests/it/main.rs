@@ -7,6 +7,7 @@ mod harness;
 mod answers;
 mod commands;
 mod conformance;
+mod oracle;
 mod quick_start;
 mod real_data;
 mod reload;

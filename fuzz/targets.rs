@@ -1,0 +1,94 @@
+//! What the fuzz targets do with their input. The ordinary test `tests/fuzz_corpus.rs` does the same
+//! with the committed corpus.
+//!
+//! Run one with `cargo +nightly fuzz run addresses`.
+
+#![allow(dead_code, unreachable_pub, reason = "each target is a program of its own and uses one of these")]
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use nibbl::address::ReversedName;
+use nibbl::value::Template;
+use nibbl::zone_file::{Content, Kind, Parsed, Parser, ReadOptions};
+
+/// The lists of addresses, one kind after the other.
+pub fn addresses(data: &[u8]) {
+    for kind in [Kind::Ip, Kind::Ip4set, Kind::Ip4tset, Kind::Ip4trie, Kind::Ip6tset, Kind::Ip6trie] {
+        dataset(kind, data);
+    }
+}
+
+/// Lists of names.
+pub fn names(data: &[u8]) {
+    dataset(Kind::Dnset, data);
+}
+
+/// Records of any type.
+pub fn generic(data: &[u8]) {
+    dataset(Kind::Generic, data);
+}
+
+/// Sections of all types.
+pub fn combined(data: &[u8]) {
+    dataset(Kind::Combined, data);
+}
+
+/// Access rules.
+pub fn acl(data: &[u8]) {
+    dataset(Kind::Acl, data);
+}
+
+/// Reversed names: the input is a name in wire form.
+pub fn reversed_name(data: &[u8]) {
+    let labels: Vec<&[u8]> = nibbl::name::labels(data).collect();
+    let read = ReversedName::read(&labels);
+    assert!(read.v4.is_none_or(|(_, length)| usize::from(length) == 8 * labels.len()));
+    assert!(read.v6.is_none_or(|(_, length)| usize::from(length) == 4 * labels.len()));
+    let _ = read.key();
+}
+
+/// Reads a file as two files of one dataset, in both modes.
+fn dataset(kind: Kind, data: &[u8]) {
+    for dropin in [false, true] {
+        let options = ReadOptions {
+            dropin,
+            accept_host_bits: dropin,
+            decompress: true,
+            default_ttl: 2100,
+            min_ttl: 0,
+            max_ttl: 0,
+            widest_v6: 19,
+            widest_v4: 8,
+            now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        };
+        let mut parser = Parser::new(kind, &options);
+        for _ in 0..2 {
+            if let Err(failure) = parser.file(Path::new("data"), options.now, &mut &data[..]) {
+                assert!(!failure.to_string().is_empty());
+                break;
+            }
+        }
+        let (parsed, diagnostics) = parser.finish();
+        for found in diagnostics.kept() {
+            assert!(found.to_string().starts_with("data:"));
+        }
+        use_values(&parsed);
+    }
+}
+
+fn use_values(parsed: &Parsed) {
+    let mut text = Vec::new();
+    for value in parsed.values.values() {
+        if let Some(template) = Template::compile(value.text.as_deref(), &parsed.specials.variables) {
+            text.clear();
+            template.expand(b"2001:db8::1", &mut text);
+            let _ = template.source();
+        }
+    }
+    if let Content::Combined(sections) = &parsed.content {
+        for section in sections {
+            use_values(&section.parsed);
+        }
+    }
+}

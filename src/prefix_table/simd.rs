@@ -1,0 +1,37 @@
+//! What the portable code of a batch cannot say: that memory will be read soon, and that this
+//! machine has wider registers and cheaper shifts than the oldest of its kind.
+//!
+//! Nothing here changes a result. On other machines prefetching does nothing and [`widest`] runs the
+//! code as it is compiled for all.
+#![allow(unsafe_code)]
+
+/// Asks for the cache line of `place`.
+#[inline(always)]
+pub(super) fn prefetch<T>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing, and the address is that of a reference.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
+/// Runs `work`, compiled for AVX2 and BMI2 where the machine has both.
+#[inline(always)]
+pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
+        // SAFETY: the machine has just been asked for these features.
+        return unsafe { with_avx2(work) };
+    }
+    work()
+}
+
+/// The same code for a machine with AVX2 and BMI2: `work` is inlined here.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+fn with_avx2<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
