@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::client::lookup::{self, LookupArgs};
+use crate::client::relay::{self, RelayArgs};
 use crate::config::file::ConfigError;
 use crate::config::spec::{self, SpecError, ZoneSpec};
 use crate::config::{Config, Control, ZoneConfig, address, file};
@@ -47,6 +49,10 @@ pub enum Command {
         /// Print the reply as it came.
         json: bool,
     },
+    /// Ask lists what they say of addresses and names.
+    Lookup(LookupArgs),
+    /// Answer ordinary queries out of range records.
+    Relay(RelayArgs),
 }
 
 /// Why the command line leads to no [`Command`].
@@ -129,6 +135,12 @@ enum RawCommand {
         #[command(flatten)]
         socket: Socket,
     },
+    /// Ask lists what they say of addresses and names
+    #[command(after_help = lookup::HELP)]
+    Lookup(LookupArgs),
+    /// Answer the ordinary queries of mail software out of range records
+    #[command(after_help = relay::HELP)]
+    Relay(RelayArgs),
 }
 
 /// What `serve` serves and `check` checks.
@@ -216,6 +228,8 @@ impl Command {
             RawCommand::Reload { force, socket, zones } => {
                 Self::Reload { control: control(socket), zones, force }
             }
+            RawCommand::Lookup(arguments) => Self::Lookup(arguments),
+            RawCommand::Relay(arguments) => Self::Relay(arguments),
             RawCommand::Status { json, socket } => Self::Status { control: control(socket), json },
         })
     }
@@ -358,6 +372,8 @@ mod tests {
             "check --help",
             "reload --help",
             "status --help",
+            "lookup --help",
+            "relay --help",
             "rbldnsd --help",
             "rbldnsd -nh",
         ] {

@@ -44,6 +44,8 @@ pub mod reload;
 pub mod watch;
 // talking to the running server
 pub mod control;
+// the other end
+pub mod client;
 // the program: its arguments, and what each sub-command does
 pub mod check;
 pub mod cli;

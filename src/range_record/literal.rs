@@ -9,9 +9,9 @@ use crate::prefix_table::{State, UNLISTED};
 
 /// One listing or exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ListEntry {
-    pub(super) prefix: Prefix,
-    pub(super) state: State,
+pub(crate) struct ListEntry {
+    pub(crate) prefix: Prefix,
+    pub(crate) state: State,
 }
 
 /// A list by longest match; of listings of one prefix the first wins.

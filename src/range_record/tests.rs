@@ -11,7 +11,7 @@ use crate::address::MAPPED;
 use crate::prefix_table::UNLISTED;
 
 /// The runs of a list by longest match; of listings of one prefix the first wins.
-pub(super) fn runs(listings: &[ListEntry]) -> Runs {
+pub(crate) fn runs(listings: &[ListEntry]) -> Runs {
     let mut sorted = listings.to_vec();
     sorted.sort_by_key(|listing| listing.prefix);
     sorted.dedup_by_key(|listing| listing.prefix);
@@ -46,7 +46,7 @@ pub(super) fn runs(listings: &[ListEntry]) -> Runs {
 }
 
 /// Random lists: prefixes of every length, many of them inside one another, in both families.
-pub(super) fn lists(most: usize) -> impl Strategy<Value = Vec<ListEntry>> {
+pub(crate) fn lists(most: usize) -> impl Strategy<Value = Vec<ListEntry>> {
     let listing = (any::<u128>(), 0..=128u8, 0..4u32, 0..8usize, any::<prop::sample::Index>(), 0..128u8);
     (proptest::collection::vec(listing, 0..most), 1..4u32).prop_map(|(raw, states)| {
         let mut listings: Vec<ListEntry> = Vec::new();
