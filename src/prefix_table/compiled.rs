@@ -64,12 +64,15 @@ impl<A: Address> PrefixTable<A> {
     }
 
     fn compile(entries: &[Entry<A>], remark: &mut dyn FnMut(Remark<A>)) -> Self {
-        builder::flatten(entries, remark, |_| ());
+        let mut splits = false;
+        builder::flatten(entries, remark, |run| splits |= run.first != A::bounds(run.first.upper()).0);
         let upper = Tree::build(|emit| {
             builder::flatten(entries, &mut |_| (), |run| split(run, emit, &mut |_| ()));
         });
         let inner = Tree::build(|emit| {
-            builder::flatten(entries, &mut |_| (), |run| split(run, &mut |_| (), emit));
+            if splits {
+                builder::flatten(entries, &mut |_| (), |run| split(run, &mut |_| (), emit));
+            }
         });
         Self { upper, inner }
     }
