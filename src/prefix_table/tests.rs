@@ -83,6 +83,7 @@ fn remarks_by_hand<A: Address>(entries: &[Entry<A>]) -> Vec<Remark<A>> {
 
 fn check<A: Address>(entries: &[Entry<A>], more: &[A]) {
     let (table, remarks) = build(entries);
+    check_size(&table, entries.len());
     let reference = ReferenceTable::build(entries.to_vec());
     let runs = walk(entries, |address| linear(entries, address));
     assert_eq!(table.ranges_from(A::MIN).collect::<Vec<_>>(), runs, "all runs");
@@ -123,9 +124,16 @@ fn check_batches<A: Address>(table: &PrefixTable<A>, addresses: &[A]) {
     assert_eq!(states, one_by_one);
 }
 
+/// No choice of prefixes makes a table large.
+fn check_size<A: Address>(table: &PrefixTable<A>, prefixes: usize) {
+    let bytes = table.bytes();
+    assert!(bytes <= 2048 + 120 * prefixes, "{bytes} octets for {prefixes} prefixes");
+}
+
 /// A table of many blocks and levels, and of whatever shape.
 fn check_large<A: Address>(entries: &[Entry<A>]) {
     let table = build(entries).0;
+    check_size(&table, entries.len());
     let reference = ReferenceTable::build(entries.to_vec());
     let runs = walk(entries, |address| reference.lookup(address));
     assert!(table.ranges_from(A::MIN).eq(runs.iter().copied()), "all runs");
@@ -224,6 +232,10 @@ fn regular_tables() {
     // Prefixes in each other, in turn listed and excepted, at both ends of a prefix.
     check_large(&(0..=128).map(|length| entry(0u128, length, u32::from(length) % 2)).collect::<Vec<_>>());
     check_large(&(0..=128).map(|length| entry(u128::MAX, length, u32::from(length) % 3)).collect::<Vec<_>>());
+    // Each a hole of its own in everything, with a state of its own.
+    let hole =
+        |n: u32| entry(u128::from(n.wrapping_mul(0x9e37_79b1)) << 96 | u128::from(n) << 40, 128, n << 20);
+    check_large(&numbers().map(hole).chain([entry(0, 0, State::MAX)]).collect::<Vec<_>>());
     // As far apart as can be; the highest key of all; every state different.
     check_large(&numbers().map(|n| entry(u128::from(n.reverse_bits()) << 96, 128, n)).collect::<Vec<_>>());
     check_large(&numbers().map(|n| entry(u32::MAX - n, 32, n)).collect::<Vec<_>>());
