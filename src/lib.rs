@@ -30,6 +30,7 @@ pub mod zone;
 pub mod export;
 pub mod virtual_zone;
 // zone -> snapshot
+pub mod allowance;
 pub mod snapshot;
 // query -> answer (pure)
 pub mod answer;
@@ -46,6 +47,8 @@ pub mod reload;
 pub mod watch;
 // talking to the running server
 pub mod control;
+// the other end
+pub mod client;
 // the program: its arguments, and what each sub-command does
 pub mod check;
 pub mod cli;

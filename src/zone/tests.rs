@@ -20,7 +20,7 @@ use crate::zone_file::{Kind, Parser, ReadOptions};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
     pub(crate) v6: bool,
-    first: u128,
+    pub(crate) first: u128,
     pub(crate) length: u8,
     code: Option<u8>,
 }
@@ -116,12 +116,19 @@ fn read_options() -> ReadOptions {
 }
 
 pub(crate) fn dataset(kind: Kind, text: &str) -> Arc<Dataset> {
+    dataset_of_files(kind, &[text])
+}
+
+pub(crate) fn dataset_of_files(kind: Kind, texts: &[&str]) -> Arc<Dataset> {
     let path = Path::new("data");
     let mut parser = Parser::new(kind, &read_options());
-    parser.file(path, SystemTime::UNIX_EPOCH, &mut text.as_bytes()).unwrap();
+    for text in texts {
+        parser.file(path, SystemTime::UNIX_EPOCH, &mut text.as_bytes()).unwrap();
+    }
     let (parsed, mut diagnostics) = parser.finish();
     assert_eq!(diagnostics.errors(), 0, "{:?}", diagnostics.kept());
-    Arc::new(Dataset::compile(parsed, &[Arc::new(path.into())], 2100, &mut diagnostics).unwrap())
+    let paths: Vec<_> = texts.iter().map(|_| Arc::new(path.into())).collect();
+    Arc::new(Dataset::compile(parsed, &paths, 2100, &mut diagnostics).unwrap())
 }
 
 pub(crate) fn zone(datasets: Vec<Arc<Dataset>>, options: ZoneOptions) -> Zone {
@@ -162,7 +169,7 @@ pub(crate) fn labels(v6: bool, address: u128, length: u8) -> Vec<String> {
 }
 
 /// What a zone of naive lists says of an address.
-fn naive_codes(lists: &[NaiveList], v6: bool, address: u128) -> BTreeSet<u8> {
+pub(crate) fn naive_codes(lists: &[NaiveList], v6: bool, address: u128) -> BTreeSet<u8> {
     let about_v4 = lists.iter().any(NaiveList::about_v4);
     let ask =
         |v6, address| lists.iter().flat_map(move |list| list.codes(v6, address)).collect::<BTreeSet<u8>>();

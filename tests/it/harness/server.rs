@@ -54,11 +54,11 @@ impl Server {
 
     fn nibbl(command: Command, control: Option<Directory>) -> Self {
         let mut process = Process::start(command);
-        // Its last word on starting: `listening on ADDRESS, ADDRESS`, each for UDP and TCP.
         let address: SocketAddr = process.wait_for(|line| {
-            let (_, addresses) = line.split_once("listening on ")?;
-            addresses.split(", ").next()?.parse().ok()
+            let (_, address) = line.split_once("listening on udp ")?;
+            address.parse().ok()
         });
+        process.wait_for_text("nibbl: ready");
         Self { udp: address, tcp: Some(address), process, control }
     }
 
