@@ -299,6 +299,11 @@ impl Zone {
         self.ranges.iter().find(|(sub_zone, _)| sub_zone.is_empty()).map(|(_, ranges)| ranges)
     }
 
+    /// The range records of the zone itself and of its sub-zones.
+    pub(crate) fn all_ranges(&self) -> impl Iterator<Item = (&SubZone, &Ranges)> {
+        self.ranges.iter().map(|(sub_zone, ranges)| (sub_zone, &**ranges))
+    }
+
     /// True if a client that sees the data also sees range records, or there are none.
     pub fn shows_ranges(&self, client: IpAddr) -> bool {
         self.ranges.is_empty()

@@ -18,17 +18,18 @@
 //! [`Zone::lookup`](crate::zone::Zone::lookup) gives. Names that are none, like `x.3.2.1` below a listed
 //! 1.2.3.0/24, may be answered by a wildcard; so may octets with leading zeros.
 //!
-//! Records of another kind, such as those of ranges, are one more source: names in canonical order that
-//! say nothing of the names below them.
+//! Range records are names of their own: where a zone has them, the blocks that can be reached stand under
+//! `_ranges`, and nothing else does.
 //!
 //! ```text
-//! address_tree, domain_names, generic records, sub-zones: sources, each right by itself
+//! address_tree, domain_names, range_blocks, generic records: sources, each right by itself
 //!     └─▶ merge: one name after the other, each with all that the sources say of it
 //! ```
 
 mod address_tree;
 mod domain_names;
 mod merge;
+mod range_blocks;
 mod sources;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,9 +1,10 @@
 //! What makes names exist in a zone: its lists, and those of its sub-zones, each as a stream of names.
 
 use super::address_tree::AddressTree;
-use super::{Node, domain_names};
+use super::{Node, domain_names, range_blocks};
 use crate::address::ReversedName;
 use crate::name::push_key_label;
+use crate::range_record;
 use crate::zone::{Family, Found, List, Zone};
 
 /// A stream of names in canonical order, which is a standard zone by itself.
@@ -88,15 +89,38 @@ pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
         for (at, list) in mounts.iter().zip(sub_zones.values()) {
             let mut own = Vec::new();
             of_list(zone, list, at, &mut own);
-            let below = |other: &&Vec<u8>| other.starts_with(at) && *other != at;
-            let mut holes: Vec<Vec<u8>> = mounts.iter().filter(below).cloned().collect();
-            holes.sort();
-            let all = holes.clone();
-            holes.retain(|hole| !all.iter().any(|other| hole != other && hole.starts_with(other)));
+            let holes = holes(mounts.iter().filter(|other| *other != at), at);
             sources.extend(own.into_iter().map(|source| source.without(holes.clone(), dropin)));
         }
     }
+    with_ranges(zone, sources)
+}
+
+/// Adds the range records: at and below their names nothing else has a meaning.
+fn with_ranges<'z>(zone: &'z Zone, sources: Vec<Source<'z>>) -> Vec<Source<'z>> {
+    let dropin = zone.options().dropin;
+    let mut labels = Vec::new();
+    push_key_label(&mut labels, range_record::name::LABEL.as_bytes());
+    let mounts: Vec<_> = zone.all_ranges().map(|(sub_zone, ranges)| (mount(sub_zone), ranges)).collect();
+    let roots: Vec<Vec<u8>> = mounts.iter().map(|(mount, _)| [&mount[..], &labels].concat()).collect();
+    let without = |source: Source<'z>| {
+        let holes = holes(roots.iter(), &source.mount);
+        source.without(holes, dropin)
+    };
+    let mut sources: Vec<_> = sources.into_iter().map(without).collect();
+    for (mount, ranges) in mounts {
+        let nodes = range_blocks::nodes(ranges, mount.clone(), dropin);
+        sources.push(Source::new(&mount, Reach::Names, nodes));
+    }
     sources
+}
+
+/// The keys below `mount`, in order; of two of which one is below the other, only that.
+fn holes<'k>(keys: impl Iterator<Item = &'k Vec<u8>>, mount: &[u8]) -> Vec<Vec<u8>> {
+    let mut holes: Vec<Vec<u8>> = keys.filter(|key| key.starts_with(mount)).cloned().collect();
+    holes.sort();
+    holes.dedup_by(|inner, outer| inner.starts_with(outer));
+    holes
 }
 
 /// The keys of all names that the data of a zone writes out.

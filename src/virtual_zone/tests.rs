@@ -8,7 +8,7 @@ use super::*;
 use crate::address::{MAPPED, SIX_TO_FOUR};
 use crate::name::push_key_label;
 use crate::zone::tests::{NaiveList, dataset, interesting, labels, list, no_tests, zone};
-use crate::zone::{Lookup, Status, View, ZoneOptions};
+use crate::zone::{Lookup, RangesOptions, Status, View, ZoneOptions};
 use crate::zone_file::Kind;
 
 /// The records of a name in a form that compares: type, TTL, rdata.
@@ -222,6 +222,35 @@ fn the_widest_prefixes() {
     for v4 in [0x0102_0304, 0x0102_0305, 0x0104_0304, 0x0200_0001, 0x0200_000b, 0x0102_ffff, 0xffff_ffff, 0] {
         let name = labels(false, v4, 32);
         assert_eq!(standard.answer(&key(&name)), expected(&zone, &name), "{v4:x}");
+    }
+}
+
+/// The reachable blocks, and at `_ranges` nothing but them.
+#[test]
+fn range_records_stand_under_their_label() {
+    let addresses: String =
+        (0..400_u32).map(|n| format!("2001:db8:{:x}:{n:x}::/64 :{}:$\n", n * 97 % 4096, 2 + n % 3)).collect();
+    let names = "*.one\n.com\n_ranges\n";
+    let combined = "$DATASET ip one com\n192.0.2.0/25 :7:\n$DATASET dnset one\n*.x\n_ranges\n";
+    let texts = [(Kind::Ip, &*addresses), (Kind::Dnset, names), (Kind::Combined, combined)];
+    let ranges = RangesOptions { block_bytes: 800, ttl: 60, clients: Vec::new() };
+    let options = ZoneOptions { ranges: Some(ranges), ..ZoneOptions::default() };
+    let zone = zone(texts.map(|(kind, text)| dataset(kind, text)).into(), options);
+    let zone = zone.with_ranges(None, &mut Default::default());
+    let standard = standard(&zone);
+    let is_range = |key: &Vec<u8>| labels_of(key).iter().any(|label| label == b"_ranges");
+    let owners: Vec<_> = standard.owners.keys().filter(|key| is_range(key)).collect();
+    assert!(owners.len() > 6, "{}", owners.len());
+    for owner in owners {
+        let labels: Vec<String> =
+            labels_of(owner).into_iter().map(|label| String::from_utf8(label).unwrap()).collect();
+        assert_eq!(standard.answer(owner), expected(&zone, &labels), "{labels:?}");
+    }
+    for name in
+        ["_ranges", "x._ranges", "_ranges.one", "x._ranges.one", "_ranges.com", "x.com", "x._ranges.x.one"]
+    {
+        let name: Vec<String> = name.split('.').map(String::from).collect();
+        assert_eq!(standard.answer(&key(&name)), expected(&zone, &name), "{name:?}");
     }
 }
 

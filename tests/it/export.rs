@@ -42,16 +42,23 @@ fn answers_as_nibbl_does(program: &str, start: Peer) {
     let Some(program) = peer(program) else { return };
     let (data, prefixes) = data(program.as_os_str().len() as u64);
     let mut lines = 0;
+    let mut blocks = BTreeSet::new();
     for (zone, specs) in [("bl.example", &ADDRESSES[..]), ("dbl.example", &NAMES)] {
         let text = export(data.path(), specs, "zone");
         lines += text.lines().count();
+        let owners = text.lines().filter_map(|line| line.split_once(" ")).map(|(owner, _)| owner);
+        blocks
+            .extend(owners.filter(|owner| owner.contains("_ranges")).map(|owner| format!("{owner}.{zone}")));
         data.write(zone, text);
     }
     let address = free_port();
     let process = start(&program, data.path(), address);
-    let arguments = ["--dir".into(), data.path().into()].into_iter();
+    let arguments = ["--ranges".into(), "--dir".into(), data.path().into()].into_iter();
     let server = Server::serve(arguments.chain(ADDRESSES.iter().chain(&NAMES).map(std::ffi::OsString::from)));
-    let queries = queries(&prefixes);
+    let mut queries = queries(&prefixes);
+    assert!(blocks.len() > 10, "{} blocks", blocks.len());
+    // APL has no name in the harness.
+    queries.extend(blocks.iter().flat_map(|name| ["TYPE42", "TXT"].map(|kind| Query::new(name, kind))));
     let ours = ask_all(server.udp, &queries);
     let theirs = ask_all(address, &queries);
     process.stop();
@@ -125,7 +132,7 @@ fn bind_drops_the_queries_of_listed_clients() {
 
 fn export(directory: &Path, specs: &[&str], format: &str) -> String {
     let mut command = nibbl();
-    command.args(["export", "--format", format, "--dir"]).arg(directory).args(specs);
+    command.args(["export", "--ranges", "--format", format, "--dir"]).arg(directory).args(specs);
     let output = command.output().expect("nibbl");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
