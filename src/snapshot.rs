@@ -142,6 +142,11 @@ impl Snapshot {
         }
     }
 
+    /// True if the server has an access list, besides those of zones.
+    pub fn has_access_list(&self) -> bool {
+        self.access.is_some()
+    }
+
     /// Whether questions that concern no zone get no reply (class CH: only a global "ignore" counts).
     pub fn ignores(&self, client: IpAddr) -> bool {
         self.access_table().is_some_and(|table| *table.access(client) == Access::Ignore)

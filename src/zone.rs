@@ -188,6 +188,11 @@ impl Zone {
         &self.options
     }
 
+    /// True if the zone has an access list.
+    pub fn has_access_list(&self) -> bool {
+        self.access.is_some()
+    }
+
     /// What its access list gives a client.
     pub fn access(&self, client: IpAddr) -> (&Access, u32) {
         let table = self.access.as_deref().and_then(access_table);

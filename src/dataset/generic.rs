@@ -60,6 +60,11 @@ impl GenericTable {
         (sets, next.is_some_and(|(owner, _)| owner.starts_with(&key)))
     }
 
+    /// The keys ([`crate::name::Name::key`]) of all names that have records.
+    pub fn owners(&self) -> impl Iterator<Item = &[u8]> {
+        self.owners.keys().map(|owner| &**owner)
+    }
+
     pub(super) fn bytes(&self) -> usize {
         let set = |set: &GenericSet| {
             size_of_val(set) + set.rdata.iter().map(|rdata| rdata.len() + 16).sum::<usize>()

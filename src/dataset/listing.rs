@@ -51,6 +51,11 @@ impl Listing {
         single.into_iter().chain(set.iter().map(|&state| &self.sayings[state as usize - 1]))
     }
 
+    /// What a state says, where that is exactly one thing.
+    pub fn only_saying(&self, state: State) -> Option<&Saying> {
+        self.sayings.get((state as usize).checked_sub(1)?)
+    }
+
     /// The state of a key that several entries name: an exception wins, else all values are said,
     /// each once.
     pub(super) fn union(&mut self, states: &[State]) -> State {
