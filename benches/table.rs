@@ -32,7 +32,6 @@ const ROUNDS: usize = 9;
 /// As many packets as a server receives at once.
 const BATCH: usize = 64;
 
-
 fn main() {
     let options = Options::from_arguments();
     println!(

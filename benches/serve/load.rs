@@ -154,7 +154,9 @@ impl Flow {
         let slices: Vec<_> = questions.iter().map(|question| [IoSlice::new(question.packet())]).collect();
         let nobody = [None; BATCH];
         let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
-        match sendmmsg(fd, &mut self.outgoing, &slices, &nobody[..slices.len()], [], flags).map(Iterator::count) {
+        match sendmmsg(fd, &mut self.outgoing, &slices, &nobody[..slices.len()], [], flags)
+            .map(Iterator::count)
+        {
             Ok(_) | Err(Errno::EAGAIN | Errno::ECONNREFUSED) => {}
             Err(error) => return Err(error.into()),
         }

@@ -3,7 +3,8 @@
 //! ```text
 //! cargo bench --bench serve -- [--size 1000000] [--rounds 5] [--seconds 2] [--seed 1]
 //!     [--servers echo,nibbl,rbldnsd,nsd,knot] [--workers 1] [--wildcards 100000]
-//!     [--sockets 16] [--window 16] [--picture docs/serve.svg]
+//!     [--sockets 16] [--window 16] [--no-latency] [--picture docs/serve.svg]
+//!     [--under 'PROFILER ARGUMENTS']
 //! ```
 //!
 //! All servers have one thread (nibbl `--workers`) on the first core, the load has the second; where
@@ -39,10 +40,12 @@ fn main() {
     let options = Options::from_arguments();
     let directory = tempfile::tempdir().expect("a directory");
     let mut zone = Zone::new(options.size, QUESTIONS, options.seed);
-    let files = Files { directory: directory.path(), workers: options.workers };
+    let files = Files { directory: directory.path(), workers: options.workers, under: options.under.clone() };
     files.write(&zone, options.wildcards).expect("room for the data");
     let mut servers: Vec<Server> = Vec::new();
-    for name in servers::ALL.into_iter().filter(|name| options.servers.split(',').any(|wanted| wanted == *name)) {
+    for name in
+        servers::ALL.into_iter().filter(|name| options.servers.split(',').any(|wanted| wanted == *name))
+    {
         let started = files.start(name, options.server_core, options.load_core);
         match started.and_then(|server| server.loaded(&mut zone)) {
             Some(server) => servers.push(server),
@@ -54,7 +57,11 @@ fn main() {
         let mut rates: Vec<f64> = Vec::new();
         for (server, rounds) in servers.iter().zip(&mut measured) {
             rounds.push(saturate(server, &mut zone, &options));
-            rates.extend(rounds.last().map(|round| round.saturated.answered as f64 / round.saturated.seconds));
+            rates
+                .extend(rounds.last().map(|round| round.saturated.answered as f64 / round.saturated.seconds));
+        }
+        if !options.latency {
+            continue;
         }
         let reference = servers.iter().position(|server| server.name == "rbldnsd").unwrap_or(0);
         for ((server, rounds), &rate) in servers.iter().zip(&mut measured).zip(&rates) {
@@ -65,7 +72,8 @@ fn main() {
         }
     }
     let memory: Vec<u64> = servers.iter().map(Server::memory).collect();
-    let rows: Vec<Row> = servers.iter().zip(&measured).map(|(server, rounds)| Row::new(server.name, rounds)).collect();
+    let rows: Vec<Row> =
+        servers.iter().zip(&measured).map(|(server, rounds)| Row::new(server.name, rounds)).collect();
     let rows = with_ratios(rows);
     print(&rows, &memory, &options);
     if let Some(path) = argument("--picture") {
@@ -89,6 +97,8 @@ struct Options {
     wildcards: usize,
     sockets: usize,
     window: usize,
+    latency: bool,
+    under: Vec<String>,
     server_core: Option<usize>,
     load_core: Option<usize>,
 }
@@ -111,6 +121,8 @@ impl Options {
             wildcards: number("--wildcards", 100_000),
             sockets: number("--sockets", 16),
             window: number("--window", 16),
+            latency: !std::env::args().any(|argument| argument == "--no-latency"),
+            under: argument("--under").unwrap_or_default().split_whitespace().map(str::to_string).collect(),
             server_core: pinned.then_some(0),
             load_core: pinned.then_some(1),
         }
@@ -218,7 +230,9 @@ fn with_ratios(mut rows: Vec<Row>) -> Vec<Row> {
     let rounds = |name| rows.iter().find(|row: &&Row| row.name == name).map(|row| row.rounds.clone());
     let (echo, rbldnsd) = (rounds("echo"), rounds("rbldnsd"));
     let ratio = |own: &[f64], other: &Option<Vec<f64>>| {
-        other.as_ref().map_or(f64::NAN, |other| median(own.iter().zip(other).map(|(own, other)| own / other).collect()))
+        other
+            .as_ref()
+            .map_or(f64::NAN, |other| median(own.iter().zip(other).map(|(own, other)| own / other).collect()))
     };
     for row in &mut rows {
         row.to_echo = ratio(&row.rounds, &echo);
@@ -236,7 +250,21 @@ fn print(rows: &[Row], memory: &[u64], options: &Options) {
     println!("{} prefixes, {} rounds of {:?}", options.size, options.rounds, options.time);
     println!(
         "{:9}{:>10}{:>8}{:>8}{:>8}{:>8}{:>10}{:>9}{:>9}{:>9}{:>9}{:>8}{:>8}{:>9}{:>8}",
-        "", "queries/s", "ns CPU", "user", "system", "/ echo", "/ rbldnsd", "instr.", "p50 us", "p99", "p99.9", "lost", "paced", "wrong %", "MB"
+        "",
+        "queries/s",
+        "ns CPU",
+        "user",
+        "system",
+        "/ echo",
+        "/ rbldnsd",
+        "instr.",
+        "p50 us",
+        "p99",
+        "p99.9",
+        "lost",
+        "paced",
+        "wrong %",
+        "MB"
     );
     for (row, memory) in rows.iter().zip(memory) {
         let [half, p99, p999] = row.latencies;

@@ -104,7 +104,10 @@ impl Zone {
     /// some answers differ.
     pub(crate) fn write_master_file(&self, path: &Path, most: usize) -> io::Result<()> {
         let mut file = BufWriter::new(std::fs::File::create(path)?);
-        writeln!(file, "$ORIGIN {ZONE}.\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 604800 300\n@ NS ns\nns A 192.0.2.1")?;
+        writeln!(
+            file,
+            "$ORIGIN {ZONE}.\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 604800 300\n@ NS ns\nns A 192.0.2.1"
+        )?;
         let listings = self.entries.iter().filter(|entry| entry.state != UNLISTED);
         for entry in listings.take(most) {
             let mut name = String::new();

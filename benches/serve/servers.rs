@@ -37,6 +37,8 @@ pub(crate) struct Files<'d> {
     pub(crate) directory: &'d Path,
     /// The workers that nibbl has.
     pub(crate) workers: usize,
+    /// What runs nibbl: nothing, or a profiler with its arguments.
+    pub(crate) under: Vec<String>,
 }
 
 impl Files<'_> {
@@ -44,12 +46,21 @@ impl Files<'_> {
     pub(crate) fn write(&self, zone: &Zone, wildcards: usize) -> io::Result<()> {
         zone.write_ip6trie(&self.path("list"))?;
         zone.write_master_file(&self.path("zone"), wildcards)?;
-        std::fs::write(self.path("clients"), "192.0.2.0/24 :refuse\n198.51.100.0/24 :ignore\n127.0.0.0/8 :pass\n")
+        std::fs::write(
+            self.path("clients"),
+            "192.0.2.0/24 :refuse\n198.51.100.0/24 :ignore\n127.0.0.0/8 :pass\n",
+        )
     }
 
     /// Starts a server; `None` where it is not installed.
-    pub(crate) fn start(&self, name: &'static str, core: Option<usize>, own_core: Option<usize>) -> Option<Server> {
-        let address = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+    pub(crate) fn start(
+        &self,
+        name: &'static str,
+        core: Option<usize>,
+        own_core: Option<usize>,
+    ) -> Option<Server> {
+        let address =
+            UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
         let mut command = self.command(name, address).expect("files can be written");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // A child begins on the cores of its parent.
@@ -64,7 +75,7 @@ impl Files<'_> {
         let directory = self.directory.display();
         let mut command = match name {
             "echo" => Command::new(std::env::current_exe()?),
-            "nibbl" => Command::new(env!("CARGO_BIN_EXE_nibbl")),
+            "nibbl" => self.nibbl(),
             "rbldnsd" => Command::new("/usr/sbin/rbldnsd"),
             "nsd" => Command::new("/usr/sbin/nsd"),
             _ => Command::new("/usr/sbin/knotd"),
@@ -84,7 +95,9 @@ impl Files<'_> {
                 command.args(["serve", "--config"]).arg(configuration);
             }
             "rbldnsd" => {
-                command.args(["-n", "-q", "-a", "-c", "0", "-b", &format!("127.0.0.1/{port}"), "-w"]).arg(self.directory);
+                command
+                    .args(["-n", "-q", "-a", "-c", "0", "-b", &format!("127.0.0.1/{port}"), "-w"])
+                    .arg(self.directory);
                 command.args([format!("{ZONE}:ip6trie:list"), format!("{ZONE}:acl:clients")]);
             }
             "nsd" => {
@@ -110,6 +123,14 @@ impl Files<'_> {
             }
         }
         Ok(command)
+    }
+
+    fn nibbl(&self) -> Command {
+        let nibbl = env!("CARGO_BIN_EXE_nibbl");
+        let Some((profiler, arguments)) = self.under.split_first() else { return Command::new(nibbl) };
+        let mut command = Command::new(profiler);
+        command.args(arguments).arg(nibbl);
+        command
     }
 
     fn path(&self, name: &str) -> PathBuf {

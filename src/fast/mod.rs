@@ -54,7 +54,6 @@ pub struct Received<'p> {
 }
 
 /// A plain question of the batch.
-#[derive(Clone, Copy)]
 struct Asked<'s> {
     /// Its place in the batch.
     packet: usize,
@@ -64,8 +63,9 @@ struct Asked<'s> {
 }
 
 /// What the tables say of a key.
-#[derive(Clone, Copy)]
 enum Found<'s> {
+    /// It was not looked up yet.
+    Waiting,
     Nothing,
     One(&'s Listing, State),
     /// More than this path can merge.
@@ -92,46 +92,62 @@ impl FastPath {
         replies: &mut [Vec<u8>],
         outcomes: &mut [Option<Outcome>],
     ) {
-        assert!(received.len() == replies.len() && received.len() == outcomes.len(), "a place for every reply");
-        outcomes.fill(None);
-        let mut asked = self.read(snapshot, received);
-        look_up(&mut asked);
-        for Asked { packet, plain, plan, found } in asked {
-            let verdict = match found {
-                Found::Nothing => Some(Verdict::Unlisted),
-                Found::One(listing, state) => {
-                    listing.only_saying(state).map(|saying| Verdict::Listed(saying, listing.ttl))
-                }
-                Found::Several => None,
-            };
-            let Some(verdict) = verdict else { continue };
-            let (bytes, reply) = (received[packet].packet, &mut replies[packet]);
-            outcomes[packet] = reply::write(bytes, &plain, plan, verdict, snapshot.settings.udp_size, reply);
+        assert!(
+            received.len() == replies.len() && received.len() == outcomes.len(),
+            "a place for every reply"
+        );
+        let batches = received.chunks(BATCH).zip(replies.chunks_mut(BATCH)).zip(outcomes.chunks_mut(BATCH));
+        for ((received, replies), outcomes) in batches {
+            let mut asked = Batch::new();
+            self.read(snapshot, received, &mut asked);
+            look_up(&mut asked);
+            outcomes.fill(None);
+            for Asked { packet, plain, plan, found } in &asked {
+                let verdict = match *found {
+                    Found::Nothing => Some(Verdict::Unlisted),
+                    Found::One(listing, state) => {
+                        listing.only_saying(state).map(|saying| Verdict::Listed(saying, listing.ttl))
+                    }
+                    Found::Waiting | Found::Several => None,
+                };
+                let Some(verdict) = verdict else { continue };
+                let (bytes, reply) = (received[*packet].packet, &mut replies[*packet]);
+                outcomes[*packet] =
+                    reply::write(bytes, plain, plan, verdict, snapshot.settings.udp_size, reply);
+            }
         }
     }
 
     /// The plain questions of a batch whose clients see the data.
-    fn read<'s>(&'s self, snapshot: &'s Snapshot, received: &[Received<'_>]) -> Batch<'s> {
-        let mut asked = Batch::new();
+    #[inline(always)]
+    fn read<'s>(&'s self, snapshot: &'s Snapshot, received: &[Received<'_>], asked: &mut Batch<'s>) {
         let mut known = None;
         for (index, &Received { packet, client }) in received.iter().enumerate() {
-            let Some(plain) = Plain::read(packet).filter(|_| client.transport == Transport::Udp) else { continue };
-            let Some(plan) =
-                self.zones.find(&packet[plain.apex..plain.name_end]).filter(|plan| plan.decides(plain.key))
+            let Some(plain) = Plain::read(packet).filter(|_| client.transport == Transport::Udp) else {
+                continue;
+            };
+            let Some(plan) = self
+                .zones
+                .find(&packet[plain.apex()..plain.name_end()])
+                .filter(|plan| plan.decides(plain.key))
             else {
                 continue;
             };
             if plan.open || sees_data(snapshot, plan, client.address, &mut known) {
-                asked.push(Asked { packet: index, plain, plan, found: Found::Nothing });
+                asked.push(Asked { packet: index, plain, plan, found: Found::Waiting });
             }
         }
-        asked
     }
 }
 
 /// Whether the access lists let a client see the data of a zone. `known` is what was found last:
 /// packets of one resolver often follow each other.
-fn sees_data(snapshot: &Snapshot, plan: &Plan, client: IpAddr, known: &mut Option<(u32, IpAddr, bool)>) -> bool {
+fn sees_data(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    client: IpAddr,
+    known: &mut Option<(u32, IpAddr, bool)>,
+) -> bool {
     match *known {
         Some((zone, address, sees)) if zone == plan.index && address == client => sees,
         _ => {
@@ -158,24 +174,26 @@ fn each_zone<'s, A: Address, T>(
 ) where
     T: Iterator<Item = (&'s AddressList, &'s PrefixTable<A>)>,
 {
-    let keys = asked.iter().enumerate().filter_map(|(place, asked)| Some((place, address(asked.plain.key)?)));
-    let mut waiting: SmallVec<[(usize, A); BATCH]> = keys.collect();
-    while let Some(&(first, _)) = waiting.first() {
+    let mut places = [0; BATCH];
+    let mut keys = [A::MIN; BATCH];
+    let mut states = [UNLISTED; BATCH];
+    let waits =
+        |asked: &Asked<'_>| matches!(asked.found, Found::Waiting) && address(asked.plain.key).is_some();
+    while let Some(first) = asked.iter().position(waits) {
         let plan = asked[first].plan;
-        let mut places = SmallVec::<[usize; BATCH]>::new();
-        let mut keys = SmallVec::<[A; BATCH]>::new();
-        waiting.retain(|&mut (place, key)| {
-            let other_zone = asked[place].plan.index != plan.index;
-            if !other_zone {
-                places.push(place);
-                keys.push(key);
+        let mut count = 0;
+        for (place, asked) in asked.iter_mut().enumerate().skip(first) {
+            if let Some(address) = address(asked.plain.key)
+                && asked.plan.index == plan.index
+            {
+                asked.found = Found::Nothing;
+                (places[count], keys[count]) = (place, address);
+                count += 1;
             }
-            other_zone
-        });
-        let mut states = SmallVec::<[State; BATCH]>::from_elem(UNLISTED, keys.len());
+        }
         for (list, table) in tables(plan) {
-            table.lookup_batch(&keys, &mut states);
-            for (&place, &state) in places.iter().zip(&states) {
+            table.lookup_batch(&keys[..count], &mut states[..count]);
+            for (&place, &state) in places[..count].iter().zip(&states) {
                 if state != UNLISTED {
                     let found = &mut asked[place].found;
                     *found = match found {

@@ -13,9 +13,9 @@ pub(super) struct Plain {
     /// The address that the name begins with.
     pub(super) key: Key,
     /// Where in the packet the rest of the name begins.
-    pub(super) apex: usize,
+    apex: u8,
     /// Where it ends, the root included.
-    pub(super) name_end: usize,
+    name_end: u16,
     /// QTYPE.
     pub(super) record_type: u16,
     pub(super) edns: Option<Edns>,
@@ -36,9 +36,19 @@ impl Plain {
     /// The octets of type and class behind the name.
     const TYPE_AND_CLASS: usize = 4;
 
+    /// Where in the packet the name goes on behind the address.
+    pub(super) fn apex(&self) -> usize {
+        self.apex.into()
+    }
+
+    /// Where the name ends, the root included.
+    pub(super) fn name_end(&self) -> usize {
+        self.name_end.into()
+    }
+
     /// Where the question ends.
     pub(super) fn end(&self) -> usize {
-        self.name_end + Self::TYPE_AND_CLASS
+        self.name_end() + Self::TYPE_AND_CLASS
     }
 
     /// Reads a packet; `None` where it is not plain.
@@ -60,7 +70,8 @@ impl Plain {
         if class != class::IN || is_special(record_type) {
             return None;
         }
-        let mut plain = Self { key, apex, name_end, record_type, edns: None };
+        // A name has at most 255 octets, and an address a quarter of that.
+        let mut plain = Self { key, apex: apex as u8, name_end: name_end as u16, record_type, edns: None };
         if additionals > 0 {
             plain.edns = Some(Edns::read(&packet[plain.end()..])?);
         }
@@ -132,10 +143,8 @@ impl Edns {
             return None;
         }
         let options = rdata.get(..usize::from(u16::from_be_bytes([l0, l1])))?;
-        are_whole(options).then_some(Self {
-            udp_size: u16::from_be_bytes([s0, s1]),
-            dnssec_ok: do_bit & 0x80 != 0,
-        })
+        are_whole(options)
+            .then_some(Self { udp_size: u16::from_be_bytes([s0, s1]), dnssec_ok: do_bit & 0x80 != 0 })
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn write(
     if reply.len() + tail.len() + opt_octets > limit(plain, udp_size) {
         return None;
     }
-    tail.write(plain.apex, reply);
+    tail.write(plain.apex(), reply);
     if let Some(edns) = plain.edns {
         const TYPE: [u8; 2] = record_type::OPT.to_be_bytes();
         let [s0, s1] = udp_size.to_be_bytes();

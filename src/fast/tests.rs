@@ -21,8 +21,16 @@ use crate::zone_file::diagnostic::Diagnostics;
 use crate::zone_file::{Kind, Parser, ReadOptions};
 
 /// Names that nest in each other, in part behind labels that addresses have.
-const APEXES: [&str; 8] =
-    ["Bl.example", "v6.bl.Example", "1.bl.example", "ff.8.bl.example", "b.c", "x.1.0.0.2.b.c", "example", "."];
+const APEXES: [&str; 8] = [
+    "Bl.example",
+    "v6.bl.Example",
+    "1.bl.example",
+    "ff.8.bl.example",
+    "b.c",
+    "x.1.0.0.2.b.c",
+    "example",
+    ".",
+];
 
 const TEXTS: [&str; 6] = ["", "listed", "see http://bl.example/?$", "$", "a $ b $ c", "LONG"];
 
@@ -59,7 +67,11 @@ fn list_text(kind: Kind) -> impl Strategy<Value = String> {
         _ => format!("{key} :{code}:{}\n", text.replace("LONG", &"long ".repeat(60))),
     });
     (vec(line, 0..8), any::<bool>(), 0..3).prop_map(|(lines, apex, ttl)| {
-        let apex = if apex { "$SOA 300 ns.bl.example host.bl.example 7 60 60 60 90\n$NS 900 ns.bl.example 9.b.c\n" } else { "" };
+        let apex = if apex {
+            "$SOA 300 ns.bl.example host.bl.example 7 60 60 60 90\n$NS 900 ns.bl.example 9.b.c\n"
+        } else {
+            ""
+        };
         format!("$TTL {}\n{apex}{}", 100 * ttl + 60, lines.concat())
     })
 }
@@ -67,10 +79,11 @@ fn list_text(kind: Kind) -> impl Strategy<Value = String> {
 fn dataset_text() -> impl Strategy<Value = (Kind, String)> {
     let lists = select(vec![Kind::Ip6trie, Kind::Ip6trie, Kind::Ip, Kind::Ip4trie, Kind::Ip4set])
         .prop_flat_map(|kind| list_text(kind).prop_map(move |text| (kind, text)));
-    let generic = vec(select(vec!["@", "ns", "a", "2.0.0.127", "x.4.0.0.10", "c.b.a"]), 0..3).prop_map(|owners| {
-        let lines = owners.iter().map(|owner| format!("{owner} 60 A 192.0.2.7\n"));
-        (Kind::Generic, lines.collect::<String>())
-    });
+    let generic =
+        vec(select(vec!["@", "ns", "a", "2.0.0.127", "x.4.0.0.10", "c.b.a"]), 0..3).prop_map(|owners| {
+            let lines = owners.iter().map(|owner| format!("{owner} 60 A 192.0.2.7\n"));
+            (Kind::Generic, lines.collect::<String>())
+        });
     let acl = (select(vec![":refuse", ":ignore", ":empty", ":pass", ":9:always $"]), 30u8..=32)
         .prop_map(|(action, length)| (Kind::Acl, format!("192.0.2.4/{length} {action}\n")));
     let names = Just((Kind::Dnset, "*.2.0.0.127\n4.3.2.10\n".to_string()));
@@ -108,7 +121,8 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
     let content = (vec(dataset_text(), 0..4), status);
     let apexes = proptest::sample::subsequence(APEXES.to_vec(), 1..4);
     let options = (any::<[bool; 4]>(), 512u16..1400);
-    let access = prop::option::weighted(0.2, Just((Kind::Acl, "192.0.2.0/24 :refuse\n192.0.2.4 :pass\n".to_string())));
+    let access =
+        prop::option::weighted(0.2, Just((Kind::Acl, "192.0.2.0/24 :refuse\n192.0.2.4 :pass\n".to_string())));
     (apexes, vec(content, 4), options, access).prop_map(|(apexes, contents, (flags, udp_size), access)| {
         let [dropin, minimal, six_to_four, tests] = flags;
         let options = ZoneOptions {
@@ -151,7 +165,13 @@ fn opt() -> impl Strategy<Value = Vec<u8>> {
     let version = prop_oneof![9 => Just(0u8), 1 => any::<u8>()];
     (any::<u16>(), version, any::<u16>(), options).prop_map(|(size, version, flags, options)| {
         let length = options.len() as u16;
-        let fixed = [&b"\0\0\x29"[..], &size.to_be_bytes(), &[7, version], &flags.to_be_bytes(), &length.to_be_bytes()];
+        let fixed = [
+            &b"\0\0\x29"[..],
+            &size.to_be_bytes(),
+            &[7, version],
+            &flags.to_be_bytes(),
+            &length.to_be_bytes(),
+        ];
         [&fixed.concat()[..], &options].concat()
     })
 }
@@ -176,7 +196,8 @@ fn question() -> impl Strategy<Value = Vec<u8>> {
             }
             name.extend([record_type, class].map(u16::to_be_bytes).concat());
             let opt = opt.unwrap_or_default();
-            let mut packet = packet(flags, [1, 0, 0, u16::from(!opt.is_empty())], &[&name, &opt, &vec![0; trailing]]);
+            let mut packet =
+                packet(flags, [1, 0, 0, u16::from(!opt.is_empty())], &[&name, &opt, &vec![0; trailing]]);
             for (index, octet) in edits {
                 let place = index.index(packet.len());
                 packet[place] = octet;
@@ -188,7 +209,8 @@ fn question() -> impl Strategy<Value = Vec<u8>> {
 
 /// The outcomes of the fast path; every reply of it is that of the general path.
 fn check(snapshot: &Snapshot, packets: &[(Vec<u8>, Client)]) -> Vec<Option<Outcome>> {
-    let received: Vec<_> = packets.iter().map(|(packet, client)| Received { packet, client: *client }).collect();
+    let received: Vec<_> =
+        packets.iter().map(|(packet, client)| Received { packet, client: *client }).collect();
     let mut replies = vec![Vec::new(); received.len()];
     let mut outcomes = vec![Some(Outcome::default()); received.len()];
     FastPath::new(snapshot).respond(snapshot, &received, &mut replies, &mut outcomes);
@@ -238,7 +260,12 @@ fn what_is_plain_takes_the_fast_path() {
     let zones = vec![
         zone("bl.example", &[list.clone(), generic, access], Status::Serving, &options),
         zone("db.example", std::slice::from_ref(&list), Status::Serving, &options),
-        zone("other.example", &[list, (Kind::Dnset, "spam.example\n".to_string())], Status::Serving, &options),
+        zone(
+            "other.example",
+            &[list, (Kind::Dnset, "spam.example\n".to_string())],
+            Status::Serving,
+            &options,
+        ),
     ];
     let snapshot = Snapshot::new(zones, Settings::default(), None);
     let listed = 0x2001_0db8 << 96 | 0xabcd;

@@ -33,6 +33,8 @@ const LENGTHS: usize = 256;
 struct Entry {
     /// The name in wire form and in lower case.
     apex: Box<[u8]>,
+    /// For each octet of it the bits that do not matter: that of the letter case, in letters.
+    letter_case: Box<[u8]>,
     plan: Option<Plan>,
 }
 
@@ -62,7 +64,7 @@ impl Zones {
         places.sort_by_key(|&place| (names[place].len(), &names[place]));
         let plan = |place: usize| Plan::new(snapshot, place, &names);
         let entries: Box<[Entry]> =
-            places.into_iter().map(|place| Entry { apex: names[place].clone(), plan: plan(place) }).collect();
+            places.into_iter().map(|place| Entry::new(names[place].clone(), plan(place))).collect();
         let by_length =
             std::array::from_fn(|length| entries.partition_point(|entry| entry.apex.len() < length) as u32);
         Self { entries, by_length: Box::new(by_length) }
@@ -78,12 +80,39 @@ impl Zones {
             1 => candidates.start,
             _ => {
                 let lowercase = name.to_ascii_lowercase();
-                let found = self.entries[candidates.clone()].binary_search_by(|entry| (*entry.apex).cmp(&lowercase));
+                let found =
+                    self.entries[candidates.clone()].binary_search_by(|entry| (*entry.apex).cmp(&lowercase));
                 candidates.start + found.ok()?
             }
         };
         let entry = &self.entries[candidate];
-        entry.plan.as_ref().filter(|_| entry.apex.eq_ignore_ascii_case(name))
+        entry.plan.as_ref().filter(|_| entry.is_named(name))
+    }
+}
+
+impl Entry {
+    fn new(apex: Box<[u8]>, plan: Option<Plan>) -> Self {
+        let letter_case =
+            apex.iter().map(|octet| if octet.is_ascii_lowercase() { 0x20 } else { 0 }).collect();
+        Self { apex, letter_case, plan }
+    }
+
+    /// True for the name of this entry, or any of the same length that differs from it in letter case.
+    #[inline(always)]
+    fn is_named(&self, name: &[u8]) -> bool {
+        let differ = |[apex, ignored, name]: [&[u8; 8]; 3]| {
+            (u64::from_le_bytes(*apex) ^ u64::from_le_bytes(*name)) & !u64::from_le_bytes(*ignored)
+        };
+        let parts = [&self.apex, &self.letter_case, name];
+        // The last eight octets may overlap those before.
+        let [Some(apex), Some(ignored), Some(last)] = parts.map(<[u8]>::last_chunk) else {
+            return self.apex.eq_ignore_ascii_case(name);
+        };
+        let [(apexes, _), (ignoreds, _), (names, _)] = parts.map(<[u8]>::as_chunks);
+        let words = apexes.iter().zip(ignoreds).zip(names);
+        words.fold(differ([apex, ignored, last]), |sum, ((apex, ignored), name)| {
+            sum | differ([apex, ignored, name])
+        }) == 0
     }
 }
 
@@ -130,12 +159,18 @@ impl Plan {
 
     /// The datasets with IPv4 prefixes.
     pub(super) fn v4(&self) -> impl Iterator<Item = (&AddressList, &PrefixTable<u32>)> {
-        self.v4.iter().filter_map(|dataset| addresses(dataset)).filter_map(|list| Some((list, list.v4.as_ref()?)))
+        self.v4
+            .iter()
+            .filter_map(|dataset| addresses(dataset))
+            .filter_map(|list| Some((list, list.v4.as_ref()?)))
     }
 
     /// The datasets with IPv6 prefixes.
     pub(super) fn v6(&self) -> impl Iterator<Item = (&AddressList, &PrefixTable<u128>)> {
-        self.v6.iter().filter_map(|dataset| addresses(dataset)).filter_map(|list| Some((list, list.v6.as_ref()?)))
+        self.v6
+            .iter()
+            .filter_map(|dataset| addresses(dataset))
+            .filter_map(|list| Some((list, list.v6.as_ref()?)))
     }
 }
 
