@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::client::lookup::{self, LookupArgs};
+use crate::client::relay::{self, RelayArgs};
 use crate::config::file::ConfigError;
 use crate::config::spec::{self, SpecError, ZoneSpec};
 use crate::config::{Config, Control, ZoneConfig, address, file};
@@ -47,6 +49,10 @@ pub enum Command {
         /// Print the reply as it came.
         json: bool,
     },
+    /// Ask lists what they say of addresses and names.
+    Lookup(LookupArgs),
+    /// Answer ordinary queries out of range records.
+    Relay(RelayArgs),
 }
 
 /// Why the command line leads to no [`Command`].
@@ -129,6 +135,12 @@ enum RawCommand {
         #[command(flatten)]
         socket: Socket,
     },
+    /// Ask lists what they say of addresses and names
+    #[command(after_help = lookup::HELP)]
+    Lookup(LookupArgs),
+    /// Answer the ordinary queries of mail software out of range records
+    #[command(after_help = relay::HELP)]
+    Relay(RelayArgs),
 }
 
 /// What `serve` serves and `check` checks.
@@ -146,6 +158,9 @@ struct Source {
     /// The control socket
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
+    /// Serve range records of all zones (which let anyone read the whole list)
+    #[arg(long)]
+    ranges: bool,
     /// Zones to serve, besides those of the configuration file
     #[arg(value_name = "ZONE:TYPE:FILE[,FILE…]", value_parser = zone_spec)]
     zones: Vec<ZoneSpec>,
@@ -213,6 +228,8 @@ impl Command {
             RawCommand::Reload { force, socket, zones } => {
                 Self::Reload { control: control(socket), zones, force }
             }
+            RawCommand::Lookup(arguments) => Self::Lookup(arguments),
+            RawCommand::Relay(arguments) => Self::Relay(arguments),
             RawCommand::Status { json, socket } => Self::Status { control: control(socket), json },
         })
     }
@@ -234,6 +251,9 @@ impl Source {
         }
         if !self.listen.is_empty() {
             config.listen = self.listen;
+        }
+        if self.ranges {
+            config.zones.iter_mut().for_each(|zone| zone.ranges = true);
         }
         if let Some(path) = self.control {
             config.control = Control::Path(path);
@@ -308,6 +328,11 @@ mod tests {
         assert_eq!(config.control, Control::Path("c".into()));
         assert_eq!(config.zones.len(), 1);
         assert_eq!(config.zones[0].datasets[1].to_string(), "ip6trie:/d/b");
+        assert!(!config.zones[0].ranges);
+        let Command::Serve(config) = command("serve --ranges a:ip:a b:ip:b").unwrap() else {
+            panic!("not serve")
+        };
+        assert!(config.zones.iter().all(|zone| zone.ranges));
     }
 
     #[test]
@@ -347,6 +372,8 @@ mod tests {
             "check --help",
             "reload --help",
             "status --help",
+            "lookup --help",
+            "relay --help",
             "rbldnsd --help",
             "rbldnsd -nh",
         ] {

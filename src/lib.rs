@@ -27,6 +27,7 @@ pub mod dataset;
 pub mod range_record;
 pub mod zone;
 // zone -> snapshot
+pub mod allowance;
 pub mod snapshot;
 // query -> answer (pure)
 pub mod answer;
@@ -45,6 +46,8 @@ pub mod reload;
 pub mod watch;
 // talking to the running server
 pub mod control;
+// the other end
+pub mod client;
 // the program: its arguments, and what each sub-command does
 pub mod check;
 pub mod cli;

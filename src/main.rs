@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use nibbl::check::check;
 use nibbl::cli::{CliError, Command};
+use nibbl::client::{lookup, relay};
 use nibbl::control::client::{ask, show};
 use nibbl::control::{Reply, Request, default_path};
 use nibbl::privileges::{self, Descent};
@@ -47,6 +48,11 @@ fn main() -> ExitCode {
             talk(&control, &Request::Reload { zones, force }, false)
         }
         Ok(Command::Status { control, json }) => talk(&control, &Request::Status, json),
+        Ok(Command::Lookup(arguments)) => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            lookup::run(arguments, &mut out, say).unwrap_or_else(|error| complain(error, 2))
+        }
+        Ok(Command::Relay(arguments)) => code(relay::run(&arguments, say), 1),
         Err(CliError::Usage(usage)) => {
             // Help goes to standard output, errors to standard error; both may be closed.
             let _ = usage.print();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::allowance::Allowance;
 use crate::dataset::{Access, AccessTable, Dataset};
 use crate::name::{Name, labels};
 use crate::zone::{Always, Lookup, RecordSet, View, Zone, access_table};
@@ -29,6 +30,10 @@ pub struct Snapshot {
     glue: Vec<Vec<Glue>>,
     /// The access list of the whole server.
     access: Option<Arc<Dataset>>,
+    /// Range records are not shown, since that list changes what clients are answered.
+    hides_ranges: bool,
+    /// How many blocks of range records may be made.
+    pub allowance: Allowance,
 }
 
 /// The addresses of a name server.
@@ -95,8 +100,18 @@ impl Snapshot {
                 above_nested.extend(ancestors[..depth].iter().map(|&name| name.into()));
             }
         }
-        let mut snapshot =
-            Self { settings, zones, by_name, most_labels, above_nested, glue: Vec::new(), access };
+        let hides_ranges = access.as_deref().and_then(access_table).is_some_and(AccessTable::changes_answers);
+        let mut snapshot = Self {
+            settings,
+            zones,
+            by_name,
+            most_labels,
+            above_nested,
+            glue: Vec::new(),
+            access,
+            hides_ranges,
+            allowance: Allowance::default(),
+        };
         snapshot.glue = snapshot.zones.iter().map(|zone| snapshot.find_glue(zone.apex().hosts())).collect();
         snapshot
     }
@@ -138,6 +153,9 @@ impl Snapshot {
             (Access::Empty, _) | (_, Access::Empty) => View::Empty,
             (Access::Always(saying), _) => View::Always(Always { saying, ttl: global_ttl, client }),
             (_, Access::Always(saying)) => View::Always(Always { saying, ttl: own_ttl, client }),
+            (Access::Pass, Access::Pass) if self.hides_ranges || !zone.shows_ranges(client) => {
+                View::WithoutRanges
+            }
             (Access::Pass, Access::Pass) => View::Data,
         }
     }
@@ -145,6 +163,12 @@ impl Snapshot {
     /// True if the server has an access list, besides those of zones.
     pub fn has_access_list(&self) -> bool {
         self.access.is_some()
+    }
+
+    /// The zones whose range records are not shown, since the server's access list changes what
+    /// clients are answered other than by ignoring or refusing them.
+    pub fn without_ranges(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.iter().map(|zone| &**zone).filter(|zone| self.hides_ranges && zone.has_ranges())
     }
 
     /// Whether questions that concern no zone get no reply (class CH: only a global "ignore" counts).

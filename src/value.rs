@@ -71,7 +71,7 @@ pub struct Variables {
 }
 
 /// A text with its variables filled in, but not yet the address of the query.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Template {
     /// The literal text between the places where the address (or the matching name) goes: one
     /// piece more than there are places.

@@ -10,20 +10,32 @@
 mod apex;
 mod found;
 mod list;
+mod meaning;
+mod range_map;
+mod ranges;
+#[cfg(test)]
+mod ranges_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+
+use ipnet::IpNet;
 
 pub use apex::Apex;
 pub use found::{Found, RecordSet, RecordSets, character_strings};
 pub use list::List;
+pub use range_map::RangeMap;
+pub use ranges::{Block, Ranges};
 
 use crate::dataset::{Access, AccessTable, Data, Dataset, Saying};
 use crate::name::{Name, labels};
-use crate::zone_file::diagnostic::Diagnostics;
+use crate::range_record;
+use crate::range_record::name::RangesName;
+use crate::zone_file::diagnostic::{Diagnostics, Severity};
+use meaning::TooManyStates;
 
 /// A zone as it is served.
 #[derive(Debug)]
@@ -37,14 +49,19 @@ pub struct Zone {
     /// The combined datasets, each a list by sub-zone: of one dataset only the longest matching
     /// sub-zone is asked.
     combined: Vec<SubZones>,
+    /// The range records of the zone itself and of its sub-zones, where there are any.
+    ranges: Vec<(SubZone, Arc<Ranges>)>,
     /// Its access list.
     access: Option<Arc<Dataset>>,
     /// All its datasets, in the order of the configuration.
     datasets: Vec<Arc<Dataset>>,
 }
 
-/// The lists of a combined dataset, by the labels of the sub-zone (left to right, in lower case).
-type SubZones = BTreeMap<Vec<Box<[u8]>>, List>;
+/// The labels of a sub-zone, left to right and in lower case; none for the zone itself.
+type SubZone = Vec<Box<[u8]>>;
+
+/// The lists of a combined dataset.
+type SubZones = BTreeMap<SubZone, List>;
 
 /// How a zone is served; times in seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +77,20 @@ pub struct ZoneOptions {
     pub test_value: Option<Ipv4Addr>,
     /// IPv6 names inside 2002::/16 also get what the IPv4 lists say of the embedded address.
     pub six_to_four: bool,
+    /// The range records; `None` serves none.
+    pub ranges: Option<RangesOptions>,
+}
+
+/// How range records are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangesOptions {
+    /// The greatest size of a block in octets, [`MIN_LIMIT`](range_record::block::MIN_LIMIT) to
+    /// [`MAX_LIMIT`](range_record::block::MAX_LIMIT).
+    pub block_bytes: usize,
+    /// The TTL in seconds.
+    pub ttl: u32,
+    /// The clients that see range records; all where empty.
+    pub clients: Vec<IpNet>,
 }
 
 impl Default for ZoneOptions {
@@ -70,6 +101,7 @@ impl Default for ZoneOptions {
             negative_ttl: None,
             test_value: Some(Ipv4Addr::new(127, 0, 0, 2)),
             six_to_four: true,
+            ranges: None,
         }
     }
 }
@@ -91,6 +123,8 @@ pub enum Status {
 pub enum View<'z> {
     /// Everything.
     Data,
+    /// Everything but range records.
+    WithoutRanges,
     /// Nothing is answered at all.
     Ignore,
     /// REFUSED, whatever is asked.
@@ -114,6 +148,7 @@ pub struct Always<'z> {
 
 /// What a zone says of a name.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once a question, on the stack")]
 pub enum Lookup<'z> {
     /// The name has data, perhaps not of the type that is asked.
     Found(Found<'z>),
@@ -160,7 +195,53 @@ impl Zone {
         for list in combined.iter().flat_map(BTreeMap::values).chain([&list]) {
             list.check_test_entries(&name, diagnostics);
         }
-        Self { name, status, options, apex, list, combined, access, datasets }
+        Self { name, status, options, apex, list, combined, ranges: Vec::new(), access, datasets }
+    }
+
+    /// Adds the range records that the options ask for, of the zone itself and of every sub-zone.
+    /// Those of `before`, the zone as it was, are taken over where their data are the same, with
+    /// the blocks that they have made.
+    pub fn with_ranges(self, before: Option<&Zone>, diagnostics: &mut Diagnostics) -> Self {
+        let Some(options) = &self.options.ranges else { return self };
+        let mut note = |severity, message: &str| {
+            diagnostics.push_plain(severity, format!("zone {}: {message}", self.name));
+        };
+        if self.access.as_deref().and_then(access_table).is_some_and(AccessTable::changes_answers) {
+            note(
+                Severity::Error,
+                "no range records, since its access list changes what clients are answered (other than by \
+                 ignoring or refusing them)",
+            );
+            return self;
+        }
+        if self.name.wire().len() > range_record::name::MAX_APEX_OCTETS {
+            note(Severity::Warning, "no range records, since its name is longer than 185 octets");
+            return self;
+        }
+        let before = before.filter(|before| before.options == self.options);
+        let mut sub_zones: BTreeSet<&SubZone> = self.combined.iter().flat_map(BTreeMap::keys).collect();
+        let itself = SubZone::new();
+        sub_zones.insert(&itself);
+        let mut all = Vec::new();
+        for sub_zone in sub_zones {
+            let lists = self.lists_of(sub_zone);
+            let old = before.and_then(|zone| zone.ranges.iter().find(|(name, _)| name == sub_zone));
+            let ranges = match old.filter(|(_, ranges)| ranges.are_of(&lists)) {
+                Some((_, ranges)) => Ok(Some(ranges.clone())),
+                None => Ranges::new(&lists, &self.options, options).map(|ranges| ranges.map(Arc::new)),
+            };
+            match ranges {
+                Ok(ranges) => all.extend(ranges.map(|ranges| (sub_zone.clone(), ranges))),
+                Err(TooManyStates) => note(Severity::Warning, "no range records: too many distinct values"),
+            }
+        }
+        Self { ranges: all, ..self }
+    }
+
+    /// The lists that are asked for complete keys of the zone itself or of a sub-zone.
+    fn lists_of(&self, sub_zone: &SubZone) -> Vec<&List> {
+        let itself = sub_zone.is_empty().then_some(&self.list);
+        itself.into_iter().chain(self.combined.iter().filter_map(|lists| lists.get(sub_zone))).collect()
     }
 
     /// The zone's name.
@@ -193,6 +274,24 @@ impl Zone {
         self.access.is_some()
     }
 
+    /// The range records of the zone itself, if it has any.
+    pub fn ranges(&self) -> Option<&Arc<Ranges>> {
+        self.ranges.iter().find(|(sub_zone, _)| sub_zone.is_empty()).map(|(_, ranges)| ranges)
+    }
+
+    /// True if a client that sees the data also sees range records, or there are none.
+    pub fn shows_ranges(&self, client: IpAddr) -> bool {
+        self.ranges.is_empty()
+            || self.options.ranges.as_ref().is_none_or(|RangesOptions { clients, .. }| {
+                clients.is_empty() || clients.iter().any(|network| network.contains(&client))
+            })
+    }
+
+    /// True if it has range records.
+    pub fn has_ranges(&self) -> bool {
+        !self.ranges.is_empty()
+    }
+
     /// What its access list gives a client.
     pub fn access(&self, client: IpAddr) -> (&Access, u32) {
         let table = self.access.as_deref().and_then(access_table);
@@ -203,6 +302,17 @@ impl Zone {
     /// letter case; no label is the apex itself.
     pub fn lookup<'z>(&'z self, labels: &[&[u8]], view: &View<'z>) -> Lookup<'z> {
         let mut found = Found::new(self.options.dropin);
+        if matches!(view, View::Data)
+            && let Some((ranges, name)) = self.ranges_name(labels)
+        {
+            return match name {
+                RangesName::Block(prefix) if ranges.has_block(prefix) => {
+                    found.push_block(ranges, prefix);
+                    Lookup::Found(found)
+                }
+                _ => Lookup::NxDomain,
+            };
+        }
         let mut below = self.list.search(labels, view, &mut found);
         let mut exists = labels.is_empty();
         if exists {
@@ -221,6 +331,18 @@ impl Zone {
             (true, true) => Lookup::NoData,
             (true, false) => Lookup::NxDomain,
         }
+    }
+}
+
+impl Zone {
+    /// Reads a name at or below `_ranges` of the zone or of a sub-zone. It means nothing else there:
+    /// domain lists and generic records are not asked.
+    fn ranges_name(&self, labels: &[&[u8]]) -> Option<(&Ranges, RangesName)> {
+        self.ranges.iter().find_map(|(sub_zone, ranges)| {
+            let (left, right) = labels.split_at_checked(labels.len().checked_sub(sub_zone.len())?)?;
+            let name = same_labels(right, sub_zone).then(|| range_record::name::parse(left))??;
+            Some((&**ranges, name))
+        })
     }
 }
 
@@ -248,8 +370,7 @@ fn key(sub_zone: &Name) -> Vec<Box<[u8]>> {
 /// sub-zone lies below `labels`.
 fn longest_suffix<'z>(sub_zones: &'z SubZones, labels: &[&[u8]]) -> (Option<(usize, &'z List)>, bool) {
     let ends_with = |long: &[&[u8]], short: &[Box<[u8]>]| {
-        long.len() >= short.len()
-            && long[long.len() - short.len()..].iter().zip(short).all(|(a, b)| a.eq_ignore_ascii_case(b))
+        long.len() >= short.len() && same_labels(&long[long.len() - short.len()..], short)
     };
     let mut longest = None;
     let mut below = false;
@@ -258,11 +379,13 @@ fn longest_suffix<'z>(sub_zones: &'z SubZones, labels: &[&[u8]]) -> (Option<(usi
         if longer && ends_with(labels, sub_zone) {
             longest = Some((sub_zone.len(), list));
         }
-        below |= sub_zone.len() > labels.len()
-            && sub_zone[sub_zone.len() - labels.len()..]
-                .iter()
-                .zip(labels)
-                .all(|(a, b)| a.eq_ignore_ascii_case(b));
+        below |=
+            sub_zone.len() > labels.len() && same_labels(labels, &sub_zone[sub_zone.len() - labels.len()..]);
     }
     (longest, below)
+}
+
+/// True if two names of equally many labels are the same.
+fn same_labels(one: &[&[u8]], other: &[Box<[u8]>]) -> bool {
+    one.iter().zip(other).all(|(a, b)| a.eq_ignore_ascii_case(b))
 }

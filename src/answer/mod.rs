@@ -87,6 +87,8 @@ struct Response<'s> {
     /// Addresses of name servers.
     glue: &'s [Glue],
     look_again: bool,
+    /// Nothing is sent but TC.
+    truncated: bool,
 }
 
 /// What a query is answered; `None` is no reply.
@@ -153,7 +155,11 @@ fn from_data<'s>(
     let left = question.label_offsets().len() - found.apex_labels;
     let labels: SmallVec<[&[u8]; 36]> = question.labels().take(left).collect();
     let code = match snapshot.lookup(zone, question.lowercase_name(), &labels, view) {
-        Lookup::Found(data) => {
+        Lookup::Found(mut data) => {
+            let may = |octets| snapshot.allowance.take(octets, transport != Transport::Udp);
+            if !data.prepare(question.record_type, may) {
+                return busy(transport);
+            }
             let settings = &snapshot.settings;
             let whole_any = settings.dropin || transport != Transport::Udp;
             let answers = select(|wanted| data.records(wanted), question.record_type, whole_any);
@@ -239,6 +245,17 @@ fn server_failure<'s>(error: u16) -> Response<'s> {
     Response { rcode: rcode::SERVFAIL, error: Some(error), ..Response::default() }
 }
 
+/// There is no time now to make the records. Over UDP, where anyone can ask in the name of others,
+/// an empty reply with TC: who asks in earnest comes back over TCP. There SERVFAIL, on which a
+/// client of range records asks the ordinary query; a resolver keeps it for seconds (RFC 9520,
+/// section 3.2) and not, as NXDOMAIN, for the negative TTL.
+fn busy<'s>(transport: Transport) -> Response<'s> {
+    match transport {
+        Transport::Udp => Response { authoritative: true, truncated: true, ..Response::default() },
+        Transport::Tcp | Transport::Tls => server_failure(extended_error::OTHER),
+    }
+}
+
 /// Puts a response down as far as it fits: whole RRsets; TC where the answer section is not whole,
 /// which then goes without the other sections; of these, what does not fit is left out silently.
 fn write(
@@ -262,6 +279,10 @@ fn write(
         look_again: response.look_again,
         ..asked(query)
     };
+    if response.truncated {
+        outcome.truncated = true;
+        writer.truncate();
+    }
     for set in &response.answers {
         if writer.record_set(Section::Answer, Owner::Question, set).is_err() {
             outcome.truncated = true;

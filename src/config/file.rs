@@ -17,6 +17,7 @@ use super::{
     Config, Control, ReadConfig, TcpLimits, TlsListener, TtlConfig, Watch, ZoneConfig, address, duration,
 };
 use crate::name::Name;
+use crate::range_record::block;
 use crate::snapshot::Settings;
 use crate::zone_file::Kind;
 
@@ -142,6 +143,11 @@ struct ZoneTable {
     test_value: Option<Ipv4Addr>,
     sixtofour: Option<bool>,
     max_change: Option<u32>,
+    ranges: Option<bool>,
+    block_bytes: Option<BlockBytes>,
+    ranges_ttl: Option<Seconds>,
+    #[serde(default)]
+    ranges_clients: Vec<Network>,
 }
 
 impl File {
@@ -262,6 +268,10 @@ impl ZoneTable {
         zone.test_value = self.test_value.unwrap_or(zone.test_value);
         zone.sixtofour = self.sixtofour.unwrap_or(zone.sixtofour);
         zone.max_change = self.max_change.or(zone.max_change);
+        zone.ranges = self.ranges.unwrap_or(zone.ranges);
+        zone.block_bytes = self.block_bytes.map_or(zone.block_bytes, |size| size.0);
+        zone.ranges_ttl = self.ranges_ttl.map(|ttl| ttl.0);
+        zone.ranges_clients = self.ranges_clients.into_iter().map(|network| network.0).collect();
         Ok(zone)
     }
 }
@@ -318,6 +328,22 @@ impl TryFrom<u16> for UdpSize {
     type Error = &'static str;
     fn try_from(size: u16) -> Result<Self, Self::Error> {
         if (512..=4096).contains(&size) { Ok(Self(size)) } else { Err("udp_size: 512 to 4096 octets") }
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(try_from = "u16")]
+struct BlockBytes(u16);
+
+impl TryFrom<u16> for BlockBytes {
+    type Error = String;
+    fn try_from(size: u16) -> Result<Self, Self::Error> {
+        let (min, max) = (block::MIN_LIMIT, block::MAX_LIMIT);
+        if (min..=max).contains(&size.into()) {
+            Ok(Self(size))
+        } else {
+            Err(format!("block_bytes: {min} to {max} octets"))
+        }
     }
 }
 

@@ -14,7 +14,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use ipnet::IpNet;
+
 use crate::name::Name;
+use crate::range_record::block;
 use crate::snapshot::Settings;
 use crate::zone_file::{Kind, ReadOptions};
 
@@ -205,6 +208,14 @@ pub struct ZoneConfig {
     /// A reload that changes the number of entries by more percent than this, and by 1,000 or more,
     /// waits for `nibbl reload --force` (RFC 6471, section 3.2); 50 by default, `None` never waits.
     pub max_change: Option<u32>,
+    /// Range records are served: anyone may read the whole list; false by default.
+    pub ranges: bool,
+    /// The greatest size of a block of range records in octets, 672 to 16,000; 800 by default.
+    pub block_bytes: u16,
+    /// The TTL of range records in seconds; by default the zone's.
+    pub ranges_ttl: Option<u32>,
+    /// The clients that see range records; all where empty.
+    pub ranges_clients: Vec<IpNet>,
 }
 
 impl ZoneConfig {
@@ -222,6 +233,10 @@ impl ZoneConfig {
             test_value: Ipv4Addr::new(127, 0, 0, 2),
             sixtofour: true,
             max_change: Some(50),
+            ranges: false,
+            block_bytes: block::DEFAULT_LIMIT as u16,
+            ranges_ttl: None,
+            ranges_clients: Vec::new(),
         }
     }
 

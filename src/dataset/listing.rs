@@ -56,6 +56,11 @@ impl Listing {
         self.sayings.get((state as usize).checked_sub(1)?)
     }
 
+    /// How many states there are beside "not listed": 1 up to this number.
+    pub fn states(&self) -> State {
+        (self.sayings.len() + self.sets.len()) as State
+    }
+
     /// The state of a key that several entries name: an exception wins, else all values are said,
     /// each once.
     pub(super) fn union(&mut self, states: &[State]) -> State {

@@ -151,7 +151,7 @@ fn sees_data(
     match *known {
         Some((zone, address, sees)) if zone == plan.index && address == client => sees,
         _ => {
-            let sees = matches!(snapshot.view(&plan.zone, client), View::Data);
+            let sees = matches!(snapshot.view(&plan.zone, client), View::Data | View::WithoutRanges);
             *known = Some((plan.index, client, sees));
             sees
         }

@@ -32,9 +32,9 @@ pub mod walk;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
-mod literal;
+pub(crate) mod literal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod walk_tests;
 

@@ -11,7 +11,7 @@ use crate::address::MAPPED;
 use crate::prefix_table::UNLISTED;
 
 /// The runs of a list by longest match; of listings of one prefix the first wins.
-pub(super) fn runs(listings: &[ListEntry]) -> Runs {
+pub(crate) fn runs(listings: &[ListEntry]) -> Runs {
     let mut sorted = listings.to_vec();
     sorted.sort_by_key(|listing| listing.prefix);
     sorted.dedup_by_key(|listing| listing.prefix);
@@ -46,7 +46,7 @@ pub(super) fn runs(listings: &[ListEntry]) -> Runs {
 }
 
 /// Random lists: prefixes of every length, many of them inside one another, in both families.
-pub(super) fn lists(most: usize) -> impl Strategy<Value = Vec<ListEntry>> {
+pub(crate) fn lists(most: usize) -> impl Strategy<Value = Vec<ListEntry>> {
     let listing = (any::<u128>(), 0..=128u8, 0..4u32, 0..8usize, any::<prop::sample::Index>(), 0..128u8);
     (proptest::collection::vec(listing, 0..most), 1..4u32).prop_map(|(raw, states)| {
         let mut listings: Vec<ListEntry> = Vec::new();
@@ -155,6 +155,25 @@ proptest! {
             let rdata = block::rdata(&items.unwrap());
             prop_assert!(limit < block::MIN_LIMIT || rdata.len() <= limit);
         }
+    }
+
+    #[test]
+    fn full_blocks_equal_the_literal_rules(
+        raw in proptest::collection::vec((any::<u32>(), 36..=64u8, 0..3u32), 60..160),
+        limit in 200..800usize,
+    ) {
+        // Many listings in one /32, few digits in use and the low ones more: rules 3 and 4 have a
+        // choice among children of different weights.
+        let listing = |(random, length, state): (u32, u8, u32)| {
+            let subnet = random & 0x3333_3333 & random.rotate_left(9);
+            let address = 0x2001_0db8 << 96 | u128::from(subnet) << 64;
+            let length = if length < 48 && random % 8 != 0 { 56 } else { length };
+            ListEntry { prefix: Prefix::containing(address, length), state: state.min(1 + random % 2) }
+        };
+        let listings: Vec<ListEntry> = raw.into_iter().map(listing).collect();
+        let map = runs(&listings);
+        let items = block::pack(&map, &Summary::with_threshold(&map, 8), Prefix::ROOT, limit);
+        prop_assert_eq!(items, LiteralMap::new(&listings).block(Prefix::ROOT, limit));
     }
 
     #[test]

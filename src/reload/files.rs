@@ -1,6 +1,7 @@
 //! The [`Source`] of production: data files of the file system, compiled by `dataset`, put together
 //! by `zone` and handed to whoever serves snapshots.
 
+use std::cell::RefCell;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crate::config::{DatasetConfig, ZoneConfig};
 use crate::data_file::{DataFile, Limits, Stamp};
 use crate::dataset::Dataset;
 use crate::snapshot::{Settings, Snapshot};
-use crate::zone::{Status, Zone, ZoneOptions};
+use crate::zone::{RangesOptions, Status, Zone, ZoneOptions};
 use crate::zone_file::Parser;
 use crate::zone_file::diagnostic::Diagnostics;
 
@@ -21,12 +22,14 @@ pub struct Files<P> {
     publish: P,
     /// Told how many octets of text were read since the last call.
     progress: Box<dyn Fn(u64) + Send>,
+    /// The zones that were published last: what they have made of data that stay is kept.
+    published: RefCell<Vec<Arc<Zone>>>,
 }
 
 impl<P: Fn(Arc<Snapshot>)> Files<P> {
     /// Snapshots are made with `settings` and given to `publish`.
     pub fn new(settings: Settings, publish: P) -> Self {
-        Self { settings, publish, progress: Box::new(|_| ()) }
+        Self { settings, publish, progress: Box::new(|_| ()), published: RefCell::default() }
     }
 
     /// Tells `progress`, while files are read, how many octets of text came since the last call.
@@ -111,14 +114,23 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
             negative_ttl: config.negative_ttl,
             test_value: config.test_entries.then_some(config.test_value),
             six_to_four: config.sixtofour,
+            ranges: config.ranges.then(|| RangesOptions {
+                block_bytes: config.block_bytes.into(),
+                ttl: config.ranges_ttl.unwrap_or(config.read.ttl.default),
+                clients: config.ranges_clients.clone(),
+            }),
         };
         let modified = datasets.iter().map(|loaded| loaded.modified).max().unwrap_or(0);
         let datasets = datasets.iter().map(|loaded| loaded.dataset.clone()).collect();
-        Arc::new(Zone::new(config.name.clone(), datasets, modified, status, options, diagnostics))
+        let zone = Zone::new(config.name.clone(), datasets, modified, status, options, diagnostics);
+        let published = self.published.borrow();
+        let before = published.iter().find(|zone| *zone.name() == config.name);
+        Arc::new(zone.with_ranges(before.map(|zone| &**zone), diagnostics))
     }
 
     fn publish(&self, zones: Vec<Arc<Zone>>, access: Option<&Arc<Loaded<Self>>>) {
         let access = access.map(|loaded| loaded.dataset.clone());
+        self.published.replace(zones.clone());
         (self.publish)(Arc::new(Snapshot::new(zones, self.settings.clone(), access)));
     }
 }

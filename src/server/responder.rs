@@ -2,6 +2,7 @@
 //! which answers from the published [`Snapshot`].
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -45,6 +46,8 @@ pub struct SnapshotResponder {
     current: ArcSwap<Published>,
     metrics: Arc<Metrics>,
     look_again: Box<LookAgain>,
+    /// What the clock of range records counts from.
+    started: Instant,
 }
 
 /// Told that a NOTIFY asks to look at the files of a zone now, of all zones for `None`. Called by
@@ -71,7 +74,7 @@ impl SnapshotResponder {
     /// Answers from `snapshot` until another is published.
     pub fn new(snapshot: Arc<Snapshot>, metrics: Arc<Metrics>, look_again: Box<LookAgain>) -> Self {
         let current = ArcSwap::from_pointee(Published::new(snapshot, &metrics));
-        Self { current, metrics, look_again }
+        Self { current, metrics, look_again, started: Instant::now() }
     }
 
     /// Answers from `snapshot` from now on; batches under way end with the one before.
@@ -89,7 +92,9 @@ impl Responder for SnapshotResponder {
     type Moment = Guard<Arc<Published>>;
 
     fn moment(&self) -> Self::Moment {
-        self.current.load()
+        let moment = self.current.load();
+        moment.snapshot.allowance.fill(self.started.elapsed());
+        moment
     }
 
     fn respond(&self, moment: &Self::Moment, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome {

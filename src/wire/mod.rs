@@ -77,6 +77,8 @@ pub mod rcode {
 
 /// Info-codes of Extended DNS Errors (RFC 8914, section 4).
 pub mod extended_error {
+    /// None of the other codes says it.
+    pub const OTHER: u16 = 0;
     /// The zone was never loaded.
     pub const NOT_READY: u16 = 14;
     /// This client may not.

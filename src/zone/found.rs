@@ -2,17 +2,22 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use hickory_proto::rr::RecordType;
 use smallvec::SmallVec;
 
-use super::{Always, Apex};
+use super::{Always, Apex, Block, Ranges};
 use crate::dataset::{GenericSet, Listing, Saying};
 use crate::prefix_table::State;
+use crate::range_record::{Prefix, apl};
 
 const A: u16 = 1;
 const TXT: u16 = 16;
 const ANY: u16 = 255;
+
+/// The longest text in drop-in mode, in octets.
+pub(super) const LONGEST_DROPIN_TEXT: usize = 254;
 
 /// All records of one type at one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +40,18 @@ pub struct Found<'z> {
     listings: SmallVec<[Hit<'z>; 2]>,
     generic: SmallVec<[&'z GenericSet; 2]>,
     apex: Option<&'z Apex>,
+    block: Option<BlockName<'z>>,
     /// TXT is one string of at most 254 octets, as rbldnsd makes it.
     dropin: bool,
+}
+
+/// The name of a block of range records.
+#[derive(Clone, Debug)]
+struct BlockName<'z> {
+    ranges: &'z Ranges,
+    prefix: Prefix,
+    /// The block, once it is needed.
+    made: Option<Arc<Block>>,
 }
 
 /// A listing that was met.
@@ -90,7 +105,7 @@ fn write_v6(address: Ipv6Addr, out: &mut SmallVec<[u8; 48]>) {
 
 impl<'z> Found<'z> {
     pub(super) fn new(dropin: bool) -> Self {
-        Self { listings: SmallVec::new(), generic: SmallVec::new(), apex: None, dropin }
+        Self { listings: SmallVec::new(), generic: SmallVec::new(), apex: None, block: None, dropin }
     }
 
     pub(super) fn push_state(&mut self, listing: &'z Listing, state: State, subject: &Subject) {
@@ -118,13 +133,31 @@ impl<'z> Found<'z> {
         self.apex = Some(apex);
     }
 
+    pub(super) fn push_block(&mut self, ranges: &'z Ranges, prefix: Prefix) {
+        self.block = Some(BlockName { ranges, prefix, made: None });
+    }
+
+    /// Makes ready what takes longer than an ordinary answer, if [`Self::records`] for `wanted` will
+    /// need it: a block that is not in memory. `may` is asked whether there is time to make one of
+    /// that many octets at most; if not, the result is false and the records are not to be asked for.
+    pub fn prepare(&mut self, wanted: u16, may: impl FnOnce(usize) -> bool) -> bool {
+        let Some(block) = self.block.as_mut().filter(|_| matches!(wanted, apl::TYPE | TXT | ANY)) else {
+            return true;
+        };
+        block.made = block.ranges.made(block.prefix);
+        if block.made.is_none() && may(block.ranges.block_bytes()) {
+            block.made = block.ranges.block(block.prefix);
+        }
+        block.made.is_some()
+    }
+
     /// True if a listing was met: the name is listed, not only a name with records.
     pub fn is_listed(&self) -> bool {
         !self.listings.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.listings.is_empty() && self.generic.is_empty() && self.apex.is_none()
+        self.listings.is_empty() && self.generic.is_empty() && self.apex.is_none() && self.block.is_none()
     }
 
     /// The records of type `wanted`; of all types for ANY (255). Empty is NODATA.
@@ -148,6 +181,9 @@ impl<'z> Found<'z> {
                     add(&mut sets, set.record_type, set.ttl, Cow::Borrowed(rdata));
                 }
             }
+        }
+        if let Some(block) = &self.block {
+            block.add_records(wanted, &mut sets);
         }
         if let Some(apex) = self.apex {
             let own = [(RecordType::SOA, apex.soa()), (RecordType::NS, apex.name_servers())];
@@ -174,9 +210,27 @@ impl<'z> Found<'z> {
         let mut text = Vec::with_capacity(64);
         template.expand(&key, &mut text);
         if self.dropin {
-            text.truncate(254);
+            text.truncate(LONGEST_DROPIN_TEXT);
         }
         Some(Cow::Owned(character_strings(&text)))
+    }
+}
+
+impl BlockName<'_> {
+    fn add_records(&self, wanted: u16, sets: &mut RecordSets<'_>) {
+        if !matches!(wanted, apl::TYPE | TXT | ANY) {
+            return;
+        }
+        let Some(block) = self.made.clone().or_else(|| self.ranges.block(self.prefix)) else { return };
+        let ttl = self.ranges.ttl();
+        if matches!(wanted, TXT | ANY) {
+            for rdata in &block.values {
+                add(sets, TXT, ttl, Cow::Owned(rdata.to_vec()));
+            }
+        }
+        if matches!(wanted, apl::TYPE | ANY) {
+            add(sets, apl::TYPE, ttl, Cow::Owned(block.items.to_vec()));
+        }
     }
 }
 

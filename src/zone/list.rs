@@ -24,6 +24,8 @@ pub struct List {
     about_v6: bool,
     about_names: bool,
     six_to_four: bool,
+    /// rbldnsd's letter for complete keys.
+    dropin: bool,
     /// The test entries that no data contradicts.
     tests: Tests,
 }
@@ -49,6 +51,7 @@ impl List {
             about_v6: about(|data| matches!(data, Data::Addresses(AddressList { v6: Some(_), .. }))),
             about_names: about(|data| matches!(data, Data::Names(_))),
             six_to_four: options.six_to_four,
+            dropin: options.dropin,
             tests: Tests { ttl: options.default_ttl, ..Default::default() },
             datasets,
         };
@@ -101,7 +104,7 @@ impl List {
         }
         let reversed = ReversedName::read(labels);
         match view {
-            View::Data => {
+            View::Data | View::WithoutRanges => {
                 if let Some(key) = reversed.key() {
                     self.search_key(key, found);
                 }
@@ -212,7 +215,16 @@ impl List {
     /// True if any complete key below a partial one is listed.
     fn listed_below(&self, reversed: &ReversedName) -> bool {
         let v4 = reversed.v4.is_some_and(|(first, length)| length < 32 && self.any_v4(first, length));
-        v4 || reversed.v6.is_some_and(|(first, length)| length < 128 && self.any_v6(first, length))
+        v4 || reversed.v6.is_some_and(|(first, length)| {
+            // Four digits are a whole IPv4 address, too. To rbldnsd 0.0.0.0 does not exist, though
+            // it lies above the IPv4-mapped names; above an IPv6 listing it must exist all the same.
+            let by_letter = self.dropin && matches!(reversed.key(), Some(Key::V4(_)));
+            match length {
+                128 => false,
+                _ if by_letter => self.any_data_v6(first, first.last_of(length)),
+                _ => self.any_v6(first, length),
+            }
+        })
     }
 
     fn any_v4(&self, first: u32, length: u8) -> bool {
@@ -261,6 +273,16 @@ impl List {
     /// The IPv4 address that an IPv6 one is also looked up as.
     fn embedded(&self, address: u128) -> Option<u32> {
         address::mapped(address).or_else(|| address::six_to_four(address).filter(|_| self.six_to_four))
+    }
+
+    /// The datasets about addresses.
+    pub(super) fn address_datasets(&self) -> impl Iterator<Item = &Arc<Dataset>> {
+        self.datasets.iter().filter(|dataset| matches!(dataset.data, Data::Addresses(_)))
+    }
+
+    /// The test entry of address lists, unless the data contradicts it, and its TTL.
+    pub(super) fn test_entry(&self) -> Option<(&Saying, u32)> {
+        self.tests.address.as_ref().map(|saying| (saying, self.tests.ttl))
     }
 
     fn addresses(&self) -> impl Iterator<Item = &AddressList> {

@@ -18,10 +18,10 @@ use crate::zone_file::{Kind, Parser, ReadOptions};
 
 /// One line of a list: a prefix, and the last octet of its A record, or an exception.
 #[derive(Clone, Copy, Debug)]
-struct Rule {
-    v6: bool,
-    first: u128,
-    length: u8,
+pub(super) struct Rule {
+    pub(super) v6: bool,
+    pub(super) first: u128,
+    pub(super) length: u8,
     code: Option<u8>,
 }
 
@@ -46,9 +46,9 @@ impl Rule {
 
 /// A dataset as a plain list.
 #[derive(Clone, Debug)]
-struct NaiveList {
-    kind: Kind,
-    rules: Vec<Rule>,
+pub(super) struct NaiveList {
+    pub(super) kind: Kind,
+    pub(super) rules: Vec<Rule>,
 }
 
 impl NaiveList {
@@ -75,7 +75,7 @@ impl NaiveList {
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for rule in &self.rules {
             let exception = if rule.code.is_none() { "!" } else { "" };
@@ -115,16 +115,23 @@ fn read_options() -> ReadOptions {
     }
 }
 
-fn dataset(kind: Kind, text: &str) -> Arc<Dataset> {
-    let path = Path::new("data");
-    let mut parser = Parser::new(kind, &read_options());
-    parser.file(path, SystemTime::UNIX_EPOCH, &mut text.as_bytes()).unwrap();
-    let (parsed, mut diagnostics) = parser.finish();
-    assert_eq!(diagnostics.errors(), 0, "{:?}", diagnostics.kept());
-    Arc::new(Dataset::compile(parsed, &[Arc::new(path.into())], 2100, &mut diagnostics).unwrap())
+pub(super) fn dataset(kind: Kind, text: &str) -> Arc<Dataset> {
+    dataset_of_files(kind, &[text])
 }
 
-fn zone(datasets: Vec<Arc<Dataset>>, options: ZoneOptions) -> Zone {
+pub(super) fn dataset_of_files(kind: Kind, texts: &[&str]) -> Arc<Dataset> {
+    let path = Path::new("data");
+    let mut parser = Parser::new(kind, &read_options());
+    for text in texts {
+        parser.file(path, SystemTime::UNIX_EPOCH, &mut text.as_bytes()).unwrap();
+    }
+    let (parsed, mut diagnostics) = parser.finish();
+    assert_eq!(diagnostics.errors(), 0, "{:?}", diagnostics.kept());
+    let paths: Vec<_> = texts.iter().map(|_| Arc::new(path.into())).collect();
+    Arc::new(Dataset::compile(parsed, &paths, 2100, &mut diagnostics).unwrap())
+}
+
+pub(super) fn zone(datasets: Vec<Arc<Dataset>>, options: ZoneOptions) -> Zone {
     Zone::new(
         Name::from_text(b"bl.example").unwrap(),
         datasets,
@@ -135,7 +142,7 @@ fn zone(datasets: Vec<Arc<Dataset>>, options: ZoneOptions) -> Zone {
     )
 }
 
-fn no_tests() -> ZoneOptions {
+pub(super) fn no_tests() -> ZoneOptions {
     ZoneOptions { test_value: None, ..Default::default() }
 }
 
@@ -162,7 +169,7 @@ fn labels(v6: bool, address: u128, length: u8) -> Vec<String> {
 }
 
 /// What a zone of naive lists says of an address.
-fn naive_codes(lists: &[NaiveList], v6: bool, address: u128) -> BTreeSet<u8> {
+pub(super) fn naive_codes(lists: &[NaiveList], v6: bool, address: u128) -> BTreeSet<u8> {
     let about_v4 = lists.iter().any(NaiveList::about_v4);
     let ask =
         |v6, address| lists.iter().flat_map(move |list| list.codes(v6, address)).collect::<BTreeSet<u8>>();
@@ -177,7 +184,7 @@ fn naive_codes(lists: &[NaiveList], v6: bool, address: u128) -> BTreeSet<u8> {
 }
 
 /// Every address at which the state of something can change, and some between.
-fn interesting(lists: &[NaiveList]) -> Vec<(bool, u128)> {
+pub(super) fn interesting(lists: &[NaiveList]) -> Vec<(bool, u128)> {
     let mut keys = BTreeSet::from([(false, 0), (false, u32::MAX.into()), (true, 0), (true, u128::MAX)]);
     // The IPv4-mapped addresses belong to the IPv4 lists, and those around them do not.
     keys.extend([(true, address::MAPPED - 1), (true, address::MAPPED + (1 << 32))]);
@@ -225,7 +232,7 @@ fn rule(v6: bool) -> impl Strategy<Value = Rule> {
     )
 }
 
-fn list() -> impl Strategy<Value = NaiveList> {
+pub(super) fn list() -> impl Strategy<Value = NaiveList> {
     let kinds = prop_oneof![Just(Kind::Ip), Just(Kind::Ip4set), Just(Kind::Ip4trie), Just(Kind::Ip6trie)];
     kinds.prop_flat_map(|kind| {
         let rule = match kind {

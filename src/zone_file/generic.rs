@@ -15,9 +15,11 @@ use super::{Content, GenericRecord, ReadOptions};
 use crate::address::text::v4_loose;
 use crate::name::Name;
 
+const A: u16 = 1;
 const NS: u16 = 2;
 const CNAME: u16 = 5;
 const SOA: u16 = 6;
+const MX: u16 = 15;
 const TXT: u16 = 16;
 
 /// A line of a generic dataset.
@@ -45,14 +47,14 @@ pub(super) fn record<'t>(
         (field, rest) = word(rest);
     }
     let record_type = type_code(field).ok_or_else(|| Fault::new(text, "no known record type"))?;
-    admissible(record_type, &owner).map_err(|why| Fault::new(field, why))?;
+    admissible(record_type, &owner, options).map_err(|why| Fault::new(field, why))?;
     if rest.is_empty() {
         return Err(Fault::new(text, "the record has no data"));
     }
     let rdata = match (record_type, word(rest)) {
         (_, (br"\#", hex)) => unknown(record_type, rest, hex)?,
-        (1, (address, _)) => a(address).ok_or_else(|| Fault::new(rest, "invalid IPv4 address"))?,
-        (15, (preference, host)) => mx(preference, host).ok_or_else(|| {
+        (A, (address, _)) => a(address).ok_or_else(|| Fault::new(rest, "invalid IPv4 address"))?,
+        (MX, (preference, host)) => mx(preference, host).ok_or_else(|| {
             Fault::new(rest, "MX takes a preference of at most 65535 and the name of a host")
         })?,
         (TXT, _) => txt(rest, options, report),
@@ -82,8 +84,10 @@ fn type_code(field: &[u8]) -> Option<u16> {
 }
 
 /// Says why a list has no place for records of this type.
-fn admissible(record_type: u16, owner: &Name) -> Result<(), &'static str> {
+fn admissible(record_type: u16, owner: &Name, options: &ReadOptions) -> Result<(), &'static str> {
     match record_type {
+        A | MX | TXT => Ok(()),
+        _ if options.dropin => Err("rbldnsd knows A, MX and TXT only: `nibbl serve` takes this type"),
         SOA => Err("the SOA record comes from $SOA"),
         NS if !owner.is_root() => Err("a list delegates nothing: NS only at @"),
         39 => Err("DNAME is not supported"),

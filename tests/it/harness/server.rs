@@ -54,16 +54,12 @@ impl Server {
 
     fn nibbl(command: Command, control: Option<Directory>) -> Self {
         let mut process = Process::start(command);
-        let address = |transport: &'static str| {
-            move |line: &str| {
-                let (_, address) = line.split_once(&format!("listening on {transport} "))?;
-                Some(address.trim().parse().unwrap_or_else(|e| panic!("{line}: {e}")))
-            }
-        };
-        let udp = process.wait_for(address("udp"));
-        let tcp = Some(process.wait_for(address("tcp")));
-        process.wait_for(|line| line.ends_with("ready").then_some(()));
-        Self { udp, tcp, process, control }
+        let address: SocketAddr = process.wait_for(|line| {
+            let (_, address) = line.split_once("listening on udp ")?;
+            address.parse().ok()
+        });
+        process.wait_for_text("nibbl: ready");
+        Self { udp: address, tcp: Some(address), process, control }
     }
 
     /// Runs `nibbl reload` or `nibbl status` on this server; returns the exit code and the output.
