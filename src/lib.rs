@@ -36,6 +36,8 @@ pub mod snapshot;
 pub mod answer;
 pub mod query;
 pub mod wire;
+// plain queries -> answers, a batch at a time (pure)
+pub mod fast;
 // the network rim
 pub mod log;
 pub mod metrics;

@@ -160,6 +160,11 @@ impl Snapshot {
         }
     }
 
+    /// True if the server has an access list, besides those of zones.
+    pub fn has_access_list(&self) -> bool {
+        self.access.is_some()
+    }
+
     /// The zones whose range records are not shown, since the server's access list changes what
     /// clients are answered other than by ignoring or refusing them.
     pub fn without_ranges(&self) -> impl Iterator<Item = &Zone> {

@@ -294,6 +294,11 @@ impl Zone {
         AddressMap::new(lists, self.options.dropin)
     }
 
+    /// True if the zone has an access list.
+    pub fn has_access_list(&self) -> bool {
+        self.access.is_some()
+    }
+
     /// The range records of the zone itself, if it has any.
     pub fn ranges(&self) -> Option<&Arc<Ranges>> {
         self.ranges.iter().find(|(sub_zone, _)| sub_zone.is_empty()).map(|(_, ranges)| ranges)

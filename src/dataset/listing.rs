@@ -51,6 +51,11 @@ impl Listing {
         single.into_iter().chain(set.iter().map(|&state| &self.sayings[state as usize - 1]))
     }
 
+    /// What a state says, where that is exactly one thing.
+    pub fn only_saying(&self, state: State) -> Option<&Saying> {
+        self.sayings.get((state as usize).checked_sub(1)?)
+    }
+
     /// How many states there are beside "not listed": 1 up to this number.
     pub fn states(&self) -> State {
         (self.sayings.len() + self.sets.len()) as State

@@ -39,6 +39,7 @@ pub use responder::{LookAgain, Published, Responder, SnapshotResponder};
 pub use tls::CertificateError;
 
 use crate::answer::{Client, Outcome};
+use crate::fast::Received;
 use crate::log::QuerySink;
 use crate::metrics::{Metrics, WorkerCounters};
 
@@ -281,12 +282,34 @@ impl<R: Responder> Service<R> {
     fn answer(&self, moment: &R::Moment, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome {
         reply.clear();
         let outcome = self.responder.respond(moment, packet, client, reply);
-        let slot = outcome.zone.and_then(|zone| self.responder.zone_slot(moment, zone));
-        self.counters.answered(&outcome, client.transport, slot, packet.len(), reply.len());
-        if let Some(log) = self.query_log.as_ref().filter(|_| outcome.reply) {
-            log.record(packet, client.address, &outcome, reply.len());
-        }
+        self.record(moment, &Received { packet, client }, &outcome, reply.len());
         outcome
+    }
+
+    /// As [`Self::answer`] for a batch: each reply at the place of its packet.
+    fn answer_batch(
+        &self,
+        moment: &R::Moment,
+        received: &[Received<'_>],
+        replies: &mut [Vec<u8>],
+        outcomes: &mut [Option<Outcome>],
+    ) {
+        replies.iter_mut().for_each(Vec::clear);
+        self.responder.respond_batch(moment, received, replies, outcomes);
+        for ((received, reply), outcome) in received.iter().zip(replies).zip(outcomes) {
+            if let Some(outcome) = outcome {
+                self.record(moment, received, outcome, reply.len());
+            }
+        }
+    }
+
+    fn record(&self, moment: &R::Moment, received: &Received<'_>, outcome: &Outcome, reply_octets: usize) {
+        let &Received { packet, client } = received;
+        let slot = outcome.zone.and_then(|zone| self.responder.zone_slot(moment, zone));
+        self.counters.answered(outcome, client.transport, slot, packet.len(), reply_octets);
+        if let Some(log) = self.query_log.as_ref().filter(|_| outcome.reply) {
+            log.record(packet, client.address, outcome, reply_octets);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 
 use crate::answer::{self, Client, Outcome};
+use crate::fast::{FastPath, Received};
 use crate::metrics::{Metrics, ZoneSlot};
 use crate::snapshot::Snapshot;
 use crate::zone::Zone;
@@ -21,6 +22,20 @@ pub trait Responder: Send + Sync + 'static {
 
     /// Appends the reply to `packet` to `reply`, which is empty. Must not block.
     fn respond(&self, moment: &Self::Moment, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome;
+
+    /// As [`Self::respond`] for every packet of a batch: each reply goes into the empty buffer at its
+    /// place, and its outcome beside it. Every outcome is `Some` afterwards.
+    fn respond_batch(
+        &self,
+        moment: &Self::Moment,
+        received: &[Received<'_>],
+        replies: &mut [Vec<u8>],
+        outcomes: &mut [Option<Outcome>],
+    ) {
+        for ((received, reply), outcome) in received.iter().zip(replies).zip(outcomes) {
+            *outcome = Some(self.respond(moment, received.packet, received.client, reply));
+        }
+    }
 
     /// Where the counters of the zone at place `zone` of that moment are.
     fn zone_slot(&self, moment: &Self::Moment, zone: u32) -> Option<ZoneSlot>;
@@ -39,17 +54,19 @@ pub struct SnapshotResponder {
 /// workers: must not block.
 pub type LookAgain = dyn Fn(Option<&Arc<Zone>>) + Send + Sync;
 
-/// A snapshot and where the counters of its zones are: one value, so that they always match.
+/// A snapshot, the fast path through it, and where the counters of its zones are: one value, so that
+/// they always match.
 #[derive(Debug)]
 pub struct Published {
     snapshot: Arc<Snapshot>,
+    fast: FastPath,
     zone_slots: Box<[Option<ZoneSlot>]>,
 }
 
 impl Published {
     fn new(snapshot: Arc<Snapshot>, metrics: &Metrics) -> Self {
         let zone_slots = metrics.zone_slots(snapshot.zones().iter().map(|zone| zone.name()));
-        Self { snapshot, zone_slots }
+        Self { fast: FastPath::new(&snapshot), snapshot, zone_slots }
     }
 }
 
@@ -87,6 +104,22 @@ impl Responder for SnapshotResponder {
             (self.look_again)(zone);
         }
         outcome
+    }
+
+    fn respond_batch(
+        &self,
+        moment: &Self::Moment,
+        received: &[Received<'_>],
+        replies: &mut [Vec<u8>],
+        outcomes: &mut [Option<Outcome>],
+    ) {
+        moment.fast.respond(&moment.snapshot, received, replies, outcomes);
+        for ((received, reply), outcome) in received.iter().zip(replies).zip(outcomes) {
+            if outcome.is_none() {
+                reply.clear();
+                *outcome = Some(self.respond(moment, received.packet, received.client, reply));
+            }
+        }
     }
 
     fn zone_slot(&self, moment: &Self::Moment, zone: u32) -> Option<ZoneSlot> {

@@ -1,8 +1,13 @@
 //! UDP: one thread per socket, and two system calls per batch.
 //!
-//! A worker receives what waits (up to [`BATCH`] packets), takes one moment of the data, answers
-//! each packet into a buffer of its own and sends all answers. All buffers are allocated once. The
-//! kernel's path is nearly all of the price of a query, so a batch is what there is to save.
+//! A worker receives what waits (up to [`BATCH`] packets), takes one moment of the data, has the
+//! whole batch answered, each packet into a buffer of its own, and sends all answers. All buffers are
+//! allocated once. The kernel's path is nearly all of the price of a query, so a batch is what there is
+//! to save.
+//!
+//! Under overload the newest packets go: the socket's receive buffer fills up, the system drops what
+//! comes then, and what is in the buffer is answered in its order. So an answer is never later than
+//! the buffer is long (`receive_buffer` bounds it), and packets are lost where they cost least.
 //!
 //! No error ends a worker: what comes back from a peer (ICMP, a full queue, an address that cannot
 //! be reached) concerns that peer only.
@@ -19,16 +24,17 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, sendmmsg,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, SockaddrIn6,
+    SockaddrLike, recvmmsg, sendmmsg,
 };
 use nix::unistd::Pid;
+use smallvec::SmallVec;
 use socket2::SockRef;
 
 use super::{Responder, Service};
-use crate::answer::{Client, Transport};
+use crate::answer::{Client, Outcome, Transport};
+use crate::fast::{BATCH, Received};
 
-/// Packets received and answered together.
-const BATCH: usize = 64;
 /// Octets of a packet that are read. An odd number of cache lines, so that the buffers of a batch
 /// do not all compete for the same sets of the cache.
 const PACKET_OCTETS: usize = 65 * 64;
@@ -53,16 +59,18 @@ pub(super) fn wake(socket: &UdpSocket) {
 
 impl<R: Responder> Worker<R> {
     pub(super) fn spawn(self, index: usize) -> io::Result<JoinHandle<()>> {
-        std::thread::Builder::new().name(format!("udp-{index}")).spawn(move || self.run())
+        let is_ipv4 = self.socket.local_addr()?.is_ipv4();
+        let run = if is_ipv4 { Self::run::<SockaddrIn> } else { Self::run::<SockaddrIn6> };
+        std::thread::Builder::new().name(format!("udp-{index}")).spawn(move || run(self))
     }
 
-    fn run(self) {
+    fn run<P: Peer>(self) {
         if let Some(core) = self.core {
             pin(core);
         }
         let mut packets = vec![0; BATCH * PACKET_OCTETS];
-        let mut headers = MultiHeaders::preallocate(BATCH, self.wildcard.then(control_space));
-        let mut outgoing = Outgoing::new();
+        let mut headers = MultiHeaders::<P>::preallocate(BATCH, self.wildcard.then(control_space));
+        let mut outgoing = Outgoing::<P>::new();
         loop {
             let mut chunks = packets.chunks_exact_mut(PACKET_OCTETS);
             let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
@@ -86,37 +94,47 @@ impl<R: Responder> Worker<R> {
     }
 
     /// Answers a batch; returns how many packets were in it, empty ones apart.
-    fn answer<'a>(
+    fn answer<'a, P: Peer>(
         &self,
-        received: impl Iterator<Item = RecvMsg<'a, 'a, SockaddrStorage>>,
-        outgoing: &mut Outgoing,
+        messages: impl Iterator<Item = RecvMsg<'a, 'a, P>>,
+        outgoing: &mut Outgoing<P>,
     ) -> usize {
         let moment = self.service.moment();
+        let mut received = SmallVec::<[Received<'_>; BATCH]>::new();
         let mut packets = 0;
-        for message in received {
+        for message in messages {
             let Some(packet) = message.iovs().next() else { continue };
             packets += 1;
-            let Some((peer, address)) = message.address.as_ref().and_then(peer) else { continue };
-            let client = Client { address, transport: Transport::Udp };
-            let reply = outgoing.buffer();
-            if self.service.answer(&moment, packet, client, reply).reply {
-                let source = if self.wildcard { asked_address(&message) } else { None };
-                outgoing.push(peer, source);
-            }
+            let Some((peer, address)) = message.address.and_then(|peer| Some((peer, peer.client()?))) else {
+                continue;
+            };
+            received.push(Received { packet, client: Client { address, transport: Transport::Udp } });
+            outgoing.push(peer, if self.wildcard { asked_address(&message) } else { None });
         }
+        let (replies, outcomes) = outgoing.places();
+        self.service.answer_batch(&moment, &received, replies, outcomes);
+        outgoing.keep_replies();
         packets
     }
 }
 
-/// The sender of a packet, if it can be answered: nobody listens on port 0.
-fn peer(sender: &SockaddrStorage) -> Option<(SockaddrStorage, IpAddr)> {
-    let (address, port) = if let Some(v4) = sender.as_sockaddr_in() {
-        (IpAddr::V4(v4.ip()), v4.port())
-    } else {
-        let v6 = sender.as_sockaddr_in6()?;
-        (IpAddr::V6(v6.ip()).to_canonical(), v6.port())
-    };
-    (port != 0).then_some((*sender, address))
+/// The sender of a packet: with the family of its socket known, the addresses of a batch take few
+/// cache lines.
+trait Peer: SockaddrLike + Copy {
+    /// Its address, if it can be answered: nobody listens on port 0.
+    fn client(&self) -> Option<IpAddr>;
+}
+
+impl Peer for SockaddrIn {
+    fn client(&self) -> Option<IpAddr> {
+        (self.port() != 0).then(|| self.ip().into())
+    }
+}
+
+impl Peer for SockaddrIn6 {
+    fn client(&self) -> Option<IpAddr> {
+        (self.port() != 0).then(|| IpAddr::V6(self.ip()).to_canonical())
+    }
 }
 
 /// The local address from which a reply leaves.
@@ -133,7 +151,7 @@ fn control_space() -> Vec<u8> {
 }
 
 /// The local address to which a packet was sent.
-fn asked_address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Source> {
+fn asked_address<P>(message: &RecvMsg<'_, '_, P>) -> Option<Source> {
     message.cmsgs().ok()?.find_map(|control| match control {
         ControlMessageOwned::Ipv4PacketInfo(info) => {
             Some(Source::V4(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes())))
@@ -148,22 +166,25 @@ fn asked_address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Source> {
 }
 
 /// The answers of a batch, and what is needed to send them.
-struct Outgoing {
+struct Outgoing<P> {
     /// As many buffers as a batch has packets; those of the answers come first.
     replies: Vec<Vec<u8>>,
+    /// What became of each packet.
+    outcomes: [Option<Outcome>; BATCH],
     /// Where each answer goes.
-    peers: Vec<Option<SockaddrStorage>>,
+    peers: Vec<Option<P>>,
     /// Where each answer leaves from; `None` on sockets that have only one address.
     sources: Vec<Option<Source>>,
-    plain: MultiHeaders<SockaddrStorage>,
-    from_v4: MultiHeaders<SockaddrStorage>,
-    from_v6: MultiHeaders<SockaddrStorage>,
+    plain: MultiHeaders<P>,
+    from_v4: MultiHeaders<P>,
+    from_v6: MultiHeaders<P>,
 }
 
-impl Outgoing {
+impl<P: Peer> Outgoing<P> {
     fn new() -> Self {
         Self {
             replies: (0..BATCH).map(|_| Vec::with_capacity(PACKET_OCTETS)).collect(),
+            outcomes: [None; BATCH],
             peers: Vec::with_capacity(BATCH),
             sources: Vec::with_capacity(BATCH),
             plain: MultiHeaders::preallocate(BATCH, None),
@@ -173,15 +194,33 @@ impl Outgoing {
         }
     }
 
-    /// The buffer of the next answer; it counts once it is pushed.
-    fn buffer(&mut self) -> &mut Vec<u8> {
-        let next = self.peers.len();
-        &mut self.replies[next]
-    }
-
-    fn push(&mut self, peer: SockaddrStorage, source: Option<Source>) {
+    /// Makes a place for the answer to one more packet.
+    fn push(&mut self, peer: P, source: Option<Source>) {
         self.peers.push(Some(peer));
         self.sources.push(source);
+    }
+
+    /// The places that were made.
+    fn places(&mut self) -> (&mut [Vec<u8>], &mut [Option<Outcome>]) {
+        let count = self.peers.len();
+        (&mut self.replies[..count], &mut self.outcomes[..count])
+    }
+
+    /// Gives up the places of packets that get no reply.
+    fn keep_replies(&mut self) {
+        let mut kept = 0;
+        for place in 0..self.peers.len() {
+            if self.outcomes[place].is_some_and(|outcome| outcome.reply) {
+                if kept < place {
+                    self.replies.swap(kept, place);
+                    self.peers.swap(kept, place);
+                    self.sources.swap(kept, place);
+                }
+                kept += 1;
+            }
+        }
+        self.peers.truncate(kept);
+        self.sources.truncate(kept);
     }
 
     /// Sends everything, with one system call for each run of answers that leave from the same
@@ -212,9 +251,9 @@ impl Outgoing {
         end: usize,
         source: Option<Source>,
     ) -> nix::Result<usize> {
-        let slices: [[IoSlice<'_>; 1]; BATCH] =
-            std::array::from_fn(|index| [IoSlice::new(self.replies.get(index).map_or(&[], Vec::as_slice))]);
-        let (slices, peers) = (&slices[start..end], &self.peers[start..end]);
+        let slices: SmallVec<[[IoSlice<'_>; 1]; BATCH]> =
+            self.replies[start..end].iter().map(|reply| [IoSlice::new(reply)]).collect();
+        let (slices, peers) = (&slices[..], &self.peers[start..end]);
         let (fd, flags) = (socket.as_raw_fd(), MsgFlags::empty());
         match source {
             None => sendmmsg(fd, &mut self.plain, slices, peers, [], flags).map(Iterator::count),

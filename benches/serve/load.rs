@@ -1,0 +1,200 @@
+//! The load: many sockets of one thread, in two forms. *Saturation* keeps a number of questions under
+//! way on each socket, so that the server always finds a full batch. *Paced* load asks at random
+//! (Poisson) moments and measures each answer from the moment when its question was due, so that
+//! nothing that makes the load itself late is left out; the echo server beside shows how much that is.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, sendmmsg};
+
+use crate::generated::List;
+use crate::questions::Zone;
+
+/// Messages of one system call.
+const BATCH: usize = 64;
+/// Answers are shorter than this.
+const ANSWER_OCTETS: usize = 576;
+/// What has not come after this time is lost.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// What became of the questions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) answered: u64,
+    pub(crate) lost: u64,
+    /// Answers that are not what the list says.
+    pub(crate) wrong: u64,
+    pub(crate) seconds: f64,
+    /// Of paced load: nanoseconds until each answer.
+    pub(crate) latencies: Vec<u32>,
+}
+
+pub(crate) struct Load {
+    flows: Vec<Flow>,
+    start: Instant,
+}
+
+/// One socket and what is under way on it.
+struct Flow {
+    socket: UdpSocket,
+    next_id: u16,
+    under_way: usize,
+    last_answer: Instant,
+    /// By id.
+    asked: Vec<Asked>,
+    outgoing: MultiHeaders<()>,
+    incoming: MultiHeaders<()>,
+    buffers: Vec<[u8; ANSWER_OCTETS]>,
+}
+
+#[derive(Clone, Copy)]
+struct Asked {
+    waiting: bool,
+    listed: bool,
+    /// When it was due, in nanoseconds since the start.
+    due: u64,
+}
+
+impl Load {
+    /// A load of `sockets` sockets on a server.
+    pub(crate) fn new(server: SocketAddr, sockets: usize) -> io::Result<Self> {
+        let flows = (0..sockets).map(|_| Flow::new(server)).collect::<io::Result<_>>()?;
+        Ok(Self { flows, start: Instant::now() })
+    }
+
+    /// Keeps `window` questions under way on every socket for a time.
+    pub(crate) fn saturate(&mut self, zone: &mut Zone, window: usize, time: Duration) -> io::Result<Outcome> {
+        let mut outcome = Outcome::default();
+        let begin = Instant::now();
+        while begin.elapsed() < time {
+            for flow in &mut self.flows {
+                flow.receive(self.start, &mut outcome)?;
+                if 2 * flow.under_way <= window {
+                    flow.send(zone, window - flow.under_way, 0)?;
+                } else if flow.last_answer.elapsed() > PATIENCE {
+                    flow.give_up(&mut outcome);
+                }
+            }
+        }
+        outcome.seconds = begin.elapsed().as_secs_f64();
+        self.drain(&mut outcome)?;
+        outcome.latencies.clear();
+        Ok(outcome)
+    }
+
+    /// Asks `rate` questions a second, at random moments, for a time.
+    pub(crate) fn pace(&mut self, zone: &mut Zone, rate: f64, time: Duration) -> io::Result<Outcome> {
+        let mut outcome = Outcome::default();
+        let mut random = List::new(7, 1);
+        let mut gap = || -(((random.next() >> 11) + 1) as f64 / (1u64 << 53) as f64).ln() / rate * 1e9;
+        let begin = self.start.elapsed().as_nanos() as f64;
+        let end = begin + time.as_nanos() as f64;
+        let mut due = begin + gap();
+        let mut turn = 0;
+        while due < end {
+            let now = self.start.elapsed().as_nanos() as f64;
+            while due <= now {
+                let sockets = self.flows.len();
+                self.flows[turn % sockets].send(zone, 1, due as u64)?;
+                turn += 1;
+                due += gap();
+            }
+            for flow in self.flows.iter_mut().filter(|flow| flow.under_way > 0) {
+                flow.receive(self.start, &mut outcome)?;
+            }
+        }
+        outcome.seconds = time.as_secs_f64();
+        self.drain(&mut outcome)?;
+        outcome.latencies.sort_unstable();
+        Ok(outcome)
+    }
+
+    fn drain(&mut self, outcome: &mut Outcome) -> io::Result<()> {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE && self.flows.iter().any(|flow| flow.under_way > 0) {
+            for flow in &mut self.flows {
+                flow.receive(self.start, outcome)?;
+            }
+        }
+        self.flows.iter_mut().for_each(|flow| flow.give_up(outcome));
+        Ok(())
+    }
+}
+
+impl Flow {
+    fn new(server: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.connect(server)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket,
+            next_id: 0,
+            under_way: 0,
+            last_answer: Instant::now(),
+            asked: vec![Asked { waiting: false, listed: false, due: 0 }; 1 << 16],
+            outgoing: MultiHeaders::preallocate(BATCH, None),
+            incoming: MultiHeaders::preallocate(BATCH, None),
+            buffers: vec![[0; ANSWER_OCTETS]; BATCH],
+        })
+    }
+
+    /// Sends up to `count` questions.
+    fn send(&mut self, zone: &mut Zone, count: usize, due: u64) -> io::Result<()> {
+        let questions = zone.take(count.min(BATCH));
+        for question in questions.iter_mut() {
+            let id = self.next_id;
+            self.next_id = id.wrapping_add(1);
+            question.set_id(id);
+            self.asked[usize::from(id)] = Asked { waiting: true, listed: question.listed, due };
+        }
+        let slices: Vec<_> = questions.iter().map(|question| [IoSlice::new(question.packet())]).collect();
+        let nobody = [None; BATCH];
+        let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
+        match sendmmsg(fd, &mut self.outgoing, &slices, &nobody[..slices.len()], [], flags)
+            .map(Iterator::count)
+        {
+            Ok(_) | Err(Errno::EAGAIN | Errno::ECONNREFUSED) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.under_way += slices.len();
+        Ok(())
+    }
+
+    /// Takes the answers that are there.
+    fn receive(&mut self, start: Instant, outcome: &mut Outcome) -> io::Result<()> {
+        let mut slices: Vec<_> = self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        let messages = match recvmmsg(fd, &mut self.incoming, slices.iter_mut(), flags, None) {
+            Ok(messages) => messages,
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let now = start.elapsed().as_nanos() as u64;
+        for message in messages {
+            let Some(&[id0, id1, _, flags, _, _, _, answers, ..]) = message.iovs().next() else { continue };
+            let asked = &mut self.asked[usize::from(u16::from_be_bytes([id0, id1]))];
+            if !asked.waiting {
+                continue;
+            }
+            asked.waiting = false;
+            let expected = if asked.listed { (0, 1) } else { (3, 0) };
+            outcome.wrong += u64::from((flags & 0xf, answers) != expected);
+            outcome.answered += 1;
+            outcome.latencies.push(now.saturating_sub(asked.due).try_into().unwrap_or(u32::MAX));
+            self.under_way -= 1;
+        }
+        self.last_answer = Instant::now();
+        Ok(())
+    }
+
+    fn give_up(&mut self, outcome: &mut Outcome) {
+        outcome.lost += self.under_way as u64;
+        self.under_way = 0;
+        self.last_answer = Instant::now();
+        self.asked.iter_mut().for_each(|asked| asked.waiting = false);
+    }
+}
