@@ -16,6 +16,7 @@ use crate::range_record::{Prefix, StateMap, block, key_of};
 use fake::{APEX, Fake, Fault, NEGATIVE_TTL, TTL, Zone};
 
 pub(crate) mod fake;
+mod network;
 
 const DOCUMENTATION: u128 = 0x2001_0db8 << 96;
 

@@ -54,11 +54,7 @@ impl Server {
 
     fn nibbl(command: Command, control: Option<Directory>) -> Self {
         let mut process = Process::start(command);
-        // Its last word on starting: `listening on ADDRESS, ADDRESS`, each for UDP and TCP.
-        let address: SocketAddr = process.wait_for(|line| {
-            let (_, addresses) = line.split_once("listening on ")?;
-            addresses.split(", ").next()?.parse().ok()
-        });
+        let address = listening(&mut process);
         Self { udp: address, tcp: Some(address), process, control }
     }
 
@@ -79,6 +75,14 @@ impl Server {
         assert!(status.success(), "{status}\n{said}");
         said
     }
+}
+
+/// Waits until nibbl says where it listens: the first address, on which both transports answer.
+pub(crate) fn listening(process: &mut Process) -> SocketAddr {
+    process.wait_for(|line| {
+        let (_, addresses) = line.split_once("listening on ")?;
+        addresses.split([' ', ',']).find_map(|word| word.parse().ok())
+    })
 }
 
 /// The program under test.
