@@ -177,7 +177,8 @@ fn postfix_rejects_what_is_listed() {
     }
     let owner = nix::unistd::User::from_name("postfix").expect("users").expect("the user postfix");
     nix::unistd::chown(&at("data"), Some(owner.uid), None).expect("chown");
-    directory.write("queue/etc/resolv.conf", format!("nameserver {}\n", relay_address.ip()));
+    directory
+        .write("queue/etc/resolv.conf", format!("nameserver {}\nnameserver 127.0.0.1\n", relay_address.ip()));
     directory.write(
         "conf/main.cf",
         format!(
@@ -185,7 +186,8 @@ fn postfix_rejects_what_is_listed() {
              setgid_group = postdrop\nmaillog_file = /dev/stdout\nmyhostname = mail.example.test\n\
              mydestination = example.test\nlocal_recipient_maps =\nalias_maps =\nalias_database =\n\
              mynetworks = 127.0.0.1/32\ninet_interfaces = 127.0.0.1\nsmtpd_peername_lookup = no\n\
-             smtpd_authorized_xclient_hosts = 127.0.0.1\nsmtpd_client_restrictions = reject_rbl_client {ZONE}\n",
+             smtpd_authorized_xclient_hosts = 127.0.0.1\nsmtpd_client_restrictions = reject_rbl_client \
+             {ZONE}=127.0.0.[2..11]\n",
             at("queue").display(),
             at("data").display(),
         ),
