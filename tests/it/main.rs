@@ -1,5 +1,5 @@
 //! The integration tests: the real binary on ports of the kernel's choice, asked over real sockets, and
-//! the programs that it lives with (rbldnsd, unbound, BIND) beside it. Where one of those is missing, its
+//! the programs that it lives with (rbldnsd, unbound, BIND, dnsmasq, Postfix, rspamd) beside it. Where one of those is missing, its
 //! tests print why they are skipped; with NIBBL_REQUIRE_PEERS=1, as in `.ci/run`, they fail.
 
 mod harness;
@@ -8,8 +8,10 @@ mod answers;
 mod commands;
 mod conformance;
 mod export;
+mod lookup;
 mod oracle;
 mod quick_start;
 mod real_data;
+mod relay;
 mod reload;
 mod resolvers;

@@ -16,6 +16,7 @@ use crate::range_record::{Prefix, StateMap, block, key_of};
 use fake::{APEX, Fake, Fault, NEGATIVE_TTL, TTL, Zone};
 
 pub(crate) mod fake;
+mod network;
 
 const DOCUMENTATION: u128 = 0x2001_0db8 << 96;
 
@@ -77,6 +78,7 @@ proptest! {
                 let expected = fake.with(|shared| shared.zone.state(key));
                 let lookup = ranges.lookup(address(key), true).await;
                 assert_eq!(state(&lookup), Some(expected), "{lookup:?}");
+                // A block for each nibble at most, the values, A and TXT at the canonical address.
                 assert!(lookup.asked.len() <= 32 + 3);
                 assert_eq!(lookup.fallback.is_none(), with_ranges, "{lookup:?}");
                 if let Listing::Listed(Some(said)) = &lookup.listing {
@@ -178,6 +180,28 @@ fn a_walk_through_one_listing_costs_two_names() {
             other.covered.unwrap().to_string(),
             "2001:db9:: - ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
         );
+    });
+}
+
+/// A made-up list of usual size: 40 /32s, 400 /48s and 4,000 /64s beside the one that is swept.
+#[test]
+fn a_walk_through_one_listing_of_many_costs_little() {
+    let at = |index: u128, step: u32| (0x2a00u128 << 112) | (index * 0x9e37 % 0x1_0000) << step;
+    let mut entries = vec![entry(DOCUMENTATION, 32, 1)];
+    entries.extend((0..40).map(|index| entry(at(index, 96), 32, 1)));
+    entries.extend((0..400).map(|index| entry(at(index, 80) | 1 << 108, 48, 2)));
+    entries.extend((0..4000).map(|index| entry(at(index, 64) | 1 << 109, 64, 1)));
+    let fake = Fake::new(Zone::new(&entries, 800));
+    run(async {
+        let ranges = ranges(&fake, 0);
+        for host in 0..2000u128 {
+            let listed = ranges.lookup(address(Key::V6(DOCUMENTATION | host << 64)), true).await;
+            assert_eq!(state(&listed), Some(1));
+            let unlisted =
+                ranges.lookup(address(Key::V6((DOCUMENTATION | host << 64) + (1 << 96))), true).await;
+            assert_eq!(state(&unlisted), Some(UNLISTED));
+        }
+        assert!(fake.asked() <= 8, "{}", fake.asked());
     });
 }
 

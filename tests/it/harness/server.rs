@@ -54,11 +54,7 @@ impl Server {
 
     fn nibbl(command: Command, control: Option<Directory>) -> Self {
         let mut process = Process::start(command);
-        let address: SocketAddr = process.wait_for(|line| {
-            let (_, address) = line.split_once("listening on udp ")?;
-            address.parse().ok()
-        });
-        process.wait_for_text("nibbl: ready");
+        let address = listening(&mut process);
         Self { udp: address, tcp: Some(address), process, control }
     }
 
@@ -79,6 +75,13 @@ impl Server {
         assert!(status.success(), "{status}\n{said}");
         said
     }
+}
+
+/// Waits until nibbl is ready: the first address that it listens on, over UDP and TCP.
+pub(crate) fn listening(process: &mut Process) -> SocketAddr {
+    let address = process.wait_for(|line| line.split_once("listening on udp ")?.1.parse().ok());
+    process.wait_for_text("nibbl: ready");
+    address
 }
 
 /// The program under test.
