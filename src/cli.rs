@@ -424,7 +424,7 @@ mod tests {
             ("serve bl.example:ip4set", "'bl.example:ip4set'"),
             ("serve --listen localhost", "'localhost'"),
             ("serve --port 53", "'--port'"),
-            ("export bl.example:ip4set:a --format text", "rbldnsd, nft, postfix-cidr, rpz"),
+            ("export bl.example:ip4set:a --format text", "zone, ranges, rbldnsd, nft, postfix-cidr, rpz"),
             ("reload .", "name is missing"),
             ("rbldnsd -b 127.0.0.1 bl.example:bloom:a", "`bl.example:bloom:a`: unknown dataset type `bloom`"),
             ("", "Usage: nibbl <COMMAND>"),

@@ -29,6 +29,8 @@ use crate::zone_file::diagnostic::Diagnostics;
 pub enum Format {
     /// A standard zone file for NSD, Knot DNS or BIND
     Zone,
+    /// The range records alone, as a standard zone file
+    Ranges,
     /// Canonical data files for rbldnsd or nibbl
     Rbldnsd,
     /// Two nftables sets of intervals
@@ -160,6 +162,7 @@ fn write_text(
 ) -> Result<(), ExportError> {
     match format {
         Format::Zone => zone_file::write(zone, out, diagnostics),
+        Format::Ranges => zone_file::write_ranges(zone, out, diagnostics),
         Format::Nft => Ok(nft::write(zone, out, diagnostics)?),
         Format::PostfixCidr => Ok(postfix_cidr::write(zone, out, diagnostics)?),
         Format::Rpz => rpz::write(zone, out, diagnostics),
@@ -242,6 +245,13 @@ mod tests {
                     .unwrap();
             assert!(clean && text.contains(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn range_records_alone() {
+        let refused =
+            exported(&[("list", "2001:db8::/32\n")], &["bl.example:ip:list"], &order(Format::Ranges));
+        assert!(matches!(refused, Err(Failure::Export(ExportError::NoRanges(_)))));
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub enum ExportError {
     /// The zone has no SOA record (in drop-in mode none is made up).
     #[error("zone {0} has no $SOA: standard servers refuse such a zone")]
     NoSoa(String),
+    /// Range records are switched off, or the zone cannot have any.
+    #[error("zone {0} has no range records: `ranges = true` or --ranges makes them")]
+    NoRanges(String),
     /// A text with variables that rbldnsd's format cannot say in one line.
     #[error("a text cannot be written as one line of a data file: {0}")]
     Text(String),

@@ -1,7 +1,8 @@
 //! A standard zone file (RFC 1035, section 5): the virtual zone, written down name for name, which NSD, Knot
 //! DNS and BIND load. Every complete key gets the same answer from them as from nibbl, but for NXDOMAIN, which
 //! is NODATA where an exception needs a name. BIND wants `check-names primary ignore` for domain lists whose
-//! names are no host names (`a_b.example`).
+//! names are no host names (`a_b.example`). NSD 4.6 loads no zone with an APL record of more than 64 items,
+//! which the larger blocks of range records have.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -9,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::ExportError;
 use crate::name::{labels, write_label};
-use crate::virtual_zone::{VirtualName, VirtualZone};
+use crate::virtual_zone::{Names, VirtualName, VirtualZone};
 use crate::zone::Zone;
 use crate::zone_file::diagnostic::{Diagnostics, Severity};
 
@@ -20,6 +21,30 @@ const CNAME: u16 = 5;
 /// # Errors
 /// The output could not be written, or standard servers would not take such a zone.
 pub fn write(zone: &Zone, out: &mut impl Write, diagnostics: &mut Diagnostics) -> Result<(), ExportError> {
+    write_names(zone, VirtualZone::new(zone)?.names(), out, diagnostics)
+}
+
+/// Writes the range records of a zone and its apex, for a server that is to host only them.
+///
+/// # Errors
+/// As [`write()`], or the zone has no range records.
+pub fn write_ranges(
+    zone: &Zone,
+    out: &mut impl Write,
+    diagnostics: &mut Diagnostics,
+) -> Result<(), ExportError> {
+    if !zone.has_ranges() {
+        return Err(ExportError::NoRanges(zone.name().to_string()));
+    }
+    write_names(zone, VirtualZone::new(zone)?.range_names(), out, diagnostics)
+}
+
+fn write_names(
+    zone: &Zone,
+    mut names: Names<'_>,
+    out: &mut impl Write,
+    diagnostics: &mut Diagnostics,
+) -> Result<(), ExportError> {
     let soa = zone.apex().soa().ok_or_else(|| ExportError::NoSoa(zone.name().to_string()))?;
     let mut warn = |message: String| {
         diagnostics.push_plain(Severity::Warning, format!("zone {}: {message}", zone.name()))
@@ -27,7 +52,6 @@ pub fn write(zone: &Zone, out: &mut impl Write, diagnostics: &mut Diagnostics) -
     if zone.apex().hosts().is_empty() {
         warn("no $NS: BIND does not load such a zone".into());
     }
-    let mut names = VirtualZone::new(zone)?.names();
     writeln!(out, "$ORIGIN {}", name_text(zone.name().wire()))?;
     for mut name in names.by_ref() {
         if name.key.is_empty() {

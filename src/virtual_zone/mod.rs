@@ -84,6 +84,11 @@ impl<'z> VirtualZone<'z> {
     pub fn names(&self) -> Names<'z> {
         Names::new(self.zone, sources::of(self.zone))
     }
+
+    /// The apex and the range records alone.
+    pub fn range_names(&self) -> Names<'z> {
+        Names::new(self.zone, sources::of_ranges(self.zone))
+    }
 }
 
 impl VirtualName<'_> {

@@ -80,9 +80,7 @@ impl Reach {
 /// All sources of a zone.
 pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
     let dropin = zone.options().dropin;
-    let mut apex = empty(Vec::new(), dropin);
-    apex.own.push_apex(zone.apex());
-    let mut sources = vec![Source::new(&[], Reach::Names, std::iter::once(apex))];
+    let mut sources = vec![apex(zone)];
     of_list(zone, zone.list(), &[], &mut sources);
     for sub_zones in zone.combined() {
         let mounts: Vec<Vec<u8>> = sub_zones.keys().map(|labels| mount(labels)).collect();
@@ -94,6 +92,17 @@ pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
         }
     }
     with_ranges(zone, sources)
+}
+
+/// The apex and the range records, and nothing else.
+pub(super) fn of_ranges(zone: &Zone) -> Vec<Source<'_>> {
+    with_ranges(zone, vec![apex(zone)])
+}
+
+fn apex(zone: &Zone) -> Source<'_> {
+    let mut apex = empty(Vec::new(), zone.options().dropin);
+    apex.own.push_apex(zone.apex());
+    Source::new(&[], Reach::Names, std::iter::once(apex))
 }
 
 /// Adds the range records: at and below their names nothing else has a meaning.

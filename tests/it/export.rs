@@ -22,29 +22,30 @@ const HEAD: &str = "$SOA 1h ns1.example.net hostmaster.example.net 1 2h 30m 7d 1
 
 #[test]
 fn nsd_answers_as_nibbl_does() {
-    answers_as_nibbl_does("nsd", nsd);
+    // NSD 4.6 takes no APL record of more than 64 items.
+    answers_as_nibbl_does("nsd", nsd, false);
 }
 
 #[test]
 fn knot_answers_as_nibbl_does() {
-    answers_as_nibbl_does("knotd", knot);
+    answers_as_nibbl_does("knotd", knot, true);
 }
 
 #[test]
 fn bind_answers_as_nibbl_does() {
-    answers_as_nibbl_does("named", bind);
+    answers_as_nibbl_does("named", bind, true);
 }
 
 /// Starts a server for the zone files `bl.example` and `dbl.example` of a directory.
 type Peer = fn(&Path, &Path, SocketAddr) -> Process;
 
-fn answers_as_nibbl_does(program: &str, start: Peer) {
+fn answers_as_nibbl_does(program: &str, start: Peer, ranges: bool) {
     let Some(program) = peer(program) else { return };
     let (data, prefixes) = data(program.as_os_str().len() as u64);
     let mut lines = 0;
     let mut blocks = BTreeSet::new();
     for (zone, specs) in [("bl.example", &ADDRESSES[..]), ("dbl.example", &NAMES)] {
-        let text = export(data.path(), specs, "zone");
+        let text = export(data.path(), specs, "zone", ranges);
         lines += text.lines().count();
         let owners = text.lines().filter_map(|line| line.split_once(" ")).map(|(owner, _)| owner);
         blocks
@@ -56,17 +57,17 @@ fn answers_as_nibbl_does(program: &str, start: Peer) {
     let arguments = ["--ranges".into(), "--dir".into(), data.path().into()].into_iter();
     let server = Server::serve(arguments.chain(ADDRESSES.iter().chain(&NAMES).map(std::ffi::OsString::from)));
     let mut queries = queries(&prefixes);
-    assert!(blocks.len() > 10, "{} blocks", blocks.len());
+    assert_eq!(blocks.len() > 10, ranges, "{} blocks", blocks.len());
     // APL has no name in the harness.
     queries.extend(blocks.iter().flat_map(|name| ["TYPE42", "TXT"].map(|kind| Query::new(name, kind))));
     let ours = ask_all(server.udp, &queries);
     let theirs = ask_all(address, &queries);
-    process.stop();
+    let (_, said) = process.stop();
     server.stop();
     let mut listed = 0;
     for ((query, ours), theirs) in queries.iter().zip(&ours).zip(&theirs) {
         let [ours, theirs] = [ours, theirs].map(|reply| reply.as_ref().unwrap_or_else(|| panic!("{query}")));
-        assert_eq!(verdict(theirs, query), verdict(ours, query), "{query}\n{theirs:?}\n{ours:?}");
+        assert_eq!(verdict(theirs, query), verdict(ours, query), "{query}\n{theirs:?}\n{ours:?}\n{said}");
         assert!(theirs.rcode == ours.rcode || theirs.answer.is_empty(), "{query}");
         listed += usize::from(!ours.answer.is_empty());
     }
@@ -110,7 +111,7 @@ fn rbldnsd_answers_exported_files_as_nibbl_answers_their_sources() {
 fn bind_drops_the_queries_of_listed_clients() {
     let Some(program) = peer("named") else { return };
     let (directory, _) = data(9);
-    directory.write("policy", export(directory.path(), &ADDRESSES, "rpz"));
+    directory.write("policy", export(directory.path(), &ADDRESSES, "rpz", false));
     directory.write("local", "$TTL 60\n@ SOA a. b. 1 2 3 4 5\n@ NS a.\n@ TXT here\n");
     let address = free_port();
     let zones = "zone policy.test { type primary; file \"policy\"; allow-query { none; }; };\n\
@@ -130,9 +131,10 @@ fn bind_drops_the_queries_of_listed_clients() {
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
-fn export(directory: &Path, specs: &[&str], format: &str) -> String {
+fn export(directory: &Path, specs: &[&str], format: &str, ranges: bool) -> String {
     let mut command = nibbl();
-    command.args(["export", "--ranges", "--format", format, "--dir"]).arg(directory).args(specs);
+    command.args(["export", "--format", format, "--dir"]).arg(directory).args(specs);
+    command.args(ranges.then_some("--ranges"));
     let output = command.output().expect("nibbl");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
