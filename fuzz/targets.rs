@@ -5,10 +5,16 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each target is a program of its own and uses one of these")]
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use nibbl::address::ReversedName;
+use nibbl::answer::{Client, Transport, respond};
+use nibbl::range_record::content::Block;
+use nibbl::range_record::value::{ValueRecord, fill_in};
+use nibbl::range_record::{Prefix, canonical_address};
+use nibbl::snapshot::Snapshot;
 use nibbl::value::Template;
 use nibbl::zone_file::{Content, Kind, Parsed, Parser, ReadOptions};
 
@@ -37,6 +43,48 @@ pub fn combined(data: &[u8]) {
 /// Access rules.
 pub fn acl(data: &[u8]) {
     dataset(Kind::Acl, data);
+}
+
+/// Any packet, from the reader to the reply: the reply keeps to its limit.
+pub fn packet(packet: &[u8]) {
+    let snapshot = Snapshot::default();
+    let client = Client { address: IpAddr::V6(Ipv6Addr::LOCALHOST), transport: Transport::Udp };
+    let mut reply = Vec::new();
+    let outcome = respond(&snapshot, packet, client, &mut reply);
+    assert_eq!(outcome.reply, !reply.is_empty());
+    assert!(reply.len() <= 512, "no reply without records is longer");
+    if outcome.reply {
+        assert_eq!(reply[..2], packet[..2]);
+        assert_ne!(reply[2] & 0x80, 0);
+    }
+}
+
+/// The reader of APL rdata, and of blocks and values on top of it: what the codec reads it writes
+/// alike.
+pub fn apl(data: &[u8]) {
+    if let Ok(items) = nibbl::range_record::apl::read(data) {
+        assert_eq!(nibbl::range_record::apl::write(&items), data);
+        let _ = nibbl::range_record::apl::text(&items);
+    }
+    if let Ok(block) = Block::read(Prefix::ROOT, data) {
+        for (index, item) in block.items().iter().enumerate() {
+            for address in [item.prefix.first(), item.prefix.last()] {
+                let decision = block.decide(address);
+                assert!(decision.first <= address && address <= decision.last);
+            }
+            let _ = canonical_address(block.items(), index);
+        }
+    }
+    if let Some(text) = ValueRecord::read(data).and_then(|record| record.value.text) {
+        let _ = fill_in(&text, "192.0.2.1");
+    }
+}
+
+/// `nibbl.toml`.
+pub fn config(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = nibbl::config::file::parse(text, Path::new("nibbl.toml"), None);
+    }
 }
 
 /// Reversed names: the input is a name in wire form.

@@ -16,6 +16,7 @@ use crate::client::relay::{self, RelayArgs};
 use crate::config::file::ConfigError;
 use crate::config::spec::{self, SpecError, ZoneSpec};
 use crate::config::{Config, Control, ZoneConfig, address, file};
+use crate::export_command::{self, Format};
 use crate::name::Name;
 use crate::rbldnsd;
 
@@ -32,6 +33,13 @@ pub enum Command {
         config: Box<Config>,
         /// Warnings make the exit code 1.
         strict: bool,
+    },
+    /// Write a zone for other software.
+    Export {
+        /// What to load.
+        config: Box<Config>,
+        /// What to write.
+        order: export_command::Order,
     },
     /// Tell the running server to look at its files.
     Reload {
@@ -114,6 +122,21 @@ enum RawCommand {
         #[arg(long)]
         strict: bool,
     },
+    /// Write a zone for other software: a standard zone file, nftables sets and others
+    #[command(after_help = EXPORT_HELP)]
+    Export {
+        #[command(flatten)]
+        source: Source,
+        /// What to write
+        #[arg(long, value_enum)]
+        format: Format,
+        /// The zone, where there are several
+        #[arg(long, value_name = "NAME", value_parser = zone_name)]
+        zone: Option<Name>,
+        /// Where to; for rbldnsd a directory; to standard output without it
+        #[arg(long, value_name = "PATH")]
+        output: Option<PathBuf>,
+    },
     /// Tell the running server to look at its data files now
     #[command(after_help = RELOAD_HELP)]
     Reload {
@@ -190,6 +213,14 @@ Example:
 
 Exit codes: 0 clean (or warnings without --strict), 1 warnings with --strict, 2 errors.";
 
+const EXPORT_HELP: &str = "\
+Findings about the data go to standard error. A file appears under its name when it is complete.
+
+Example:
+  nibbl export bl.example:ip6trie:prefixes --format zone --output bl.example.zone
+
+Exit codes: 0 written, 1 written, but lines of the data are wrong and were skipped, 2 not written.";
+
 const RELOAD_HELP: &str = "\
 A file is read again when it changed; what failed is tried again. --force is for reloads that were
 refused because too many entries changed at once.
@@ -225,6 +256,10 @@ impl Command {
             RawCommand::Check { source, strict } => {
                 Self::Check { config: Box::new(source.config()?), strict }
             }
+            RawCommand::Export { source, format, zone, output } => Self::Export {
+                config: Box::new(source.config()?),
+                order: export_command::Order { zone, format, output },
+            },
             RawCommand::Reload { force, socket, zones } => {
                 Self::Reload { control: control(socket), zones, force }
             }
@@ -328,6 +363,11 @@ mod tests {
         assert_eq!(config.control, Control::Path("c".into()));
         assert_eq!(config.zones.len(), 1);
         assert_eq!(config.zones[0].datasets[1].to_string(), "ip6trie:/d/b");
+        assert!(!config.zones[0].ranges);
+        let Command::Serve(config) = command("serve --ranges a:ip:a b:ip:b").unwrap() else {
+            panic!("not serve")
+        };
+        assert!(config.zones.iter().all(|zone| zone.ranges));
     }
 
     #[test]
@@ -365,6 +405,7 @@ mod tests {
         for words in [
             "serve --help",
             "check --help",
+            "export --help",
             "reload --help",
             "status --help",
             "lookup --help",
@@ -383,6 +424,7 @@ mod tests {
             ("serve bl.example:ip4set", "'bl.example:ip4set'"),
             ("serve --listen localhost", "'localhost'"),
             ("serve --port 53", "'--port'"),
+            ("export bl.example:ip4set:a --format text", "rbldnsd, nft, postfix-cidr, rpz"),
             ("reload .", "name is missing"),
             ("rbldnsd -b 127.0.0.1 bl.example:bloom:a", "`bl.example:bloom:a`: unknown dataset type `bloom`"),
             ("", "Usage: nibbl <COMMAND>"),

@@ -26,6 +26,9 @@ pub mod zone_file;
 pub mod dataset;
 pub mod range_record;
 pub mod zone;
+// zone -> text for other software (pure)
+pub mod export;
+pub mod virtual_zone;
 // zone -> snapshot
 pub mod allowance;
 pub mod snapshot;
@@ -49,6 +52,7 @@ pub mod client;
 // the program: its arguments, and what each sub-command does
 pub mod check;
 pub mod cli;
+pub mod export_command;
 pub mod privileges;
 pub mod progress;
 pub mod rbldnsd;

@@ -11,6 +11,7 @@ use nibbl::cli::{CliError, Command};
 use nibbl::client::{lookup, relay};
 use nibbl::control::client::{ask, show};
 use nibbl::control::{Reply, Request, default_path};
+use nibbl::export_command::{Failure, export};
 use nibbl::privileges::{self, Descent};
 use nibbl::serve::{Plan, serve};
 
@@ -40,6 +41,16 @@ fn main() -> ExitCode {
             let findings = check(&config, SystemTime::now(), &mut out);
             match findings.and_then(|findings| out.flush().map(|()| findings)) {
                 Ok(findings) => findings.exit_code(strict),
+                Err(error) => complain(error, 2),
+            }
+        }
+        Ok(Command::Export { config, order }) => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            let clean = export(&config, &order, SystemTime::now(), &mut out, say);
+            match clean
+                .and_then(|clean| out.flush().map(|()| clean).map_err(|error| Failure::Export(error.into())))
+            {
+                Ok(clean) => u8::from(!clean),
                 Err(error) => complain(error, 2),
             }
         }

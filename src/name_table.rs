@@ -190,7 +190,8 @@ impl std::fmt::Debug for NameTable {
 
 impl NameEntries {
     /// Adds an entry under a canonical key (see [`crate::name::Name::key`]). `*.name` and `.name`
-    /// are entries of scope `Below`, the latter besides one of scope `Exact`.
+    /// are entries of scope `Below`, the latter besides one of scope `Exact`. A key has at most 64 KiB,
+    /// which no name's comes near.
     pub fn push(&mut self, key: &[u8], scope: Scope, state: State, file: u16, line: u32) {
         self.entries.push(NameEntry {
             key_start: self.keys.len() as u64,

@@ -7,6 +7,7 @@
 //!
 //! `snapshot` holds the zones of a server; `answer` turns a [`Lookup`] into a message.
 
+mod address_map;
 mod apex;
 mod found;
 mod list;
@@ -16,7 +17,7 @@ mod ranges;
 #[cfg(test)]
 mod ranges_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,9 +25,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+pub use address_map::{AddressMap, Family, Prefix, Run, Said};
 pub use apex::Apex;
+pub(crate) use found::Subject;
 pub use found::{Found, RecordSet, RecordSets, character_strings};
 pub use list::List;
+pub(crate) use list::entry_text;
 pub use range_map::RangeMap;
 pub use ranges::{Block, Ranges};
 
@@ -58,10 +62,10 @@ pub struct Zone {
 }
 
 /// The labels of a sub-zone, left to right and in lower case; none for the zone itself.
-type SubZone = Vec<Box<[u8]>>;
+pub(crate) type SubZone = Vec<Box<[u8]>>;
 
 /// The lists of a combined dataset.
-type SubZones = BTreeMap<SubZone, List>;
+pub(crate) type SubZones = BTreeMap<SubZone, List>;
 
 /// How a zone is served; times in seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +152,7 @@ pub struct Always<'z> {
 
 /// What a zone says of a name.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once a question, on the stack")]
 pub enum Lookup<'z> {
     /// The name has data, perhaps not of the type that is asked.
     Found(Found<'z>),
@@ -268,9 +273,35 @@ impl Zone {
         &self.options
     }
 
+    /// The list that is asked for every name.
+    pub(crate) fn list(&self) -> &List {
+        &self.list
+    }
+
+    /// The lists of each combined dataset.
+    pub(crate) fn combined(&self) -> &[SubZones] {
+        &self.combined
+    }
+
+    /// What the zone's own lists say of addresses, those of sub-zones left out.
+    pub fn addresses(&self) -> AddressMap<'_> {
+        let own = self.combined.iter().filter_map(|sub_zones| sub_zones.get(&[][..]));
+        self.address_map([&self.list].into_iter().chain(own))
+    }
+
+    /// The map of some of its lists.
+    pub(crate) fn address_map<'z>(&'z self, lists: impl IntoIterator<Item = &'z List>) -> AddressMap<'z> {
+        AddressMap::new(lists, self.options.dropin)
+    }
+
     /// The range records of the zone itself, if it has any.
     pub fn ranges(&self) -> Option<&Arc<Ranges>> {
         self.ranges.iter().find(|(sub_zone, _)| sub_zone.is_empty()).map(|(_, ranges)| ranges)
+    }
+
+    /// The range records of the zone itself and of its sub-zones.
+    pub(crate) fn all_ranges(&self) -> impl Iterator<Item = (&SubZone, &Ranges)> {
+        self.ranges.iter().map(|(sub_zone, ranges)| (sub_zone, &**ranges))
     }
 
     /// True if a client that sees the data also sees range records, or there are none.

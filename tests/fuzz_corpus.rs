@@ -9,7 +9,10 @@ type Target = fn(&[u8]);
 
 #[test]
 fn the_corpus_is_survived() {
-    let all: [(&str, Target); 6] = [
+    let all: [(&str, Target); 9] = [
+        ("packet", targets::packet),
+        ("apl", targets::apl),
+        ("config", targets::config),
         ("addresses", targets::addresses),
         ("names", targets::names),
         ("generic", targets::generic),

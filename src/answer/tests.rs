@@ -215,6 +215,23 @@ fn what_does_not_fit() {
 }
 
 #[test]
+fn when_there_is_no_time() {
+    let asked = packet(0, [1, 0, 0, 1], &[QUESTION, OPT]);
+    for (transport, truncated, code, error) in [
+        (Transport::Udp, true, op::ResponseCode::NoError, None),
+        (Transport::Tcp, false, op::ResponseCode::ServFail, Some(0)),
+        (Transport::Tls, false, op::ResponseCode::ServFail, Some(0)),
+    ] {
+        let response = busy(transport);
+        assert_eq!(response.error, error);
+        let (outcome, message) = reply(&response, &asked, transport);
+        assert_eq!((outcome.truncated, message.metadata.truncation), (truncated, truncated));
+        assert_eq!(message.metadata.response_code, code);
+        assert!(message.answers.is_empty() && message.authorities.is_empty());
+    }
+}
+
+#[test]
 fn the_server_speaks_of_itself() {
     let settings = Settings { version: Some("v".repeat(300)), ..Settings::default() };
     let version: &[u8] = b"\x07Version\x04bind\0";

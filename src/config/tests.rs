@@ -50,6 +50,10 @@ fn everything_said() {
         test_value = "127.0.10.2"
         sixtofour = false
         max_change = 20
+        ranges = true
+        block_bytes = 1000
+        ranges_ttl = "5m"
+        ranges_clients = ["192.0.2.0/24", "2001:db8::1"]
         "#,
     )
     .unwrap();
@@ -77,6 +81,8 @@ fn everything_said() {
     assert_eq!((zone.negative_ttl, zone.max_change), (Some(30), Some(20)));
     assert!(zone.strict && !zone.test_entries && !zone.sixtofour);
     assert_eq!(zone.test_value.to_string(), "127.0.10.2");
+    assert_eq!((zone.ranges, zone.block_bytes, zone.ranges_ttl), (true, 1000, Some(300)));
+    assert_eq!(zone.ranges_clients[1].to_string(), "2001:db8::1/128");
 }
 
 #[test]
@@ -106,6 +112,7 @@ fn errors_have_their_place() {
         ("[server]\nworkers = 'x'", "2:11", "invalid type"),
         ("[server]\nlisten = ['127.0.0.1', 'here']", "2:24", "not an address"),
         ("[server]\nudp_size = 100", "2:12", "512 to 4096"),
+        ("[[zone]]\nname = 'b'\nblock_bytes = 100\ndatasets = ['ip:a']", "3:15", "672 to 16000"),
         ("[server]\nversion = true", "2:11", "or false"),
         ("[server]\nversion = ''", "2:11", "1 to 255"),
         ("[server]\nnotify_from = ['x/8']", "2:16", "not an address or prefix"),

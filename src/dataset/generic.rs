@@ -60,6 +60,11 @@ impl GenericTable {
         (sets, next.is_some_and(|(owner, _)| owner.starts_with(&key)))
     }
 
+    /// All owners in canonical order, by their keys, with their RRsets.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[GenericSet])> {
+        self.owners.iter().map(|(owner, sets)| (&**owner, &sets[..]))
+    }
+
     pub(super) fn bytes(&self) -> usize {
         let set = |set: &GenericSet| {
             size_of_val(set) + set.rdata.iter().map(|rdata| rdata.len() + 16).sum::<usize>()

@@ -136,6 +136,8 @@ fn labels(longest: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
     fn agrees_with_the_oracle(
         listings in vec((labels(4), any::<bool>(), 0..4u32), 0..24),

@@ -6,12 +6,16 @@
 //! mispredict. Header, from bit 0: records - 1 (7 bits), zero bits that all keys end with (7), width
 //! of a key (8), of an end (4), of a state (6); then the records, each key, end, state.
 
+use std::hint::select_unpredictable;
+
 use super::word::{Word, Words, read_bits, write_bits};
 use super::{State, simd};
 
 const BITS: u32 = 64 * 16;
 const HEADER_BITS: u32 = 32;
+/// So many fit at most: to tell more keys apart takes 8 bits each, and these do not.
 const MAX_RECORDS: usize = 128;
+const _: () = assert!(HEADER_BITS + (MAX_RECORDS as u32 + 1) * 8 > BITS);
 
 /// The packed form. Its lowest key is kept elsewhere.
 #[repr(align(128))]
@@ -82,7 +86,7 @@ impl Block {
         while rest > 1 {
             let half = rest / 2;
             let middle = K::read(&self.0, layout.position(place + half), layout.key);
-            place += if middle <= wanted { half } else { 0 };
+            place += select_unpredictable(middle <= wanted, half, 0);
             rest -= half;
         }
         place
@@ -153,7 +157,7 @@ impl<K: Word> Packer<K> {
             end: self.layout.end.max(u32::from(record.end).width()),
             state: self.layout.state.max(record.state.width()),
         };
-        let fits = layout.records as usize <= MAX_RECORDS && layout.position(layout.records) <= BITS;
+        let fits = layout.position(layout.records) <= BITS;
         if fits {
             (self.layout, self.differences) = (layout, differences);
             self.records.push(record);

@@ -61,7 +61,11 @@ impl<K: Word> Directory<K> {
     /// The place of the last lowest key that is at most `key`.
     #[inline(always)]
     pub(super) fn search(&self, key: K) -> usize {
-        self.levels.iter().fold(0, |node, level| self.descend(level, node, key))
+        let mut place = 0;
+        for level in &self.levels {
+            place = self.descend(level, place, key);
+        }
+        place
     }
 
     /// As [`Self::search`] for many keys, a level at a time, so that their cache misses overlap.
@@ -84,7 +88,10 @@ impl<K: Word> Directory<K> {
     #[inline(always)]
     fn descend(&self, level: &Level, node: usize, key: K) -> usize {
         let keys = &self.nodes[level.start + node].0;
-        let reached: usize = keys.iter().map(|&first| usize::from(first <= key)).sum();
+        let mut reached = 0;
+        for &first in keys {
+            reached += usize::from(first <= key);
+        }
         // The first key of a node on the way is at most `key`; the highest key also reaches the filling.
         (node * FANOUT + reached - 1).min(level.keys - 1)
     }

@@ -1,9 +1,13 @@
 //! The compressed table of prefixes with exceptions: for every address the state of the longest
 //! prefix that contains it, whether that lists or excepts.
 //!
-//! `zone_file` writes the entries, `dataset` has them compiled, `zone` asks. `builder` flattens the
-//! prefixes into disjoint runs of addresses of one state, `compiled` is the form that is served, and
-//! `reference` holds the same interface over a plain trie, as oracle and baseline.
+//! `zone_file` writes the entries, `dataset` has them compiled, `zone` asks. Within:
+//!
+//! - `address`: what both families have in common; `word`: the numbers that the packed form takes.
+//! - `builder`: prefixes into disjoint runs of addresses of one state.
+//! - `compiled`: the form that is served, why it is so, and its worst case. It is made of `tree`s, each
+//!   a `directory` over packed `block`s; `simd` prefetches and picks the code for the machine.
+//! - [`mod@reference`]: the same interface over a plain trie, as oracle and baseline.
 
 mod address;
 mod block;

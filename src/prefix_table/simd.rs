@@ -22,8 +22,11 @@ pub(super) fn prefetch<T>(place: &T) {
 #[inline(always)]
 pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
-        // SAFETY: the machine has just been asked for these features.
+    if is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("popcnt")
+    {
+        // SAFETY: the machine has just been asked for all three.
         return unsafe { with_avx2(work) };
     }
     work()
@@ -31,7 +34,7 @@ pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
 
 /// The same code for a machine with AVX2 and BMI2: `work` is inlined here.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+#[target_feature(enable = "avx2,bmi2,popcnt")]
 fn with_avx2<R>(work: impl FnOnce() -> R) -> R {
     work()
 }

@@ -1,4 +1,5 @@
-//! The compiled table against a linear oracle, the reference and a walk over all boundaries.
+//! The compiled table against a linear oracle, the reference and a walk over all boundaries; tables
+//! of many blocks against the reference alone.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -44,10 +45,10 @@ fn probes<A: Address>(entries: &[Entry<A>]) -> Vec<A> {
 }
 
 /// The maximal runs by brute force: the state at every address where one can begin.
-fn walk<A: Address>(entries: &[Entry<A>]) -> Vec<Range<A>> {
+fn walk<A: Address>(entries: &[Entry<A>], state_of: impl Fn(A) -> State) -> Vec<Range<A>> {
     let mut runs: Vec<Range<A>> = Vec::new();
     for first in probes(entries) {
-        let state = linear(entries, first);
+        let state = state_of(first);
         match runs.last_mut() {
             Some(run) if run.state == state => run.last = first,
             Some(run) => {
@@ -82,8 +83,9 @@ fn remarks_by_hand<A: Address>(entries: &[Entry<A>]) -> Vec<Remark<A>> {
 
 fn check<A: Address>(entries: &[Entry<A>], more: &[A]) {
     let (table, remarks) = build(entries);
+    check_size(&table, entries.len());
     let reference = ReferenceTable::build(entries.to_vec());
-    let runs = walk(entries);
+    let runs = walk(entries, |address| linear(entries, address));
     assert_eq!(table.ranges_from(A::MIN).collect::<Vec<_>>(), runs, "all runs");
     assert_eq!(table.is_empty(), runs.len() == 1 && runs[0].state == UNLISTED);
     let mut probes = probes(entries);
@@ -103,14 +105,45 @@ fn check<A: Address>(entries: &[Entry<A>], more: &[A]) {
             assert_eq!(table.any_listed(address, last), listed && address <= last, "{address:x?}-{last:x?}");
         }
     }
-    let mut states = vec![State::MAX; probes.len()];
-    table.lookup_batch(&probes, &mut states);
-    assert_eq!(states, probes.iter().map(|&address| linear(entries, address)).collect::<Vec<_>>());
+    check_batches(&table, &probes);
     let sorted = |mut remarks: Vec<Remark<A>>| {
         remarks.sort_by_key(|remark| format!("{remark:?}"));
         remarks
     };
     assert_eq!(sorted(remarks), sorted(remarks_by_hand(entries)));
+}
+
+/// Many together, compiled for this machine and for any, are as each by itself.
+fn check_batches<A: Address>(table: &PrefixTable<A>, addresses: &[A]) {
+    let one_by_one: Vec<State> = addresses.iter().map(|&address| table.lookup(address)).collect();
+    let mut states = vec![State::MAX; addresses.len()];
+    table.lookup_batch(addresses, &mut states);
+    assert_eq!(states, one_by_one);
+    states.fill(State::MAX);
+    table.lookup_batch_portably(addresses, &mut states);
+    assert_eq!(states, one_by_one);
+}
+
+/// No choice of prefixes makes a table large.
+fn check_size<A: Address>(table: &PrefixTable<A>, prefixes: usize) {
+    let bytes = table.bytes();
+    assert!(bytes <= 2048 + 120 * prefixes, "{bytes} octets for {prefixes} prefixes");
+}
+
+/// A table of many blocks and levels, and of whatever shape.
+fn check_large<A: Address>(entries: &[Entry<A>]) {
+    let table = build(entries).0;
+    check_size(&table, entries.len());
+    let reference = ReferenceTable::build(entries.to_vec());
+    let runs = walk(entries, |address| reference.lookup(address));
+    assert!(table.ranges_from(A::MIN).eq(runs.iter().copied()), "all runs");
+    for &run in &runs {
+        for address in [run.first, run.last] {
+            assert_eq!(table.lookup(address), run.state, "{address:x?}");
+            assert_eq!(table.range(address), run);
+        }
+    }
+    check_batches(&table, &probes(entries));
 }
 
 /// Prefixes of every length; half of them have only a few bits in which they can differ, so that
@@ -147,7 +180,7 @@ fn entries_v4() -> impl Strategy<Value = Vec<Entry<u32>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn v6_agrees_with_the_oracles(entries in entries_v6(), more in vec(any::<u128>(), 8)) {
@@ -158,6 +191,57 @@ proptest! {
     fn v4_agrees_with_the_oracles(entries in entries_v4(), more in vec(any::<u32>(), 8)) {
         check(&entries, &more);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2))]
+
+    #[test]
+    fn large_v6_agrees_with_the_reference(
+        clusters in vec((any::<u128>(), 16..=112u8, 0..24u8, 1..200u64, any::<u32>()), 60),
+    ) {
+        let mut entries = Vec::new();
+        for (base, length, spread, count, states) in clusters {
+            for number in 0..count {
+                // Multiplied by an odd number: distinct, in no order, some next to each other.
+                let offset = u128::from(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - 16 - spread / 3));
+                let place = base ^ offset << (128 - length);
+                let length = (length + (number % 4) as u8 * (spread / 2)).min(128);
+                entries.push(entry(place, length, (number as u32 & 7).wrapping_mul(states >> (states & 31))));
+            }
+        }
+        check_large(&entries);
+    }
+
+    #[test]
+    fn large_v4_agrees_with_the_reference(places in vec((any::<u32>(), 8..=32u8, 0..3u32), 6000)) {
+        check_large(&places.into_iter().map(|(first, length, state)| entry(first, length, state)).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn regular_tables() {
+    let numbers = || 0..2000u32;
+    // Neighbours that differ: no unlisted run between them, every second /64 split.
+    let neighbours: Vec<_> = numbers()
+        .flat_map(|n| [entry(u128::from(n) << 64, 64, 1 + n % 2), entry(u128::from(n * 2) << 64, 65, 3)])
+        .collect();
+    check_large(&neighbours);
+    // Nothing but split /64s: the narrowest records there are.
+    check_large(&numbers().map(|n| entry(u128::from(n) << 64, 65, 1)).collect::<Vec<_>>());
+    // Prefixes in each other, in turn listed and excepted, at both ends of a prefix.
+    check_large(&(0..=128).map(|length| entry(0u128, length, u32::from(length) % 2)).collect::<Vec<_>>());
+    check_large(&(0..=128).map(|length| entry(u128::MAX, length, u32::from(length) % 3)).collect::<Vec<_>>());
+    // Each a hole of its own in everything, with a state of its own.
+    let hole =
+        |n: u32| entry(u128::from(n.wrapping_mul(0x9e37_79b1)) << 96 | u128::from(n) << 40, 128, n << 20);
+    check_large(&numbers().map(hole).chain([entry(0, 0, State::MAX)]).collect::<Vec<_>>());
+    // As far apart as can be; the highest key of all; every state different.
+    check_large(&numbers().map(|n| entry(u128::from(n.reverse_bits()) << 96, 128, n)).collect::<Vec<_>>());
+    check_large(&numbers().map(|n| entry(u32::MAX - n, 32, n)).collect::<Vec<_>>());
+    check_large(
+        &numbers().map(|n| entry(u128::MAX - u128::from(n) * 3, 128, u32::MAX - n)).collect::<Vec<_>>(),
+    );
 }
 
 #[test]

@@ -148,6 +148,7 @@ impl<K: Word> Tree<K> {
         })
     }
 
+    #[inline(always)]
     fn place_of(&self, key: K) -> Place {
         let block = self.directory.search(key);
         self.blocks[block].prefetch();
@@ -156,6 +157,7 @@ impl<K: Word> Tree<K> {
 
     /// The run around `key`, given the last item at or before it, and the place and first key of the
     /// next item.
+    #[inline(always)]
     fn run_behind(&self, place: Place, key: K) -> (Run<K>, Option<(Place, K)>) {
         let item = self.item(place);
         let next = self.following(place).map(|next| (next, self.item(next).first));
@@ -168,6 +170,7 @@ impl<K: Word> Tree<K> {
         (run, next)
     }
 
+    #[inline(always)]
     fn following(&self, place: Place) -> Option<Place> {
         let Place { block, record } = place;
         if record + 1 < self.blocks[block].len() {
@@ -176,6 +179,7 @@ impl<K: Word> Tree<K> {
         (block + 1 < self.blocks.len()).then_some(Place { block: block + 1, record: 0 })
     }
 
+    #[inline(always)]
     fn preceding(&self, Place { block, record }: Place) -> Option<Place> {
         match record {
             0 if block == 0 => None,
@@ -184,6 +188,7 @@ impl<K: Word> Tree<K> {
         }
     }
 
+    #[inline(always)]
     fn item(&self, place: Place) -> Item<K> {
         self.item_of(self.blocks[place.block].record(self.directory.lowest_key(place.block), place.record))
     }

@@ -18,12 +18,14 @@ pub(crate) struct ListEntry {
 #[derive(Debug)]
 pub(super) struct LiteralMap {
     listings: Vec<ListEntry>,
+    /// What was found out before: a concession to the patience of those who run the tests.
+    uniform: RefCell<HashMap<Prefix, Option<State>>>,
     states: RefCell<HashMap<Prefix, State>>,
 }
 
 impl LiteralMap {
     pub(super) fn new(listings: &[ListEntry]) -> Self {
-        Self { listings: listings.to_vec(), states: RefCell::default() }
+        Self { listings: listings.to_vec(), uniform: RefCell::default(), states: RefCell::default() }
     }
 
     pub(super) fn state_at(&self, address: u128) -> State {
@@ -37,9 +39,13 @@ impl LiteralMap {
         best.map_or(UNLISTED, |listing| listing.state)
     }
 
-    /// The one state of all addresses of a prefix, if they have one: a state can only change where
-    /// a listing begins, or after one ends.
+    /// The one state of all addresses of a prefix, if they have one.
     pub(super) fn uniform(&self, prefix: Prefix) -> Option<State> {
+        *self.uniform.borrow_mut().entry(prefix).or_insert_with(|| self.find_uniform(prefix))
+    }
+
+    /// A state can only change where a listing begins, or after one ends.
+    fn find_uniform(&self, prefix: Prefix) -> Option<State> {
         let state = self.state_at(prefix.first());
         let inside = self.listings.iter().filter(|listing| prefix.covers(listing.prefix));
         for listing in inside {

@@ -4,9 +4,10 @@
 //! everything below; and so do the counts. All are folded from the runs of the map in one pass, in
 //! order (`fold`), the deepest prefixes first. For a prefix with few runs inside that takes a few
 //! microseconds and is done when asked. The prefixes with more than [`SUMMARY_RUNS`] runs are
-//! measured once, when a table is compiled, and kept in its [`Summary`]: 32 octets for each. A run
-//! is counted in at most one such prefix of each length, and of the lengths in use there are few:
-//! a list clustered as real ones are needs some hundredths to a tenth of an octet a listing.
+//! measured once, when a table is compiled, and kept in its [`Summary`]: 32 octets for each. Lists
+//! clustered as real ones are need a tenth to a quarter of an octet a listing. The bound is higher:
+//! a run is counted once for each length, so a list made for the purpose could need 32 octets for
+//! each of 31 lengths every 128 runs.
 
 use smallvec::SmallVec;
 

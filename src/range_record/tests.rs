@@ -158,6 +158,25 @@ proptest! {
     }
 
     #[test]
+    fn full_blocks_equal_the_literal_rules(
+        raw in proptest::collection::vec((any::<u32>(), 36..=64u8, 0..3u32), 60..160),
+        limit in 200..800usize,
+    ) {
+        // Many listings in one /32, few digits in use and the low ones more: rules 3 and 4 have a
+        // choice among children of different weights.
+        let listing = |(random, length, state): (u32, u8, u32)| {
+            let subnet = random & 0x3333_3333 & random.rotate_left(9);
+            let address = 0x2001_0db8 << 96 | u128::from(subnet) << 64;
+            let length = if length < 48 && random % 8 != 0 { 56 } else { length };
+            ListEntry { prefix: Prefix::containing(address, length), state: state.min(1 + random % 2) }
+        };
+        let listings: Vec<ListEntry> = raw.into_iter().map(listing).collect();
+        let map = runs(&listings);
+        let items = block::pack(&map, &Summary::with_threshold(&map, 8), Prefix::ROOT, limit);
+        prop_assert_eq!(items, LiteralMap::new(&listings).block(Prefix::ROOT, limit));
+    }
+
+    #[test]
     fn measures_equal_the_literal_rules(listings in lists(40), threshold in 0..40u64) {
         let map = runs(&listings);
         let literal = LiteralMap::new(&listings);

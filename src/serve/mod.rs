@@ -31,11 +31,12 @@ use crate::progress::Progress;
 use crate::reload::files::Files;
 use crate::reload::report::ZoneReport;
 use crate::reload::service;
-use crate::reload::{Loader, Order, Report, Round};
+use crate::reload::{Loader, Order, Report, Round, Source};
 use crate::server::{Bound, Certificate, Limits, Listener, Server, ServerError, SnapshotResponder};
 use crate::snapshot::Snapshot;
 use crate::watch::Watcher;
 use crate::zone::Status;
+use crate::zone_file::diagnostic::Diagnostics;
 use signals::Signals;
 
 /// What is served, and what rbldnsd's options ask for besides.
@@ -125,16 +126,24 @@ async fn run(
     let metrics = Arc::new(Metrics::default());
     let notified = handle.clone();
     let responder = Arc::new(SnapshotResponder::new(
-        Arc::new(Snapshot::new(Vec::new(), config.settings.clone(), None)),
+        // Until the first load is through, SERVFAIL sends resolvers to the next server at once.
+        Arc::new(not_loaded(config)),
         metrics.clone(),
         Box::new(move |_| notified.look_again()),
     ));
+    let server = bound.start(
+        responder.clone(),
+        &metrics,
+        query_log.map(QueryLog::sink),
+        &tokio::runtime::Handle::current(),
+    )?;
+    for (listener, address) in listeners(config).iter().zip(server.addresses()) {
+        let transports: &[&str] = if listener.certificate.is_some() { &["tls"] } else { &["udp", "tcp"] };
+        transports.iter().for_each(|transport| say(&format!("listening on {transport} {address}")));
+    }
     // Watched before they are read, so that no change falls between.
     let (watcher, unwatched) = Watcher::new(config);
-    let publish = {
-        let responder = responder.clone();
-        move |snapshot| responder.publish(snapshot)
-    };
+    let publish = move |snapshot| responder.publish(snapshot);
     let first_load = {
         let config = config.clone();
         tokio::task::spawn_blocking(move || load(&config, publish))
@@ -149,12 +158,6 @@ async fn run(
         return Err(ServeError::Load);
     }
     service.publish(report.clone());
-    let server = bound.start(
-        responder,
-        &metrics,
-        query_log.map(QueryLog::sink),
-        &tokio::runtime::Handle::current(),
-    )?;
     std::thread::Builder::new()
         .name("reload".into())
         .spawn(move || service.run(loader, SystemTime::now, say))?;
@@ -170,15 +173,18 @@ async fn run(
     let statistics = plan.statistics.clone();
     let statistics =
         statistics.map(|plan| statistics::Writer::start(plan, metrics.clone(), say)).transpose()?;
-    for (listener, address) in listeners(config).iter().zip(server.addresses()) {
-        let transports: &[&str] = if listener.certificate.is_some() { &["tls"] } else { &["udp", "tcp"] };
-        transports.iter().for_each(|transport| say(&format!("listening on {transport} {address}")));
-    }
     say("ready");
     signals.attend(&handle, query_log, &metrics, say).await;
     server.stop().await;
     drop(statistics);
     Ok(())
+}
+
+/// All zones as they are before their first load.
+fn not_loaded(config: &Config) -> Snapshot {
+    let files = Files::new(config.settings.clone(), |_| ());
+    let zone = |zone| files.zone(zone, &[], Status::NeverLoaded, &mut Diagnostics::default());
+    Snapshot::new(config.zones.iter().map(zone).collect(), config.settings.clone(), None)
 }
 
 fn load<P: Fn(Arc<Snapshot>)>(config: &Config, publish: P) -> (Loader<Files<P>>, Round) {

@@ -16,6 +16,9 @@ const A: u16 = 1;
 const TXT: u16 = 16;
 const ANY: u16 = 255;
 
+/// The longest text in drop-in mode, in octets.
+pub(super) const LONGEST_DROPIN_TEXT: usize = 254;
+
 /// All records of one type at one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordSet<'z> {
@@ -61,9 +64,11 @@ struct Hit<'z> {
 
 /// What `$` stands for in the text of a listing.
 #[derive(Clone, Debug)]
-pub(super) enum Subject {
+pub(crate) enum Subject {
     /// The address asked (of an acl: the client's).
     Address(IpAddr),
+    /// The first address of a prefix, and its length, where a record speaks of all its addresses.
+    Prefix(IpAddr, u8),
     /// The name of the entry that matched, as text.
     Name(SmallVec<[u8; 32]>),
 }
@@ -80,32 +85,49 @@ impl Subject {
     fn write(&self, out: &mut SmallVec<[u8; 48]>) {
         use std::io::Write;
         match self {
-            Self::Address(IpAddr::V4(address)) => drop(write!(out, "{address}")),
-            Self::Address(IpAddr::V6(address)) => write_v6(*address, out),
+            Self::Address(address) => write_address(*address, out),
+            Self::Prefix(address, length) => {
+                write_address(*address, out);
+                drop(write!(out, "/{length}"));
+            }
             Self::Name(name) => out.extend_from_slice(name),
         }
+    }
+
+    pub(super) fn text(&self) -> SmallVec<[u8; 48]> {
+        let mut text = SmallVec::new();
+        self.write(&mut text);
+        text
     }
 }
 
 /// IPv6 text with hexadecimal groups only, as rbldnsd writes it: `::ffff:7f00:2`, where the
 /// standard library writes `::ffff:127.0.0.2`.
-fn write_v6(address: Ipv6Addr, out: &mut SmallVec<[u8; 48]>) {
+fn write_address(address: IpAddr, out: &mut SmallVec<[u8; 48]>) {
     use std::io::Write;
-    match address.to_ipv4_mapped() {
-        Some(_) => {
-            let [.., high, low] = address.segments();
+    match address {
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
+            let [.., high, low] = v6.segments();
             drop(write!(out, "::ffff:{high:x}:{low:x}"));
         }
-        None => drop(write!(out, "{address}")),
+        _ => drop(write!(out, "{address}")),
     }
 }
 
 impl<'z> Found<'z> {
-    pub(super) fn new(dropin: bool) -> Self {
+    pub(crate) fn new(dropin: bool) -> Self {
         Self { listings: SmallVec::new(), generic: SmallVec::new(), apex: None, block: None, dropin }
     }
 
-    pub(super) fn push_state(&mut self, listing: &'z Listing, state: State, subject: &Subject) {
+    /// Adds all that another name of the same zone has.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.listings.extend(other.listings);
+        self.generic.extend(other.generic);
+        self.apex = self.apex.or(other.apex);
+        self.block = self.block.take().or(other.block);
+    }
+
+    pub(crate) fn push_state(&mut self, listing: &'z Listing, state: State, subject: &Subject) {
         let ttl = listing.ttl;
         self.listings.extend(listing.sayings(state).map(|saying| Hit {
             saying,
@@ -122,15 +144,15 @@ impl<'z> Found<'z> {
         self.push_saying(always.saying, always.ttl, Subject::Address(always.client));
     }
 
-    pub(super) fn push_generic(&mut self, sets: &'z [GenericSet]) {
+    pub(crate) fn push_generic(&mut self, sets: &'z [GenericSet]) {
         self.generic.extend(sets);
     }
 
-    pub(super) fn push_apex(&mut self, apex: &'z Apex) {
+    pub(crate) fn push_apex(&mut self, apex: &'z Apex) {
         self.apex = Some(apex);
     }
 
-    pub(super) fn push_block(&mut self, ranges: &'z Ranges, prefix: Prefix) {
+    pub(crate) fn push_block(&mut self, ranges: &'z Ranges, prefix: Prefix) {
         self.block = Some(BlockName { ranges, prefix, made: None });
     }
 
@@ -153,7 +175,7 @@ impl<'z> Found<'z> {
         !self.listings.is_empty()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.listings.is_empty() && self.generic.is_empty() && self.apex.is_none() && self.block.is_none()
     }
 
@@ -200,14 +222,11 @@ impl<'z> Found<'z> {
     /// The rdata of a listing's TXT record.
     fn text(&self, hit: &Hit<'z>) -> Option<Cow<'z, [u8]>> {
         let template = hit.saying.text.as_ref()?;
-        let mut key = SmallVec::<[u8; 48]>::new();
-        if !template.is_literal() {
-            hit.subject.write(&mut key);
-        }
+        let key = if template.is_literal() { SmallVec::new() } else { hit.subject.text() };
         let mut text = Vec::with_capacity(64);
         template.expand(&key, &mut text);
         if self.dropin {
-            text.truncate(254);
+            text.truncate(LONGEST_DROPIN_TEXT);
         }
         Some(Cow::Owned(character_strings(&text)))
     }

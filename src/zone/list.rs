@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::found::{Found, Subject};
 use super::{View, ZoneOptions};
 use crate::address::{self, Key, MAPPED, ReversedName};
-use crate::dataset::{AddressList, Data, Dataset, NameList, Saying, TEST_V4, TEST_V6};
+use crate::dataset::{AddressList, Data, Dataset, GenericTable, NameList, Saying, TEST_V4, TEST_V6};
 use crate::name::{Name, write_label};
 use crate::prefix_table::{Address, UNLISTED};
 use crate::value::{Value, Variables};
@@ -41,7 +41,7 @@ struct Tests {
 }
 
 /// The last address of ::ffff:0:0/96.
-const MAPPED_LAST: u128 = MAPPED | 0xffff_ffff;
+pub(super) const MAPPED_LAST: u128 = MAPPED | 0xffff_ffff;
 
 impl List {
     pub(super) fn new(datasets: Vec<Arc<Dataset>>, options: &ZoneOptions) -> Self {
@@ -285,14 +285,54 @@ impl List {
         self.tests.address.as_ref().map(|saying| (saying, self.tests.ttl))
     }
 
-    fn addresses(&self) -> impl Iterator<Item = &AddressList> {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &AddressList> {
         self.datasets.iter().filter_map(|dataset| match &dataset.data {
             Data::Addresses(list) => Some(list),
             _ => None,
         })
     }
 
-    fn names(&self) -> impl Iterator<Item = &NameList> {
+    pub(super) fn push_test_address<'z>(&'z self, subject: Subject, found: &mut Found<'z>) {
+        self.push_test(&self.tests.address, subject, found);
+    }
+
+    /// Some dataset is about IPv4.
+    pub(super) fn about_v4(&self) -> bool {
+        self.about_v4
+    }
+
+    /// Some dataset is about addresses.
+    pub(crate) fn has_addresses(&self) -> bool {
+        self.about_v4 || self.about_v6
+    }
+
+    /// IPv6 names inside 2002::/16 also get what the IPv4 lists say of the embedded address.
+    pub(super) fn has_six_to_four(&self) -> bool {
+        self.six_to_four
+    }
+
+    /// The test entries 127.0.0.2 and ::ffff:7f00:2 are served where no data says otherwise.
+    pub(super) fn serves_test_address(&self) -> bool {
+        self.tests.address.is_some()
+    }
+
+    /// What the test entry TEST of a domain list has, unless data lists it.
+    pub(crate) fn test_name<'z>(&'z self, found: &mut Found<'z>) {
+        if self.names().all(|data| data.table.lookup(&[b"test"]).state == UNLISTED) {
+            self.push_test(&self.tests.name, Subject::Name(entry_text(&[b"test"])), found);
+        }
+    }
+
+    /// The records of any type, a table for each generic dataset.
+    pub(crate) fn generic(&self) -> impl Iterator<Item = &GenericTable> {
+        self.datasets.iter().filter_map(|dataset| match &dataset.data {
+            Data::Generic(table) => Some(table),
+            _ => None,
+        })
+    }
+
+    /// The domain lists.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &NameList> {
         self.datasets.iter().filter_map(|dataset| match &dataset.data {
             Data::Names(list) => Some(list),
             _ => None,
@@ -309,7 +349,7 @@ fn state_v6(data: &AddressList, address: u128) -> u32 {
 }
 
 /// A name of a domain list as `$` shows it: lower case, special octets escaped.
-fn entry_text(labels: &[&[u8]]) -> SmallVec<[u8; 32]> {
+pub(crate) fn entry_text(labels: &[&[u8]]) -> SmallVec<[u8; 32]> {
     let mut text = SmallVec::new();
     for (index, label) in labels.iter().enumerate() {
         if index > 0 {

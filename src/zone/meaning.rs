@@ -36,8 +36,8 @@ pub(super) struct Meanings {
     combinations: Vec<States>,
     /// The state of each combination.
     combined: HashMap<States, State>,
-    /// `dropin`: a text with more octets is cut.
-    longest_text: usize,
+    /// Texts that are long are cut, as rbldnsd does.
+    cuts_texts: bool,
 }
 
 /// The states from `before + 1` on stand for those of one dataset.
@@ -128,9 +128,7 @@ impl Meanings {
             [] => None,
             [(_, true)] => return None,
             [(template, false)] => {
-                let mut longest = Vec::new();
-                template.expand(&[b'x'; 39], &mut longest);
-                if longest.len() > self.longest_text {
+                if self.cuts_texts && is_cut(template) {
                     return None;
                 }
                 Some(template.source()?)
@@ -212,7 +210,7 @@ impl Interner {
             same: HashMap::new(),
             combinations: Vec::new(),
             combined: HashMap::new(),
-            longest_text: if dropin { 254 } else { usize::MAX },
+            cuts_texts: dropin,
         };
         let mut before: State = 0;
         let mut spans = Vec::new();
@@ -294,6 +292,14 @@ impl Interner {
             }
         }
     }
+}
+
+/// True if a text may have more octets than a reply in drop-in mode has room for.
+fn is_cut(template: &Template) -> bool {
+    const LONGEST_ADDRESS: usize = 39;
+    let mut text = Vec::new();
+    template.expand(&[b'x'; LONGEST_ADDRESS], &mut text);
+    text.len() > super::found::LONGEST_DROPIN_TEXT
 }
 
 /// Each once, in rising order.

@@ -90,9 +90,14 @@ impl RangeMap {
         let mut first = 0;
         for segment in &segments {
             if layers(interner.meanings(), segment.source).count() > 1 {
-                let pieces = Pieces::at(interner.meanings(), &segments, first);
-                let inside = pieces.take_while(|piece| piece.last <= segment.last);
-                combinations.extend(inside.map(|piece| piece.states).filter(|states| states.len() > 1));
+                let mut pieces = Pieces::at(interner.meanings(), &segments, first);
+                while pieces.next.is_some_and(|next| next <= segment.last) {
+                    let states = pieces.states();
+                    if states.len() > 1 {
+                        combinations.insert(states);
+                    }
+                    pieces.go_behind(pieces.last());
+                }
             }
             first = segment.last.wrapping_add(1);
         }
@@ -119,6 +124,28 @@ impl RangeMap {
         size_of::<Self>() + size_of_val(&*self.joined) + self.meanings.bytes()
     }
 
+    /// The piece that contains `address`.
+    fn piece(&self, address: u128) -> Range<u128> {
+        let place = self.segments.partition_point(|segment| segment.last < address);
+        let Segment { last, source } = self.segments[place];
+        let first = place.checked_sub(1).map_or(0, |before| self.segments[before].last + 1);
+        if let Source::Test(state) = source {
+            return Range { first, last, state };
+        }
+        let mut piece = Range { first, last, state: UNLISTED };
+        let mut states = States::new();
+        for (dataset, layer) in layers(&self.meanings, source) {
+            let run = layer.range(address);
+            piece.first = piece.first.max(run.first);
+            piece.last = piece.last.min(run.last);
+            if run.state != UNLISTED {
+                states.push(self.meanings.of(dataset, run.state, layer.viewed()));
+            }
+        }
+        piece.state = self.meanings.together(states);
+        piece
+    }
+
     /// The runs of several pieces that end at `address` or after it.
     fn joined_from(&self, address: u128) -> &[Range<u128>] {
         &self.joined[self.joined.partition_point(|run| run.last < address)..]
@@ -134,10 +161,7 @@ impl StateMap for RangeMap {
     fn range(&self, address: u128) -> Range<u128> {
         match self.joined_from(address).first() {
             Some(run) if run.first <= address => *run,
-            _ => {
-                let piece = Pieces::at(&self.meanings, &self.segments, address).piece();
-                piece.run(&self.meanings)
-            }
+            _ => self.piece(address),
         }
     }
 }
@@ -180,7 +204,7 @@ fn segments(six_to_four: bool, test: Option<State>) -> Segments {
 
 /// The runs that consist of several pieces.
 fn joined(meanings: &Meanings, segments: &Segments) -> Box<[Range<u128>]> {
-    let mut pieces = Pieces::at(meanings, segments, 0).map(|piece| piece.run(meanings));
+    let mut pieces = Runs { pieces: Pieces::at(meanings, segments, 0), joined: &[] };
     let mut joined = Vec::new();
     // The map has no gap, so there is a piece.
     let Some(mut run) = pieces.next() else { return joined.into() };
@@ -265,21 +289,7 @@ fn six_to_four(run: Range<u32>) -> Range<u128> {
     Range { first: network(run.first), last, state: run.state }
 }
 
-/// Addresses inside one segment, over which no table changes.
-struct Piece {
-    first: u128,
-    last: u128,
-    /// The states of the datasets that list them.
-    states: States,
-}
-
-impl Piece {
-    fn run(self, meanings: &Meanings) -> Range<u128> {
-        Range { first: self.first, last: self.last, state: meanings.together(self.states) }
-    }
-}
-
-/// All pieces from one on, in order.
+/// All pieces from one on, in order: addresses inside one segment, over which no table changes.
 struct Pieces<'m> {
     meanings: &'m Meanings,
     segments: &'m [Segment],
@@ -295,8 +305,8 @@ struct Cursor<'m> {
     dataset: usize,
     layer: Layer<'m>,
     run: Range<u128>,
-    /// The runs behind it, once they are asked for.
-    rest: Option<Box<dyn Iterator<Item = Range<u128>> + 'm>>,
+    /// The runs behind it.
+    rest: Box<dyn Iterator<Item = Range<u128>> + 'm>,
 }
 
 impl<'m> Pieces<'m> {
@@ -314,26 +324,34 @@ impl<'m> Pieces<'m> {
     fn open(&mut self, address: u128) {
         self.segment += self.segments[self.segment..].partition_point(|segment| segment.last < address);
         self.next = Some(address);
-        let layers = layers(self.meanings, self.segments[self.segment].source);
-        self.cursors = layers
-            .map(|(dataset, layer)| Cursor { dataset, layer, run: layer.range(address), rest: None })
-            .collect();
+        self.cursors.clear();
+        for (dataset, layer) in layers(self.meanings, self.segments[self.segment].source) {
+            self.cursors.push(Cursor::at(dataset, layer, address));
+        }
     }
 
-    /// The next piece.
-    fn piece(&self) -> Piece {
-        let Segment { mut last, source } = self.segments[self.segment];
-        let mut states = States::new();
-        if let Source::Test(state) = source {
-            states.push(state);
-        }
-        for Cursor { dataset, layer, run, .. } in &self.cursors {
-            last = last.min(run.last);
-            if run.state != UNLISTED {
-                states.push(self.meanings.of(*dataset, run.state, layer.viewed()));
-            }
-        }
-        Piece { first: self.next.unwrap_or(last), last, states }
+    /// The next piece as a run.
+    fn run(&self) -> Range<u128> {
+        let Segment { last, source } = self.segments[self.segment];
+        let (last, state) = match (&self.cursors[..], source) {
+            (_, Source::Test(state)) => (last, state),
+            ([], _) => (last, UNLISTED),
+            ([cursor], _) => (last.min(cursor.run.last), cursor.state(self.meanings)),
+            _ => (self.last(), self.meanings.together(self.states())),
+        };
+        Range { first: self.next.unwrap_or(last), last, state }
+    }
+
+    /// The last address of the next piece.
+    fn last(&self) -> u128 {
+        let runs = self.cursors.iter().map(|cursor| cursor.run.last);
+        runs.fold(self.segments[self.segment].last, u128::min)
+    }
+
+    /// The states of the datasets that list the next piece.
+    fn states(&self) -> States {
+        let states = self.cursors.iter().map(|cursor| cursor.state(self.meanings));
+        states.filter(|&state| state != UNLISTED).collect()
     }
 
     /// Goes on behind `last`, which lies in the next piece or behind it.
@@ -351,34 +369,31 @@ impl<'m> Pieces<'m> {
     }
 }
 
-impl Cursor<'_> {
+impl<'m> Cursor<'m> {
+    fn at(dataset: usize, layer: Layer<'m>, address: u128) -> Self {
+        let mut rest = layer.ranges_from(address);
+        // A table has a run for every address.
+        let run = rest.next().unwrap_or_else(|| layer.range(address));
+        Self { dataset, layer, run, rest }
+    }
+
+    fn state(&self, meanings: &Meanings) -> State {
+        meanings.of(self.dataset, self.run.state, self.layer.viewed())
+    }
+
     fn go_to(&mut self, address: u128) {
         for _ in 0..STEPS {
             if self.run.last >= address {
                 return;
             }
-            let behind = self.run.last + 1;
-            let layer = self.layer;
-            match self.rest.get_or_insert_with(|| layer.ranges_from(behind)).next() {
+            match self.rest.next() {
                 Some(run) => self.run = run,
                 None => break,
             }
         }
         if self.run.last < address {
-            self.run = self.layer.range(address);
-            self.rest = None;
+            *self = Self::at(self.dataset, self.layer, address);
         }
-    }
-}
-
-impl Iterator for Pieces<'_> {
-    type Item = Piece;
-
-    fn next(&mut self) -> Option<Piece> {
-        self.next?;
-        let piece = self.piece();
-        self.go_behind(piece.last);
-        Some(piece)
     }
 }
 
@@ -401,8 +416,9 @@ impl Iterator for Runs<'_> {
                 Some(*run)
             }
             _ => {
-                let meanings = self.pieces.meanings;
-                self.pieces.next().map(|piece| piece.run(meanings))
+                let run = self.pieces.run();
+                self.pieces.go_behind(run.last);
+                Some(run)
             }
         }
     }

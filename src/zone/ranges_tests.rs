@@ -11,10 +11,13 @@ use super::tests::{
 };
 use super::*;
 use crate::address::{self, Key, MAPPED, SIX_TO_FOUR};
+use crate::answer::{Client, Transport, respond};
 use crate::dataset::Dataset;
 use crate::range_record::name::{address_text, block_text};
 use crate::range_record::walk::{Answer, Listing, Question, Step, Walk};
 use crate::range_record::{Prefix, apl, value};
+use crate::snapshot::{Settings, Snapshot};
+use crate::wire::tests::{OPT, packet};
 use crate::zone_file::Kind;
 
 const A: u16 = 1;
@@ -117,7 +120,10 @@ fn prefixes(lists: &[(NaiveList, u8)]) -> BTreeSet<Prefix> {
 }
 
 /// All blocks at some prefixes.
-fn blocks(zone: &Zone, prefixes: &BTreeSet<Prefix>) -> Vec<(Prefix, Option<Vec<Box<[u8]>>>)> {
+/// The records of a block, `None` where there is no such block.
+type Block = Option<Vec<Box<[u8]>>>;
+
+fn blocks(zone: &Zone, prefixes: &BTreeSet<Prefix>) -> Vec<(Prefix, Block)> {
     let block = |&prefix: &Prefix| {
         let name = block_text(prefix);
         let records = [apl::TYPE, TXT].map(|wanted| records(zone, &name, wanted));
@@ -325,6 +331,18 @@ fn who_has_no_range_records() {
 }
 
 #[test]
+fn the_access_list_of_the_server() {
+    let zone =
+        || Arc::new(served(vec![dataset(Kind::Ip6trie, "2001:db8::/32\n")], with_ranges(no_tests(), 800)));
+    for (access, shown) in [("192.0.2.0/24 :refuse\n", true), ("192.0.2.0/24 :4:listed\n", false)] {
+        let snapshot = Snapshot::new(vec![zone()], Settings::default(), Some(dataset(Kind::Acl, access)));
+        let view = snapshot.view(&snapshot.zones()[0], "198.51.100.7".parse().unwrap());
+        assert_eq!(matches!(view, View::Data), shown, "{access}");
+        assert_eq!(snapshot.without_ranges().count(), usize::from(!shown), "{access}");
+    }
+}
+
+#[test]
 fn unchanged_data_keep_their_blocks() {
     let data = dataset(Kind::Ip6trie, "2001:db8::/32\n");
     let options = with_ranges(no_tests(), 800);
@@ -339,25 +357,26 @@ fn unchanged_data_keep_their_blocks() {
     assert!(!kept(&next(&data, &with_ranges(no_tests(), 900), &mut diagnostics)));
 }
 
-#[test]
-fn there_may_be_no_time_for_a_block() {
-    // More blocks than stay for good: a /64 in each of many /32s, and many in one.
+/// A zone with more blocks than stay for good, and the name of one that does not.
+fn with_a_cold_block() -> (Zone, String) {
     let text: String = (0..5000u128)
         .map(|n| {
             let network = (0x2001_0000 + (n % 50) * 0x111) << 96 | n.wrapping_mul(0x9e37_79b9) << 64;
-            format!("{}/64\n", std::net::Ipv6Addr::from(network & !((1 << 64) - 1)))
+            format!("{}/64\n", std::net::Ipv6Addr::from(network))
         })
         .collect();
     let zone = served(vec![dataset(Kind::Ip6trie, &text)], with_ranges(no_tests(), 672));
-    let mut cold = None;
-    for n in 0..50u128 {
-        let prefix = Prefix::containing((0x2001_0000 + n * 0x111) << 96, 36);
-        let ranges = zone.ranges().unwrap();
-        if ranges.has_block(prefix) && ranges.made(prefix).is_none() {
-            cold = Some(block_text(prefix));
-        }
-    }
-    let name = cold.expect("a block that is not at the top");
+    let ranges = zone.ranges().unwrap();
+    let cold = (0..50u128)
+        .map(|n| Prefix::containing((0x2001_0000 + n * 0x111) << 96, 36))
+        .find(|&prefix| ranges.has_block(prefix) && ranges.made(prefix).is_none())
+        .expect("a block that is not at the top");
+    (zone, block_text(cold))
+}
+
+#[test]
+fn blocks_are_made_when_they_are_needed() {
+    let (zone, name) = with_a_cold_block();
     let labels: Vec<&[u8]> = name.split('.').map(str::as_bytes).collect();
     let found = || match zone.lookup(&labels, &View::Data) {
         Lookup::Found(found) => found,
@@ -372,4 +391,25 @@ fn there_may_be_no_time_for_a_block() {
     assert!(now.prepare(apl::TYPE, |_| true));
     assert_eq!(now.records(apl::TYPE).len(), 1);
     assert!(found().prepare(apl::TYPE, |_| panic!("it is made already")));
+}
+
+#[test]
+fn replies_with_blocks() {
+    let (zone, cold) = with_a_cold_block();
+    let snapshot = Snapshot::new(vec![Arc::new(zone)], Settings::default(), None);
+    let asked = |name: &str, transport| {
+        let name = Name::from_text(format!("{name}.bl.example").as_bytes()).unwrap();
+        let packet = packet(0, [1, 0, 0, 1], &[name.wire(), b"\0\x2a\0\x01", OPT]);
+        let mut reply = Vec::new();
+        let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), transport };
+        let outcome = respond(&snapshot, &packet, client, &mut reply);
+        (outcome.rcode, outcome.truncated, outcome.answers)
+    };
+    while snapshot.allowance.take(1, true) {}
+    assert_eq!(asked("_ranges", Transport::Udp), (0, false, 1), "the top costs nothing");
+    assert_eq!(asked("f._ranges", Transport::Udp), (3, false, 0));
+    assert_eq!(asked(&cold, Transport::Udp), (0, true, 0));
+    assert_eq!(asked(&cold, Transport::Tcp), (2, false, 0));
+    snapshot.allowance.fill(std::time::Duration::from_secs(1));
+    assert_eq!(asked(&cold, Transport::Udp), (0, false, 1));
 }

@@ -18,10 +18,10 @@ use crate::zone_file::{Kind, Parser, ReadOptions};
 
 /// One line of a list: a prefix, and the last octet of its A record, or an exception.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rule {
-    pub(super) v6: bool,
-    pub(super) first: u128,
-    pub(super) length: u8,
+pub(crate) struct Rule {
+    pub(crate) v6: bool,
+    pub(crate) first: u128,
+    pub(crate) length: u8,
     code: Option<u8>,
 }
 
@@ -46,9 +46,9 @@ impl Rule {
 
 /// A dataset as a plain list.
 #[derive(Clone, Debug)]
-pub(super) struct NaiveList {
-    pub(super) kind: Kind,
-    pub(super) rules: Vec<Rule>,
+pub(crate) struct NaiveList {
+    pub(crate) kind: Kind,
+    pub(crate) rules: Vec<Rule>,
 }
 
 impl NaiveList {
@@ -75,7 +75,7 @@ impl NaiveList {
         }
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for rule in &self.rules {
             let exception = if rule.code.is_none() { "!" } else { "" };
@@ -115,11 +115,11 @@ fn read_options() -> ReadOptions {
     }
 }
 
-pub(super) fn dataset(kind: Kind, text: &str) -> Arc<Dataset> {
+pub(crate) fn dataset(kind: Kind, text: &str) -> Arc<Dataset> {
     dataset_of_files(kind, &[text])
 }
 
-pub(super) fn dataset_of_files(kind: Kind, texts: &[&str]) -> Arc<Dataset> {
+pub(crate) fn dataset_of_files(kind: Kind, texts: &[&str]) -> Arc<Dataset> {
     let path = Path::new("data");
     let mut parser = Parser::new(kind, &read_options());
     for text in texts {
@@ -127,11 +127,11 @@ pub(super) fn dataset_of_files(kind: Kind, texts: &[&str]) -> Arc<Dataset> {
     }
     let (parsed, mut diagnostics) = parser.finish();
     assert_eq!(diagnostics.errors(), 0, "{:?}", diagnostics.kept());
-    let paths = vec![Arc::new(path.into()); texts.len()];
+    let paths: Vec<_> = texts.iter().map(|_| Arc::new(path.into())).collect();
     Arc::new(Dataset::compile(parsed, &paths, 2100, &mut diagnostics).unwrap())
 }
 
-pub(super) fn zone(datasets: Vec<Arc<Dataset>>, options: ZoneOptions) -> Zone {
+pub(crate) fn zone(datasets: Vec<Arc<Dataset>>, options: ZoneOptions) -> Zone {
     Zone::new(
         Name::from_text(b"bl.example").unwrap(),
         datasets,
@@ -142,7 +142,7 @@ pub(super) fn zone(datasets: Vec<Arc<Dataset>>, options: ZoneOptions) -> Zone {
     )
 }
 
-pub(super) fn no_tests() -> ZoneOptions {
+pub(crate) fn no_tests() -> ZoneOptions {
     ZoneOptions { test_value: None, ..Default::default() }
 }
 
@@ -159,7 +159,7 @@ fn codes(zone: &Zone, labels: &[String]) -> (BTreeSet<u8>, bool) {
 }
 
 /// The labels of an address, or of a prefix of it: octets or nibbles, reversed.
-fn labels(v6: bool, address: u128, length: u8) -> Vec<String> {
+pub(crate) fn labels(v6: bool, address: u128, length: u8) -> Vec<String> {
     let units: Vec<String> = match v6 {
         true => (0..32).map(|nibble| format!("{:x}", address >> (124 - 4 * nibble) & 15)).collect(),
         false => (0..4).map(|octet| (address >> (24 - 8 * octet) & 255).to_string()).collect(),
@@ -169,7 +169,7 @@ fn labels(v6: bool, address: u128, length: u8) -> Vec<String> {
 }
 
 /// What a zone of naive lists says of an address.
-pub(super) fn naive_codes(lists: &[NaiveList], v6: bool, address: u128) -> BTreeSet<u8> {
+pub(crate) fn naive_codes(lists: &[NaiveList], v6: bool, address: u128) -> BTreeSet<u8> {
     let about_v4 = lists.iter().any(NaiveList::about_v4);
     let ask =
         |v6, address| lists.iter().flat_map(move |list| list.codes(v6, address)).collect::<BTreeSet<u8>>();
@@ -184,7 +184,7 @@ pub(super) fn naive_codes(lists: &[NaiveList], v6: bool, address: u128) -> BTree
 }
 
 /// Every address at which the state of something can change, and some between.
-pub(super) fn interesting(lists: &[NaiveList]) -> Vec<(bool, u128)> {
+pub(crate) fn interesting(lists: &[NaiveList]) -> Vec<(bool, u128)> {
     let mut keys = BTreeSet::from([(false, 0), (false, u32::MAX.into()), (true, 0), (true, u128::MAX)]);
     // The IPv4-mapped addresses belong to the IPv4 lists, and those around them do not.
     keys.extend([(true, address::MAPPED - 1), (true, address::MAPPED + (1 << 32))]);
@@ -232,7 +232,7 @@ fn rule(v6: bool) -> impl Strategy<Value = Rule> {
     )
 }
 
-pub(super) fn list() -> impl Strategy<Value = NaiveList> {
+pub(crate) fn list() -> impl Strategy<Value = NaiveList> {
     let kinds = prop_oneof![Just(Kind::Ip), Just(Kind::Ip4set), Just(Kind::Ip4trie), Just(Kind::Ip6trie)];
     kinds.prop_flat_map(|kind| {
         let rule = match kind {

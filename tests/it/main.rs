@@ -7,6 +7,7 @@ mod harness;
 mod answers;
 mod commands;
 mod conformance;
+mod export;
 mod lookup;
 mod oracle;
 mod quick_start;

@@ -54,7 +54,15 @@ impl Server {
 
     fn nibbl(command: Command, control: Option<Directory>) -> Self {
         let mut process = Process::start(command);
+<<<<<<< HEAD
         let address = listening(&mut process);
+=======
+        let address: SocketAddr = process.wait_for(|line| {
+            let (_, address) = line.split_once("listening on udp ")?;
+            address.parse().ok()
+        });
+        process.wait_for_text("nibbl: ready");
+>>>>>>> main
         Self { udp: address, tcp: Some(address), process, control }
     }
 

@@ -1,0 +1,226 @@
+//! What range records cost a server: memory beside the table, processor time to make a block and to
+//! answer it from memory beside an ordinary answer, and how blocks are filled.
+//!
+//!     cargo bench --bench ranges -- [LISTINGS…]
+//!
+//! Without arguments: one million listings. Lists are generated from a fixed seed. Only the first
+//! 20,000 reachable blocks of large lists are looked at, in random order.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nibbl::address::Key;
+use nibbl::answer::{Client, Transport, respond};
+use nibbl::dataset::Dataset;
+use nibbl::name::Name;
+use nibbl::prefix_table::Entry;
+use nibbl::range_record::{Prefix, StateMap, block, name};
+use nibbl::snapshot::{Settings, Snapshot};
+use nibbl::value::{Value, ValueTable};
+use nibbl::zone::{Ranges, RangesOptions, Status, Zone, ZoneOptions};
+use nibbl::zone_file::diagnostic::Diagnostics;
+use nibbl::zone_file::{AddressEntries, Content, Kind, Parsed, Specials};
+use nix::time::{ClockId, clock_gettime};
+
+const APEX: &str = "bl.example";
+/// How many blocks of a list are looked at.
+const MOST_BLOCKS: usize = 20_000;
+/// How many answers are timed.
+const ANSWERS: usize = 2_000_000;
+
+fn main() {
+    let counts: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    for count in if counts.is_empty() { vec![1_000_000] } else { counts } {
+        for (shape, entries) in [
+            ("clustered", clustered as fn(usize, &mut Random) -> Vec<Entry<u128>>),
+            ("one /32", one_network),
+            ("scattered", scattered),
+        ] {
+            measure(shape, entries(count, &mut Random(0x9e37_79b9_7f4a_7c15)));
+        }
+    }
+}
+
+fn measure(shape: &str, entries: Vec<Entry<u128>>) {
+    let count = entries.len();
+    println!("{shape}, {count} entries");
+    let dataset = Arc::new(compile(entries));
+    let start = processor_time();
+    let zone = Arc::new(zone(dataset));
+    let time = processor_time() - start;
+    let Some(ranges) = zone.ranges() else { return };
+    println!("  compiled in {time:.1?}; {:.4} octets a listing", ranges.bytes() as f64 / count as f64);
+    let runs = ranges.map().ranges_from(0).count();
+    println!("  {runs} runs");
+    let blocks = cold(ranges);
+    answers(&zone, &blocks);
+}
+
+/// Makes reachable blocks, and says what they cost and how they are filled.
+fn cold(ranges: &Ranges) -> Vec<Prefix> {
+    let mut random = Random(7);
+    let mut open = vec![(1, Prefix::ROOT)];
+    let mut blocks = Vec::new();
+    let (mut times, mut depth, mut octets, mut fill) = (Vec::new(), 0, 0, [0usize; 10]);
+    while !open.is_empty() && blocks.len() < MOST_BLOCKS {
+        let (at, prefix) = open.swap_remove(random.next() as usize % open.len());
+        let start = processor_time();
+        let Some((block, named)) = ranges.make(prefix) else { continue };
+        times.push(processor_time() - start);
+        depth = depth.max(at);
+        octets += block.items.len();
+        fill[(block.items.len() * 10 / (block::DEFAULT_LIMIT + 1)).min(9)] += 1;
+        open.extend(named.into_iter().map(|prefix| (at + 1, prefix)));
+        blocks.push(prefix);
+    }
+    times.sort_unstable();
+    let mean = times.iter().sum::<Duration>() / times.len() as u32;
+    let percentile = |percent: usize| times[(times.len() - 1) * percent / 100];
+    println!(
+        "  cold block: mean {mean:.1?}, median {:.1?}, 99 % {:.1?}, most {:.1?}",
+        percentile(50),
+        percentile(99),
+        percentile(100)
+    );
+    let all = if open.is_empty() { "all" } else { "the first" };
+    println!(
+        "  {all} {} reachable blocks: depth {depth}, mean fill {:.0} %, by tenths {fill:?}",
+        blocks.len(),
+        100.0 * octets as f64 / (blocks.len() * block::DEFAULT_LIMIT) as f64,
+    );
+    blocks
+}
+
+/// Compares answers with a block in memory with ordinary ones.
+fn answers(zone: &Arc<Zone>, blocks: &[Prefix]) {
+    let snapshot = Snapshot::new(vec![zone.clone()], Settings::default(), None);
+    let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), transport: Transport::Udp };
+    // As many blocks as the cache is sure to hold.
+    let blocks: Vec<Vec<u8>> =
+        blocks.iter().take(1000).map(|&prefix| query(&name::block_text(prefix), 42)).collect();
+    if let Some(ranges) = zone.ranges() {
+        let mut random = Random(3);
+        let listed = ranges.map().ranges_from(0).filter(|run| run.state != 0).take(1000);
+        let addresses: Vec<Vec<u8>> = listed
+            .map(|run| run.first + random.next() % (run.last - run.first).saturating_add(1).max(1))
+            .map(|address| query(&name::address_text(Key::V6(address)), 16))
+            .collect();
+        for (what, queries) in [("ordinary TXT", &addresses), ("block in memory", &blocks)] {
+            let mut reply = Vec::new();
+            let mut pass = |rounds: usize| {
+                let start = processor_time();
+                let mut octets = 0;
+                for query in queries.iter().cycle().take(rounds) {
+                    reply.clear();
+                    black_box(respond(&snapshot, query, client, &mut reply));
+                    octets += reply.len();
+                    snapshot.allowance.fill(Duration::from_millis(octets as u64));
+                }
+                ((processor_time() - start) / rounds as u32, octets / rounds)
+            };
+            pass(2 * queries.len());
+            let (time, octets) = pass(ANSWERS);
+            println!("  {what}: {time:?} an answer of {octets} octets");
+        }
+    }
+}
+
+/// The processor time of this thread: others on the machine do not count.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+fn query(text: &str, record_type: u16) -> Vec<u8> {
+    let name = Name::from_text(format!("{text}.{APEX}").as_bytes()).expect("a short name");
+    let mut packet = vec![0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+    packet.extend_from_slice(name.wire());
+    packet.extend_from_slice(&record_type.to_be_bytes());
+    packet.extend_from_slice(&[0, 1]);
+    packet.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    packet
+}
+
+fn compile(v6: Vec<Entry<u128>>) -> Dataset {
+    let mut values = ValueTable::default();
+    for code in 2..5 {
+        let text = Some(b"see https://bl.example/?$"[..].into());
+        values.intern(Value { address: Ipv4Addr::new(127, 0, 0, code), text });
+    }
+    let parsed = Parsed {
+        kind: Kind::Ip6trie,
+        entries: v6.len() as u64,
+        exceptions: 0,
+        content: Content::Addresses(AddressEntries { v4: Vec::new(), v6 }),
+        values,
+        specials: Specials::default(),
+        modified: 0,
+    };
+    Dataset::compile(parsed, &[], 2100, &mut Diagnostics::default()).expect("fewer than 2^31 entries")
+}
+
+fn zone(dataset: Arc<Dataset>) -> Zone {
+    let ranges = RangesOptions { block_bytes: block::DEFAULT_LIMIT, ttl: 2100, clients: Vec::new() };
+    let options = ZoneOptions { ranges: Some(ranges), ..ZoneOptions::default() };
+    let name = Name::from_text(APEX.as_bytes()).expect("a short name");
+    let mut diagnostics = Diagnostics::default();
+    Zone::new(name, vec![dataset], 0, Status::Serving, options, &mut diagnostics)
+        .with_ranges(None, &mut diagnostics)
+}
+
+/// As operators write them: most listings /64, /56 and /48 inside a few /32s, exceptions inside
+/// some of them, some addresses.
+fn clustered(count: usize, random: &mut Random) -> Vec<Entry<u128>> {
+    let clusters: Vec<u128> =
+        (0..count / 60 + 1).map(|_| random.next() >> 64 & 0x0fff_ffff | 0x2000_0000).collect();
+    let mut entries = Vec::with_capacity(count + 1);
+    while entries.len() < count {
+        let cluster = clusters[random.next() as usize % clusters.len()] << 96 | random.next() >> 32;
+        let (length, state) = match random.next() % 20 {
+            0..=10 => (64, 1),
+            11..=13 => (56, 2),
+            14..=15 => (48, 1),
+            16 => (128, 2),
+            17 => (32, 1),
+            _ => (33 + (random.next() % 96) as u8, 3),
+        };
+        entries.push(entry(cluster, length, state, entries.len()));
+        if random.next().is_multiple_of(6) {
+            entries.push(entry(cluster, (length + 8).min(128), 0, entries.len()));
+        }
+    }
+    entries
+}
+
+/// /64s in one /32, of one value.
+fn one_network(count: usize, random: &mut Random) -> Vec<Entry<u128>> {
+    (0..count).map(|line| entry(0x2001_0db8 << 96 | random.next() >> 32, 64, 1, line)).collect()
+}
+
+/// /64s anywhere in 2000::/3, of three values.
+fn scattered(count: usize, random: &mut Random) -> Vec<Entry<u128>> {
+    (0..count)
+        .map(|line| entry(0x2000 << 112 | random.next() >> 3, 64, 1 + (random.next() % 3) as u32, line))
+        .collect()
+}
+
+fn entry(address: u128, length: u8, state: u32, line: usize) -> Entry<u128> {
+    let first = Prefix::containing(address, length).first();
+    Entry { first, state, line: line as u32, file: 0, length }
+}
+
+/// A generator of numbers that is always the same (SplitMix64, twice).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u128 {
+        let mut half = || {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ mixed >> 31
+        };
+        u128::from(half()) << 64 | u128::from(half())
+    }
+}

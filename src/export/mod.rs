@@ -1,0 +1,83 @@
+//! `nibbl export`: the data of a zone for other software.
+//!
+//! Every writer takes a [`Zone`] and an `impl Write`, goes through the tables once from the lowest address
+//! to the highest, and holds one path of them: memory stays flat however large the zone. What a format has
+//! no place for is left out, with a warning.
+//!
+//! - [`zone_file`]: a standard zone file, for NSD, Knot DNS and BIND: the virtual zone, written down.
+//! - [`rbldnsd`]: data files for rbldnsd, or for nibbl again.
+//! - [`nft`]: two sets of intervals for nftables.
+//! - [`postfix_cidr`]: a `cidr:` table for Postfix.
+//! - [`rpz`]: a response policy zone with client-IP triggers.
+//!
+//! The last three speak of the addresses of clients: domain lists, generic records and sub-zones are not for
+//! them, nor are IPv4-mapped addresses, which clients do not have.
+
+pub mod nft;
+pub mod postfix_cidr;
+mod prefixes;
+pub mod rbldnsd;
+pub mod rpz;
+#[cfg(test)]
+mod tests;
+pub mod zone_file;
+
+use std::io;
+
+use crate::address::{MAPPED, MAPPED_LENGTH};
+use crate::virtual_zone::LiteralAsterisk;
+use crate::zone::{AddressMap, Family, Prefix, Run, Said, Zone};
+use crate::zone_file::diagnostic::{Diagnostics, Severity};
+
+/// Why an export ended early: what has been written is not complete.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The output could not be written.
+    #[error("cannot write the export: {0}")]
+    Io(#[from] io::Error),
+    /// A label `*` that is no wildcard.
+    #[error(transparent)]
+    LiteralAsterisk(#[from] LiteralAsterisk),
+    /// Standard servers do not load a zone where other records stand beside a CNAME (RFC 1034,
+    /// section 3.6.2).
+    #[error("{0}: a CNAME and other records: standard servers refuse the zone")]
+    CnameAndOther(String),
+    /// The zone has no SOA record (in drop-in mode none is made up).
+    #[error("zone {0} has no $SOA: standard servers refuse such a zone")]
+    NoSoa(String),
+    /// A text with variables that rbldnsd's format cannot say in one line.
+    #[error("a text cannot be written as one line of a data file: {0}")]
+    Text(String),
+}
+
+/// What is said of an address, as the formats for clients need it: nothing where it is not listed.
+type Listed = Option<Said>;
+
+/// The run of addresses round one of them, for the formats that speak of clients: the IPv4-mapped addresses
+/// are not listed where they only repeat IPv4.
+fn client_run(map: &AddressMap<'_>, family: Family, address: u128) -> (u128, u128, Listed) {
+    let mapped = Prefix { family: Family::V6, first: MAPPED, length: MAPPED_LENGTH };
+    let Run { first, last, said } = map.run(family, address);
+    if family == Family::V6 && mapped.first <= first && last <= mapped.last() {
+        return (mapped.first, mapped.last(), None);
+    }
+    let listed = said.is_listed();
+    (first, last, listed.then_some(said))
+}
+
+/// Warns of what the formats for clients leave out.
+fn warn_of_names(zone: &Zone, format: &str, diagnostics: &mut Diagnostics) {
+    let mut warn = |what: &str| {
+        let message = format!("zone {}: {what} left out: {format} has only addresses", zone.name());
+        diagnostics.push_plain(Severity::Warning, message);
+    };
+    if zone.list().names().next().is_some() {
+        warn("domain lists");
+    }
+    if zone.list().generic().next().is_some() {
+        warn("generic records");
+    }
+    if zone.combined().iter().flat_map(|sub_zones| sub_zones.keys()).any(|labels| !labels.is_empty()) {
+        warn("sub-zones");
+    }
+}

@@ -1,0 +1,168 @@
+//! One stream of names out of many: what several standard zones under one apex say together.
+//!
+//! Each source by itself answers every name as RFC 4592 says. The union does so too if every name
+//! that exists in any of them has, of each source, what that source says of the name; and its
+//! wildcard has what each source says of names below it. So where a source does not know a name, the
+//! wildcard that it has for it goes on: a stack of open names for each source is all the memory.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use smallvec::smallvec;
+
+use super::sources::Source;
+use super::{MARKER_RDATA, MARKER_TYPE, Node, VirtualName, labels_of, wire_length};
+use crate::name::Name;
+use crate::zone::{Found, RecordSet, Zone};
+
+const ANY: u16 = 255;
+/// A wildcard label as it stands in a key.
+const ASTERISK: &[u8] = b"*\0";
+
+/// The names of a virtual zone, in canonical order. See [`super::VirtualZone::names`].
+pub struct Names<'z> {
+    zone: &'z Zone,
+    streams: Vec<Stream<'z>>,
+    /// The name visited last.
+    previous: Option<Vec<u8>>,
+    /// Names to be given out before anything else is visited.
+    ready: VecDeque<VirtualName<'z>>,
+    /// Wildcards of the names above, whose turn is yet to come; each sorts before the one under it.
+    wildcards: Vec<VirtualName<'z>>,
+    too_long: u64,
+}
+
+/// A source and where it stands.
+struct Stream<'z> {
+    source: Source<'z>,
+    next: Option<Node<'z>>,
+    /// The existing names of the source above the one visited: the length of each key, and what is
+    /// said of the names below it.
+    open: Vec<(usize, Found<'z>)>,
+}
+
+impl<'z> Names<'z> {
+    pub(super) fn new(zone: &'z Zone, sources: Vec<Source<'z>>) -> Self {
+        let streams = sources.into_iter().map(|source| Stream { source, next: None, open: Vec::new() });
+        let mut names = Self {
+            zone,
+            streams: streams.collect(),
+            previous: None,
+            ready: VecDeque::new(),
+            wildcards: Vec::new(),
+            too_long: 0,
+        };
+        for index in 0..names.streams.len() {
+            names.advance(index);
+        }
+        names
+    }
+
+    /// How many names were left out so far because they have more than 255 octets under the zone's
+    /// name: nobody can ask for them.
+    pub fn too_long(&self) -> u64 {
+        self.too_long
+    }
+
+    /// Takes the next name of a source that can be asked for.
+    fn advance(&mut self, index: usize) {
+        loop {
+            let stream = &mut self.streams[index];
+            stream.next = stream.source.next();
+            match &stream.next {
+                Some(node) if !fits(self.zone, &node.key, 0) => self.too_long += 1,
+                _ => return,
+            }
+        }
+    }
+
+    /// The next name that exists: that of a source, or one above it that has not been visited.
+    fn next_key(&self) -> Option<Vec<u8>> {
+        let next =
+            self.streams.iter().filter_map(|stream| stream.next.as_ref()).map(|node| &node.key).min()?;
+        let Some(previous) = &self.previous else { return Some(next[..0].into()) };
+        let same = previous.iter().zip(next).take_while(|(a, b)| a == b).count();
+        // The label after the last that both have in common.
+        let begin = next[..same].iter().rposition(|&octet| octet == 0).map_or(0, |end| end + 1);
+        let end =
+            next[begin..].iter().position(|&octet| octet == 0).map_or(next.len(), |end| begin + end + 1);
+        Some(next[..end].into())
+    }
+
+    fn visit(&mut self, key: Vec<u8>) {
+        while let Some(wildcard) = self.wildcards.pop_if(|wildcard| wildcard.key < key) {
+            self.ready.push_back(wildcard);
+        }
+        let dropin = self.zone.options().dropin;
+        let (mut own, mut below) = (Found::new(dropin), Found::new(dropin));
+        for index in 0..self.streams.len() {
+            let stream = &mut self.streams[index];
+            let above = self.previous.as_deref().unwrap_or_default();
+            while stream.open.pop_if(|(length, _)| !key.starts_with(&above[..*length])).is_some() {}
+            match &stream.next {
+                Some(node) if node.key == key => {
+                    own.extend(node.own.clone());
+                    below.extend(node.below.clone());
+                    stream.open.push((key.len(), node.below.clone()));
+                    self.advance(index);
+                }
+                _ => stream.inherit(&key, &mut own, &mut below),
+            }
+        }
+        let exists_below =
+            |stream: &Stream<'_>| stream.next.as_ref().is_some_and(|node| node.key.starts_with(&key));
+        let mut records = own.records(ANY);
+        if records.is_empty() && below.is_empty() && !self.streams.iter().any(exists_below) {
+            records.push(RecordSet {
+                record_type: MARKER_TYPE,
+                ttl: self.zone.options().default_ttl,
+                rdata: smallvec![Cow::Borrowed(&MARKER_RDATA[..])],
+            });
+        }
+        if !records.is_empty() {
+            self.ready.push_back(VirtualName { key: key.clone(), records });
+        }
+        let records = below.records(ANY);
+        if !records.is_empty() && fits(self.zone, &key, ASTERISK.len()) {
+            self.wildcards.push(VirtualName { key: [&key[..], ASTERISK].concat(), records });
+        }
+        self.previous = Some(key);
+    }
+}
+
+impl<'z> Iterator for Names<'z> {
+    type Item = VirtualName<'z>;
+
+    fn next(&mut self) -> Option<VirtualName<'z>> {
+        loop {
+            if let Some(name) = self.ready.pop_front() {
+                return Some(name);
+            }
+            match self.next_key() {
+                Some(key) => self.visit(key),
+                None => return self.wildcards.pop(),
+            }
+        }
+    }
+}
+
+impl<'z> Stream<'z> {
+    /// Adds what the source says of a name that does not exist there, and of the names below it.
+    fn inherit(&self, key: &[u8], own: &mut Found<'z>, below: &mut Found<'z>) {
+        let Some((_, inherited)) = self.open.last().filter(|(_, inherited)| !inherited.is_empty()) else {
+            return;
+        };
+        let (speaks, speaks_below) = self.source.reach.of(&labels_of(&key[self.source.mount.len()..]));
+        if speaks {
+            own.extend(inherited.clone());
+        }
+        if speaks_below {
+            below.extend(inherited.clone());
+        }
+    }
+}
+
+/// True if a name with this key, and `more` octets, can be asked for in the zone.
+fn fits(zone: &Zone, key: &[u8], more: usize) -> bool {
+    wire_length(key) + more + zone.name().wire().len() <= Name::MAX_OCTETS
+}

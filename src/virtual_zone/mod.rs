@@ -1,0 +1,148 @@
+//! The virtual zone: name for name, a standard zone that says what a nibbl zone says.
+//!
+//! nibbl looks addresses up; other servers know names and wildcards (RFC 4592). This module writes
+//! the one as the other, in canonical order (RFC 4034, section 6.1) and without holding more than
+//! one path of the tree: `export` prints it, and NSEC records are the gaps in it.
+//!
+//! - A listed prefix is cut at nibbles (IPv6) or octets (IPv4). A block of k labels is the wildcard
+//!   `*.<k labels>`, a complete key is its own name.
+//! - A wildcard ends at every name that exists (the closest encloser of what is asked is then another
+//!   one), so every existing name carries the wildcard of its own state. That state is free to
+//!   choose; `address_tree` takes the one that needs the fewest names.
+//! - An exception is a name that exists without A and TXT: where nothing else makes it exist, it has a
+//!   marker, an RP record that is always the same ([`MARKER_TYPE`]).
+//! - In domain lists a name that exists is a complete key as well: it carries the data itself, too.
+//! - `$` in a text becomes the prefix of the block.
+//!
+//! Every complete key (four octets, 32 nibbles, any name in a domain list) gets the verdict that
+//! [`Zone::lookup`](crate::zone::Zone::lookup) gives. Names that are none, like `x.3.2.1` below a listed
+//! 1.2.3.0/24, may be answered by a wildcard; so may octets with leading zeros.
+//!
+//! Range records are names of their own: where a zone has them, the blocks that can be reached stand under
+//! `_ranges`, and nothing else does.
+//!
+//! ```text
+//! address_tree, domain_names, range_blocks, generic records: sources, each right by itself
+//!     └─▶ merge: one name after the other, each with all that the sources say of it
+//! ```
+
+mod address_tree;
+mod domain_names;
+mod merge;
+mod range_blocks;
+mod sources;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use merge::Names;
+
+use crate::name::Name;
+use crate::zone::{Found, RecordSets, Zone};
+
+/// The type of the record at a name that exists only so that no wildcard reaches it: RP, which
+/// nobody asks for.
+pub const MARKER_TYPE: u16 = 17;
+/// Its rdata: no mailbox and no text (RFC 1183, section 2.2).
+pub const MARKER_RDATA: [u8; 2] = [0, 0];
+
+/// A zone as a standard zone.
+#[derive(Clone, Copy, Debug)]
+pub struct VirtualZone<'z> {
+    zone: &'z Zone,
+}
+
+/// A name that owns records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualName<'z> {
+    /// The canonical key (see [`Name::key`]) of the part left of the apex. A label `*` is a wildcard.
+    pub key: Vec<u8>,
+    /// What it owns; never empty.
+    pub records: RecordSets<'z>,
+}
+
+/// A label `*` that stands for itself: in a standard zone it would be a wildcard.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: standard servers would take the label `*` for a wildcard: the zone cannot be written")]
+pub struct LiteralAsterisk {
+    /// The name, left of the apex.
+    pub name: Name,
+}
+
+impl<'z> VirtualZone<'z> {
+    /// The virtual zone of a zone.
+    ///
+    /// # Errors
+    /// A name of the data has a label that is a literal `*`.
+    pub fn new(zone: &'z Zone) -> Result<Self, LiteralAsterisk> {
+        match sources::names_of(zone).find(|key| has_asterisk(key)) {
+            Some(key) => Err(LiteralAsterisk { name: name_of(&key) }),
+            None => Ok(Self { zone }),
+        }
+    }
+
+    /// All names that own records, in canonical order; the first is the apex.
+    pub fn names(&self) -> Names<'z> {
+        Names::new(self.zone, sources::of(self.zone))
+    }
+}
+
+impl VirtualName<'_> {
+    /// The labels left of the apex, left to right, in lower case.
+    pub fn labels(&self) -> Vec<Vec<u8>> {
+        labels_of(&self.key)
+    }
+}
+
+/// A name that a source makes exist, and what the source says there.
+#[derive(Clone, Debug)]
+struct Node<'z> {
+    /// The canonical key.
+    key: Vec<u8>,
+    /// What it says of the name itself.
+    own: Found<'z>,
+    /// What it says of the names below, those apart that have another existing name above them.
+    below: Found<'z>,
+}
+
+/// The labels of a canonical key, left to right.
+pub(crate) fn labels_of(key: &[u8]) -> Vec<Vec<u8>> {
+    let mut labels: Vec<_> = key.split_inclusive(|&octet| octet == 0).map(unescaped).collect();
+    labels.reverse();
+    labels
+}
+
+/// One label of a canonical key, its final 0 included, as it is on the wire.
+fn unescaped(label: &[u8]) -> Vec<u8> {
+    let mut octets = label.iter().copied().take_while(|&octet| octet != 0);
+    let mut wire = Vec::with_capacity(label.len());
+    while let Some(octet) = octets.next() {
+        wire.push(if octet == 1 { octets.next().map_or(1, |escaped| escaped - 1) } else { octet });
+    }
+    wire
+}
+
+/// How many octets the labels of a key have on the wire, the root label left out.
+fn wire_length(key: &[u8]) -> usize {
+    let mut octets = key.iter();
+    let mut length = 0;
+    while let Some(&octet) = octets.next() {
+        if octet == 1 {
+            // An octet 0 or 1, for which two stand.
+            octets.next();
+        }
+        length += 1;
+    }
+    length
+}
+
+fn has_asterisk(key: &[u8]) -> bool {
+    key.split(|&octet| octet == 0).any(|label| label == b"*")
+}
+
+fn name_of(key: &[u8]) -> Name {
+    let text: Vec<u8> = labels_of(key)
+        .iter()
+        .flat_map(|label| label.iter().flat_map(|octet| format!("\\{octet:03}").into_bytes()).chain([b'.']))
+        .collect();
+    Name::from_text(&text).unwrap_or_else(|_| Name::root())
+}

@@ -1,0 +1,324 @@
+//! `nibbl export`: NSD, Knot DNS and BIND load the exported zones and answer as nibbl does; BIND applies the
+//! exported policy zone.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::harness::client::{ask_all, ask_all_within};
+use crate::harness::dns::{Query, Reply, reversed};
+use crate::harness::files::Directory;
+use crate::harness::process::Process;
+use crate::harness::random::Random;
+use crate::harness::server::{Server, free_port, nibbl, peer};
+
+const ADDRESSES: [&str; 2] = ["bl.example:ip:addresses", "bl.example:generic:records"];
+const NAMES: [&str; 1] = ["dbl.example:dnset:names"];
+
+const HEAD: &str = "$SOA 1h ns1.example.net hostmaster.example.net 1 2h 30m 7d 10m\n$NS 1d ns1.example.net\n";
+
+#[test]
+fn nsd_answers_as_nibbl_does() {
+    answers_as_nibbl_does("nsd", nsd);
+}
+
+#[test]
+fn knot_answers_as_nibbl_does() {
+    answers_as_nibbl_does("knotd", knot);
+}
+
+#[test]
+fn bind_answers_as_nibbl_does() {
+    answers_as_nibbl_does("named", bind);
+}
+
+/// Starts a server for the zone files `bl.example` and `dbl.example` of a directory.
+type Peer = fn(&Path, &Path, SocketAddr) -> Process;
+
+fn answers_as_nibbl_does(program: &str, start: Peer) {
+    let Some(program) = peer(program) else { return };
+    let (data, prefixes) = data(program.as_os_str().len() as u64);
+    let mut lines = 0;
+    let mut blocks = BTreeSet::new();
+    for (zone, specs) in [("bl.example", &ADDRESSES[..]), ("dbl.example", &NAMES)] {
+        let text = export(data.path(), specs, "zone");
+        lines += text.lines().count();
+        let owners = text.lines().filter_map(|line| line.split_once(" ")).map(|(owner, _)| owner);
+        blocks
+            .extend(owners.filter(|owner| owner.contains("_ranges")).map(|owner| format!("{owner}.{zone}")));
+        data.write(zone, text);
+    }
+    let address = free_port();
+    let process = start(&program, data.path(), address);
+    let arguments = ["--ranges".into(), "--dir".into(), data.path().into()].into_iter();
+    let server = Server::serve(arguments.chain(ADDRESSES.iter().chain(&NAMES).map(std::ffi::OsString::from)));
+    let mut queries = queries(&prefixes);
+    assert!(blocks.len() > 10, "{} blocks", blocks.len());
+    // APL has no name in the harness.
+    queries.extend(blocks.iter().flat_map(|name| ["TYPE42", "TXT"].map(|kind| Query::new(name, kind))));
+    let ours = ask_all(server.udp, &queries);
+    let theirs = ask_all(address, &queries);
+    process.stop();
+    server.stop();
+    let mut listed = 0;
+    for ((query, ours), theirs) in queries.iter().zip(&ours).zip(&theirs) {
+        let [ours, theirs] = [ours, theirs].map(|reply| reply.as_ref().unwrap_or_else(|| panic!("{query}")));
+        assert_eq!(verdict(theirs, query), verdict(ours, query), "{query}\n{theirs:?}\n{ours:?}");
+        assert!(theirs.rcode == ours.rcode || theirs.answer.is_empty(), "{query}");
+        listed += usize::from(!ours.answer.is_empty());
+    }
+    assert!(listed > queries.len() / 10 && listed < queries.len() / 10 * 9, "{listed} of {}", queries.len());
+    println!("{lines} lines, {} queries, {listed} with an answer", queries.len());
+}
+
+/// The records that answer a query: TTL and data.
+fn verdict(reply: &Reply, query: &Query) -> BTreeSet<(u32, String)> {
+    let of_type = reply.answer.iter().filter(|record| record.record_type == query.record_type);
+    of_type.map(|record| (record.ttl, record.rdata.clone())).collect()
+}
+
+#[test]
+fn rbldnsd_answers_exported_files_as_nibbl_answers_their_sources() {
+    let (data, prefixes) = data(5);
+    let specs = [ADDRESSES[0], NAMES[0]];
+    let mut exported = Vec::new();
+    for spec in specs {
+        let mut command = nibbl();
+        command.args(["export", "--format", "rbldnsd", "--dir"]).arg(data.path()).arg(spec);
+        let output = command.arg("--output").arg(data.path().join("exported")).output().expect("nibbl");
+        assert_eq!(output.status.code(), Some(0));
+        exported.extend(String::from_utf8(output.stdout).expect("ASCII").lines().map(String::from));
+    }
+    assert_eq!(exported.len(), 3, "one for each family, and the names: {exported:?}");
+    let Some(rbldnsd) = Server::rbldnsd(data.path(), &[], &exported) else { return };
+    let server = Server::dropin(data.path(), &[], &specs.map(String::from));
+    let mut queries = queries(&prefixes);
+    queries.retain(|query| matches!(&*query.record_type, "A" | "TXT") && !query.name.contains("www"));
+    for (query, (ours, theirs)) in
+        queries.iter().zip(ask_all(server.udp, &queries).iter().zip(ask_all(rbldnsd.udp, &queries)))
+    {
+        let [ours, theirs] = [ours, &theirs].map(|reply| reply.as_ref().unwrap_or_else(|| panic!("{query}")));
+        assert_eq!(verdict(theirs, query), verdict(ours, query), "{query}");
+    }
+    server.stop();
+}
+
+#[test]
+fn bind_drops_the_queries_of_listed_clients() {
+    let Some(program) = peer("named") else { return };
+    let (directory, _) = data(9);
+    directory.write("policy", export(directory.path(), &ADDRESSES, "rpz"));
+    directory.write("local", "$TTL 60\n@ SOA a. b. 1 2 3 4 5\n@ NS a.\n@ TXT here\n");
+    let address = free_port();
+    let zones = "zone policy.test { type primary; file \"policy\"; allow-query { none; }; };\n\
+                 zone local.test { type primary; file \"local\"; };\n";
+    let options = "recursion yes; allow-recursion { any; }; response-policy { zone policy.test; };";
+    // Triggers are read after the zones.
+    let ready = [" running", "rpz: policy.test: reload done: success"];
+    let process = named(&program, directory.path(), address, (options, zones), &ready);
+    let asked: Vec<Query> = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3)]
+        .map(|client| Query { source: Some(client.into()), ..Query::new("local.test", "TXT") })
+        .into();
+    let replies = ask_all_within(address, &asked, Duration::from_secs(2));
+    let (_, said) = process.stop();
+    let answered: Vec<bool> = replies.iter().map(Option::is_some).collect();
+    assert_eq!(answered, [true, false, true], "127.0.0.2 is the test entry\n{said}");
+    let complaints: Vec<&str> = said.lines().filter(|line| line.contains("invalid rpz")).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+fn export(directory: &Path, specs: &[&str], format: &str) -> String {
+    let mut command = nibbl();
+    command.args(["export", "--ranges", "--format", format, "--dir"]).arg(directory).args(specs);
+    let output = command.output().expect("nibbl");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    String::from_utf8(output.stdout).expect("ASCII")
+}
+
+/// Random lists, and the prefixes in them.
+fn data(seed: u64) -> (Directory, Vec<(IpAddr, u32)>) {
+    let mut random = Random::new(seed);
+    let directory = Directory::new();
+    let mut prefixes = Vec::new();
+    let mut text = String::from(HEAD);
+    for index in 0..600 {
+        let (address, length): (IpAddr, u32) = match index % 2 {
+            0 => {
+                let base = [0x0102_0304, 0x0203_0000, 0xc000_0200][random.below(3) as usize];
+                let length = 8 + random.below(25) as u32;
+                let bits: u32 = base ^ random.next_u64() as u32 >> random.below(32);
+                (Ipv4Addr::from_bits(bits >> (32 - length) << (32 - length)).into(), length)
+            }
+            _ => {
+                let base =
+                    [0x2001_0db8_u128 << 96, 0x2002_0102 << 96, 0x0102_0304 << 96][random.below(3) as usize];
+                let length = 12 + random.below(117) as u32;
+                let bits = base ^ random.next_u128() >> (4 + random.below(124));
+                (Ipv6Addr::from_bits(bits >> (128 - length) << (128 - length)).into(), length)
+            }
+        };
+        prefixes.push((address, length));
+        let line = match random.below(4) {
+            0 => format!("!{address}/{length}\n"),
+            code => format!("{address}/{length} :{code}:code {code}; \"quoted\" \\ (and so on)\n"),
+        };
+        text.push_str(&line);
+    }
+    directory.write("addresses", text);
+    directory.write(
+        "records",
+        "@ MX 10 mx.example.net\nwww 60 A 192.0.2.1\nwww AAAA 2001:db8::1\nb.www CAA 0 issue \"ca.example\"\n",
+    );
+    let names = "two.example\n!.ok.two :2:\n.two :3:all of $\n*.three\none :4:$ itself\na.b.c\nbad.ok.two\n\
+                 (odd).three :5:odd\n\\036a.\\@b odd too\n";
+    directory.write("names", format!("{HEAD}{names}"));
+    (directory, prefixes)
+}
+
+/// Complete keys at and round the borders of the prefixes, and names.
+fn queries(prefixes: &[(IpAddr, u32)]) -> Vec<Query> {
+    let mut addresses: BTreeSet<IpAddr> = ["127.0.0.2", "::ffff:7f00:2", "::", "255.255.255.255"]
+        .map(|text| text.parse().expect("an address"))
+        .into();
+    for &(address, length) in prefixes {
+        match address {
+            IpAddr::V4(v4) => {
+                let first = v4.to_bits();
+                let last = first | u32::MAX.checked_shr(length).unwrap_or(0);
+                for bits in [first, last, first.wrapping_sub(1), last.wrapping_add(1), first / 2 + last / 2] {
+                    addresses.insert(Ipv4Addr::from_bits(bits).into());
+                    addresses.insert(Ipv4Addr::from_bits(bits).to_ipv6_mapped().into());
+                    addresses.insert(Ipv6Addr::from_bits(0x2002 << 112 | u128::from(bits) << 80 | 1).into());
+                    // The nibbles of an IPv6 address that its octets may be.
+                    let nibbles =
+                        bits.to_be_bytes().iter().fold(0, |all, octet| all << 4 | u128::from(octet % 16));
+                    addresses.insert(Ipv6Addr::from_bits(nibbles << 112 | 7).into());
+                }
+            }
+            IpAddr::V6(v6) => {
+                let first = v6.to_bits();
+                let last = first | u128::MAX.checked_shr(length).unwrap_or(0);
+                for bits in [first, last, first.wrapping_sub(1), last.wrapping_add(1), first / 2 + last / 2] {
+                    addresses.insert(Ipv6Addr::from_bits(bits).into());
+                }
+                let octets = [12, 8, 4, 0].map(|shift| (first >> (112 + shift)) as u8 & 15);
+                addresses.insert(Ipv4Addr::from(octets).into());
+            }
+        }
+    }
+    let names = [
+        "one",
+        "x.one",
+        "two",
+        "x.two",
+        "y.x.two",
+        "ok.two",
+        "x.ok.two",
+        "bad.ok.two",
+        "x.bad.ok.two",
+        "three",
+        "x.three",
+        "a.b.c",
+        "b.c",
+        "x.a.b.c",
+        "c",
+        "two.example",
+        "x.two.example",
+        "example",
+        "test",
+        "x.test",
+        "(odd).three",
+        "x.(odd).three",
+        "\\036a.\\@b",
+        "\\@b",
+        "unlisted",
+    ];
+    let names = names.iter().map(|name| format!("{name}.dbl.example"));
+    let names = addresses.iter().map(|address| reversed(*address, "bl.example")).chain(names);
+    let mut queries: Vec<Query> =
+        names.flat_map(|name| ["A", "TXT"].map(|kind| Query::new(name.clone(), kind))).collect();
+    for (name, kind) in [("www", "A"), ("www", "AAAA"), ("b.www", "CAA"), ("x.www", "A")] {
+        queries.push(Query::new(format!("{name}.bl.example"), kind));
+    }
+    queries.extend(["SOA", "NS", "MX", "A"].map(|kind| Query::new("bl.example", kind)));
+    queries
+}
+
+fn nsd(program: &Path, directory: &Path, address: SocketAddr) -> Process {
+    let zone = |name: &str| format!("zone:\n name: {name}\n zonefile: {name}\n");
+    let configuration = format!(
+        "server:\n ip-address: 127.0.0.1@{}\n username: \"\"\n zonesdir: \"{directory}\"\n database: \"\"\n \
+         pidfile: \"\"\n xfrdfile: \"{directory}/xfrd\"\n xfrdir: \"{directory}\"\n zonelistfile: \"{directory}/list\"\n \
+         server-count: 1\n rrl-ratelimit: 0\nremote-control:\n control-enable: no\n{}{}",
+        address.port(),
+        zone("bl.example"),
+        zone("dbl.example"),
+        directory = directory.display(),
+    );
+    let path = directory.join("nsd.conf");
+    std::fs::write(&path, configuration).expect("configuration");
+    let mut command = Command::new(program);
+    command.args(["-d", "-c"]).arg(path);
+    let mut process = Process::start(command);
+    process.wait_for_text("nsd started");
+    process
+}
+
+fn knot(program: &Path, directory: &Path, address: SocketAddr) -> Process {
+    let configuration = format!(
+        "server:\n  rundir: \"{directory}\"\n  listen: 127.0.0.1@{}\n  udp-workers: 1\n  tcp-workers: 1\n\
+         log:\n  - target: stdout\n    any: info\ndatabase:\n  storage: \"{directory}/db\"\n\
+         template:\n  - id: default\n    storage: \"{directory}\"\n    zonefile-sync: -1\n    file: \"%s\"\n\
+         zone:\n  - domain: bl.example\n  - domain: dbl.example\n",
+        address.port(),
+        directory = directory.display(),
+    );
+    let path = directory.join("knot.conf");
+    std::fs::write(&path, configuration).expect("configuration");
+    let mut command = Command::new(program);
+    command.arg("-c").arg(path);
+    let mut process = Process::start(command);
+    for _ in 0..2 {
+        process.wait_for_text("loaded, serial");
+    }
+    process.wait_for_text("server started");
+    process
+}
+
+fn bind(program: &Path, directory: &Path, address: SocketAddr) -> Process {
+    let zone = |name: &str| format!("zone \"{name}\" {{ type primary; file \"{name}\"; }};\n");
+    let zones = [zone("bl.example"), zone("dbl.example")].concat();
+    named(program, directory, address, ("recursion no; check-names primary ignore;", &zones), &[" running"])
+}
+
+/// Starts BIND with options and zones, and waits until it has said all that makes it `ready`.
+fn named(
+    program: &Path,
+    directory: &Path,
+    address: SocketAddr,
+    (options, zones): (&str, &str),
+    ready: &[&str],
+) -> Process {
+    let configuration = format!(
+        "options {{ directory \"{}\"; pid-file none; session-keyfile none; listen-on port {} {{ 127.0.0.1; }}; \
+         listen-on-v6 {{ none; }}; allow-query {{ any; }}; dnssec-validation no; empty-zones-enable no; notify no; \
+         {options} }};\ncontrols {{ }};\n{zones}",
+        directory.display(),
+        address.port(),
+    );
+    let path = directory.join("named.conf");
+    std::fs::write(&path, configuration).expect("configuration");
+    let mut command = Command::new(program);
+    command.args(["-g", "-4", "-n", "1", "-c"]).arg(path);
+    let mut process = Process::start(command);
+    let missing = RefCell::new(ready.to_vec());
+    process.wait_for(|line| {
+        missing.borrow_mut().retain(|text| !line.ends_with(text));
+        missing.borrow().is_empty().then_some(())
+    });
+    process
+}
