@@ -54,15 +54,7 @@ impl Server {
 
     fn nibbl(command: Command, control: Option<Directory>) -> Self {
         let mut process = Process::start(command);
-<<<<<<< HEAD
         let address = listening(&mut process);
-=======
-        let address: SocketAddr = process.wait_for(|line| {
-            let (_, address) = line.split_once("listening on udp ")?;
-            address.parse().ok()
-        });
-        process.wait_for_text("nibbl: ready");
->>>>>>> main
         Self { udp: address, tcp: Some(address), process, control }
     }
 
@@ -85,12 +77,11 @@ impl Server {
     }
 }
 
-/// Waits until nibbl says where it listens: the first address, on which both transports answer.
+/// Waits until nibbl answers: the first address that it listens on, over UDP and TCP.
 pub(crate) fn listening(process: &mut Process) -> SocketAddr {
-    process.wait_for(|line| {
-        let (_, addresses) = line.split_once("listening on ")?;
-        addresses.split([' ', ',']).find_map(|word| word.parse().ok())
-    })
+    let address = process.wait_for(|line| line.split_once("listening on udp ")?.1.parse().ok());
+    process.wait_for_text("nibbl: ready");
+    address
 }
 
 /// The program under test.
