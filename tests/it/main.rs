@@ -1,6 +1,6 @@
 //! The integration tests: the real binary on ports of the kernel's choice, asked over real sockets, and
-//! the programs that it lives with (rbldnsd, unbound, BIND, dnsmasq, Postfix, rspamd) beside it. Where one of those is missing, its
-//! tests print why they are skipped; with NIBBL_REQUIRE_PEERS=1, as in `.ci/run`, they fail.
+//! the programs that it lives with (rbldnsd, resolvers, mail software) beside it. Where one of those is
+//! missing, its tests print why they are skipped; with NIBBL_REQUIRE_PEERS=1, as in `.ci/run`, they fail.
 
 mod harness;
 

@@ -86,7 +86,9 @@ proptest! {
                 let name = address_text(key);
                 let reply = ask(&relay, &name, RecordType::A).await;
                 if expected == UNLISTED {
-                    assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
+                    // 2.0.0.1 (`1.0.0.2`) may be above what is listed in 2001::/16.
+                    let is_part = name.split('.').all(|label| label.len() == 1) && matches!(key, Key::V4(_));
+                    assert!(is_part || reply.metadata.response_code == ResponseCode::NXDomain);
                     assert!(reply.answers.is_empty() && soa_ttl(&reply) <= 60);
                 } else {
                     assert_eq!(codes(&reply), [expected as u8]);
@@ -97,7 +99,8 @@ proptest! {
                 let all: Vec<&str> = name.split('.').collect();
                 let part = all[all.len() - labels.min(all.len() - 1)..].join(".");
                 let reply = ask(&relay, &part, RecordType::A).await;
-                assert!(reply.answers.is_empty());
+                // Four labels may be a whole IPv4 address.
+                assert!(reply.answers.is_empty() || part.split('.').count() == 4);
                 if expected != UNLISTED {
                     assert_eq!(reply.metadata.response_code, ResponseCode::NoError, "{part} above {name}");
                 }

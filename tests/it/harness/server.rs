@@ -77,7 +77,7 @@ impl Server {
     }
 }
 
-/// Waits until nibbl is ready: the first address that it listens on, over UDP and TCP.
+/// Waits until nibbl answers: the first address that it listens on, over UDP and TCP.
 pub(crate) fn listening(process: &mut Process) -> SocketAddr {
     let address = process.wait_for(|line| line.split_once("listening on udp ")?.1.parse().ok());
     process.wait_for_text("nibbl: ready");
