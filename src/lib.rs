@@ -17,9 +17,11 @@ pub mod data_file;
 // Words that every module shares.
 pub mod address;
 pub mod name;
-// zone file -> entries (pure)
-pub mod name_table;
+// entries -> compiled lists (pure)
 pub mod prefix_table;
+// (its states are the same)
+pub mod name_table;
+// zone file -> entries (pure)
 pub mod value;
 pub mod zone_file;
 // entries -> zone (pure)
@@ -29,10 +31,12 @@ pub mod zone;
 // zone -> snapshot
 pub mod allowance;
 pub mod snapshot;
+// packet <-> values
+pub mod wire;
+// packet -> query
+pub mod query;
 // query -> answer (pure)
 pub mod answer;
-pub mod query;
-pub mod wire;
 // the network rim
 pub mod log;
 pub mod metrics;
@@ -44,10 +48,13 @@ pub mod reload;
 pub mod watch;
 // talking to the running server
 pub mod control;
-// the program: its arguments, and what each sub-command does
-pub mod check;
-pub mod cli;
+// the program: what each sub-command does
 pub mod privileges;
 pub mod progress;
-pub mod rbldnsd;
+// (both load)
+pub mod check;
 pub mod serve;
+// arguments -> what is to be done
+pub mod rbldnsd;
+// (which takes rbldnsd's for one of its own)
+pub mod cli;

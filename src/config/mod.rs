@@ -1,6 +1,6 @@
 //! What the server is to do, checked: listeners, zones, limits.
 //!
-//! There is one [`Config`], whoever wrote it: `nibbl.toml` (module [`file`]), zone specifications on
+//! There is one [`Config`], whoever wrote it: `nibbl.toml` (module [`mod@file`]), zone specifications on
 //! the command line (module [`spec`]), or rbldnsd's options (`crate::rbldnsd`). Text is looked at
 //! only here; whoever holds a `Config` need not check it again. Nothing here opens a file: the text
 //! comes in, and all file names come out ready to be opened.
