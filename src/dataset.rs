@@ -9,6 +9,8 @@ mod access;
 mod generic;
 mod listing;
 mod remarks;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::path::PathBuf;

@@ -12,3 +12,4 @@ mod quick_start;
 mod real_data;
 mod reload;
 mod resolvers;
+mod transports;
