@@ -32,7 +32,7 @@ pub struct Config {
     pub workers: usize,
     /// Each UDP thread is pinned to a core of its own.
     pub pin: bool,
-    /// Limits of TCP and TLS.
+    /// Limits of TCP; of TLS connections only the idle time (the others are hickory-server's).
     pub tcp: TcpLimits,
     /// How answers are made.
     pub settings: Settings,
