@@ -9,7 +9,10 @@ mod access;
 mod generic;
 mod listing;
 mod remarks;
+#[cfg(test)]
+mod tests;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,7 +22,7 @@ pub use listing::{Listing, Saying};
 
 use crate::name::Name;
 use crate::name_table::{NameTable, Scope};
-use crate::prefix_table::{Entry, PrefixTable, TooManyPrefixes, UNLISTED};
+use crate::prefix_table::{Entry, PrefixTable, Remark, TooManyPrefixes, UNLISTED};
 use crate::zone_file::diagnostic::Diagnostics;
 use crate::zone_file::{AddressEntries, Content, Kind, NameServers, Parsed, Soa, Specials};
 use remarks::Remarks;
@@ -139,7 +142,7 @@ impl Dataset {
             Summary { entries, exceptions, values: values.values().len() as u64, ..Default::default() };
         let Specials { soa, name_servers, ttl, expires, variables } = specials;
         let ttl = ttl.unwrap_or(default_ttl);
-        let mut listing = Listing::new(values.values(), &variables, ttl);
+        let listing = Listing::new(values.values(), &variables, ttl);
         let mut remarks = Remarks::new(paths, diagnostics);
         let data = match content {
             Content::Addresses(entries) => {
@@ -153,9 +156,15 @@ impl Dataset {
                 let test_excluded = entries.iter().any(|(key, entry)| {
                     key == TEST_NAME_KEY && entry.scope == Scope::Exact && entry.state == UNLISTED
                 });
-                let table = NameTable::build(entries, &mut |states| listing.union(states), &mut |remark| {
-                    remarks.name(remark)
-                });
+                // States are united and looked up while the table is built.
+                let listing = RefCell::new(listing);
+                let table = NameTable::build(
+                    entries,
+                    &mut |states| listing.borrow_mut().union(states),
+                    &mut |remark, key| remarks.name(remark, key, &listing.borrow()),
+                );
+                let listing = listing.into_inner();
+                remarks.left_out(listing.left_out());
                 summary.bytes = table.bytes() + listing.bytes();
                 Data::Names(NameList { table, listing, test_excluded })
             }
@@ -198,7 +207,8 @@ impl AddressList {
         let test_excluded = v4.iter().any(|entry| entry.state == UNLISTED && covers(entry, TEST_V4))
             || v6.iter().any(|entry| entry.state == UNLISTED && covers(entry, TEST_V6));
         if kind == Kind::Ip4set {
-            unite(&mut v4, &mut listing);
+            unite(&mut v4, &mut listing, remarks);
+            remarks.left_out(listing.left_out());
         }
         Ok(Self {
             v4: about_v4.then(|| PrefixTable::build(v4, &mut |remark| remarks.prefix(remark))).transpose()?,
@@ -217,17 +227,26 @@ impl AddressList {
 
 /// Makes one entry of all that name one block, as ip4set has it: an exception wins, else all
 /// values are said.
-fn unite(entries: &mut Vec<Entry<u32>>, listing: &mut Listing) {
+fn unite(entries: &mut Vec<Entry<u32>>, listing: &mut Listing, remarks: &mut Remarks<'_>) {
     entries.sort_unstable_by_key(|entry| (entry.first, entry.length, entry.file, entry.line));
     let mut states = Vec::new();
+    let mut told = None; // a range has many blocks
     let mut kept = 0;
     let mut start = 0;
     while start < entries.len() {
         let first = entries[start];
         let same = |entry: &Entry<u32>| (entry.first, entry.length) == (first.first, first.length);
         let count = entries[start..].iter().take_while(|entry| same(entry)).count();
+        let block = &entries[start..start + count];
+        for pair in block.windows(2).filter(|pair| pair[0].state == pair[1].state) {
+            let line = Some((pair[1].file, pair[1].line));
+            if told != line {
+                remarks.prefix(Remark::Duplicate { kept: pair[0], dropped: pair[1] });
+                told = line;
+            }
+        }
         states.clear();
-        states.extend(entries[start..start + count].iter().map(|entry| entry.state));
+        states.extend(block.iter().map(|entry| entry.state));
         entries[kept] = Entry { state: listing.union(&states), ..first };
         kept += 1;
         start += count;

@@ -17,25 +17,30 @@ pub mod data_file;
 // Words that every module shares.
 pub mod address;
 pub mod name;
-// zone file -> entries (pure)
-pub mod name_table;
+// entries -> compiled lists (pure)
 pub mod prefix_table;
+// (its states are the same)
+pub mod name_table;
+// zone file -> entries (pure)
 pub mod value;
 pub mod zone_file;
 // entries -> zone (pure)
 pub mod dataset;
 pub mod range_record;
 pub mod zone;
+// zone -> a standard zone, name for name (pure)
+pub mod virtual_zone;
 // zone -> text for other software (pure)
 pub mod export;
-pub mod virtual_zone;
 // zone -> snapshot
 pub mod allowance;
 pub mod snapshot;
+// packet <-> values
+pub mod wire;
+// packet -> query
+pub mod query;
 // query -> answer (pure)
 pub mod answer;
-pub mod query;
-pub mod wire;
 // plain queries -> answers, a batch at a time (pure)
 pub mod fast;
 // the network rim
@@ -51,11 +56,14 @@ pub mod watch;
 pub mod control;
 // the other end
 pub mod client;
-// the program: its arguments, and what each sub-command does
-pub mod check;
-pub mod cli;
-pub mod export_command;
+// the program: what each sub-command does
 pub mod privileges;
 pub mod progress;
-pub mod rbldnsd;
+// (both load)
+pub mod check;
+pub mod export_command;
 pub mod serve;
+// arguments -> what is to be done
+pub mod rbldnsd;
+// (which takes rbldnsd's for one of its own)
+pub mod cli;

@@ -42,16 +42,16 @@ pub struct Target {
     pub unbuffered: bool,
 }
 
-impl Target {
-    /// Reads `[+]FILE` or `[+]-`.
-    pub fn from_argument(argument: &str) -> Self {
-        let (unbuffered, file) = match argument.strip_prefix('+') {
-            Some(file) => (true, file),
-            None => (false, argument),
-        };
-        Self { file: (file != "-").then(|| file.into()), unbuffered }
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(file) => write!(f, "{}", file.display()),
+            None => f.write_str("on standard output"),
+        }
     }
+}
 
+impl Target {
     fn open(&self) -> io::Result<Box<dyn Write + Send>> {
         Ok(match &self.file {
             Some(path) => Box::new(OpenOptions::new().append(true).create(true).open(path)?),
@@ -380,19 +380,6 @@ mod tests {
         assert_eq!(question_name(&[&[0; HEADER_OCTETS][..], b"\x05abc"].concat()), b"");
         assert_eq!(question_name(&packet(&[b"\x01a".repeat(128), vec![0]].concat())), b"");
         assert_eq!(question_name(&packet(&[b"\x01a".repeat(127), vec![0]].concat())).len(), 255);
-    }
-
-    #[test]
-    fn arguments_are_rbldnsds() {
-        for (argument, file, unbuffered) in [
-            ("q.log", Some("q.log"), false),
-            ("+q.log", Some("q.log"), true),
-            ("-", None, false),
-            ("+-", None, true),
-        ] {
-            let target = Target { file: file.map(PathBuf::from), unbuffered };
-            assert_eq!(Target::from_argument(argument), target);
-        }
     }
 
     #[test]

@@ -118,6 +118,22 @@ pub fn key_octets(label: &[u8]) -> impl Iterator<Item = u8> {
     octets.flatten().chain([0])
 }
 
+/// The name of a canonical key as text; see [`Name::key`].
+pub fn key_text(key: &[u8]) -> String {
+    let mut text = String::new();
+    for label in key.strip_suffix(&[0]).unwrap_or(key).rsplit(|&octet| octet == 0) {
+        if !text.is_empty() {
+            text.push('.');
+        }
+        let mut octets = label.iter();
+        while let Some(&octet) = octets.next() {
+            let octet = if octet == 1 { octets.next().map_or(1, |octet| octet - 1) } else { octet };
+            write_label(&[octet], &mut |octet| text.push(char::from(octet)));
+        }
+    }
+    text
+}
+
 /// The labels of a name in uncompressed wire form, left to right, without the root label.
 pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = wire;
@@ -246,5 +262,8 @@ mod tests {
             assert!(name(pair[0]).key() < name(pair[1]).key(), "{} < {}", pair[0], pair[1]);
         }
         assert!(name("a.example").key().starts_with(&name("example").key()));
+        for text in ["www.example", r"\001\000.\200\002.example", "*"] {
+            assert_eq!(key_text(&name(text).key()), text);
+        }
     }
 }

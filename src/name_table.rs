@@ -83,16 +83,26 @@ pub struct NameMatch {
     pub listed_below: bool,
 }
 
-/// What the builder noticed about an entry.
+/// A line without which the list would say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NameRemark {
+pub struct NameRemark {
+    /// Its file, by index in the dataset.
+    pub file: u16,
+    /// The line.
+    pub line: u32,
+    /// Why it is so.
+    pub why: Redundant,
+}
+
+/// Why an entry says nothing new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redundant {
     /// An exception where nothing is listed.
-    Redundant {
-        /// The file of the entry, by index in its dataset.
-        file: u16,
-        /// The line of the entry.
-        line: u32,
-    },
+    Exception,
+    /// The entry before it has the same name and state.
+    Repeated,
+    /// A wildcard above it has this same state.
+    Covered(State),
 }
 
 impl NameTable {
@@ -100,11 +110,12 @@ impl NameTable {
     ///
     /// The states of several entries with one key and scope are merged by `merge`, which gets them
     /// in the order of their origin (file, line, then the order in which they were added): an
-    /// exception among them, or an interned set of values. `remark` hears of what was noticed.
+    /// exception among them, or an interned set of values. `remark` hears of lines that say nothing
+    /// new, with the key of their name.
     pub fn build(
         mut entries: NameEntries,
         merge: &mut dyn FnMut(&[State]) -> State,
-        remark: &mut dyn FnMut(NameRemark),
+        remark: &mut dyn FnMut(NameRemark, &[u8]),
     ) -> Self {
         entries.sort();
         entries.settle(merge, remark);
@@ -178,7 +189,7 @@ impl NameTable {
 
 impl Default for NameTable {
     fn default() -> Self {
-        Self::build(NameEntries::default(), &mut |_| UNLISTED, &mut |_| ())
+        Self::build(NameEntries::default(), &mut |_| UNLISTED, &mut |_, _| ())
     }
 }
 
@@ -230,8 +241,13 @@ impl NameEntries {
     }
 
     /// Leaves one entry of each key and scope, and no exception where nothing is listed.
-    fn settle(&mut self, merge: &mut dyn FnMut(&[State]) -> State, remark: &mut dyn FnMut(NameRemark)) {
+    fn settle(
+        &mut self,
+        merge: &mut dyn FnMut(&[State]) -> State,
+        remark: &mut dyn FnMut(NameRemark, &[u8]),
+    ) {
         let Self { keys, entries } = self;
+        let mut notes = Vec::new(); // of the entries of one key, of which a line may have made two
         let mut ancestors: Vec<NameEntry> = Vec::new(); // of scope `Below`, each below the one before
         let mut states = Vec::new();
         let (mut kept, mut start) = (0, 0);
@@ -245,15 +261,22 @@ impl NameEntries {
             states.clear();
             states.extend(group.iter().map(|entry| entry.state));
             let state = if let [state] = states[..] { state } else { merge(&states) };
+            let is_last_of_key = entries.get(start).is_none_or(|next| key_of(keys, next) != key);
 
             while ancestors.pop_if(|ancestor| !key.starts_with(key_of(keys, ancestor))).is_some() {}
             let inherited = ancestors.last().map_or(UNLISTED, |ancestor| ancestor.state);
+            let excepts_nothing = inherited == UNLISTED && states.iter().all(|&state| state == UNLISTED);
+            let why = |place: usize| match states[place] {
+                UNLISTED if excepts_nothing => Some(Redundant::Exception),
+                own if place > 0 && own == states[place - 1] => Some(Redundant::Repeated),
+                own if own != UNLISTED && own == state && own == inherited => Some(Redundant::Covered(own)),
+                _ => None,
+            };
+            notes.extend(group.iter().enumerate().map(|(place, entry)| (entry.file, entry.line, why(place))));
+            if is_last_of_key {
+                report(&mut notes, &mut |line| remark(line, key));
+            }
             if state == UNLISTED && inherited == UNLISTED {
-                if states.iter().all(|&state| state == UNLISTED) {
-                    group.iter().for_each(|&NameEntry { file, line, .. }| {
-                        remark(NameRemark::Redundant { file, line })
-                    });
-                }
                 continue;
             }
             let entry = NameEntry { state, ..first };
@@ -287,6 +310,18 @@ impl NameEntries {
             (key_of(&self.keys, &entries[0]), states)
         })
     }
+}
+
+/// Reports the lines of which no entry says anything new.
+fn report(notes: &mut Vec<(u16, u32, Option<Redundant>)>, remark: &mut dyn FnMut(NameRemark)) {
+    notes.sort_by_key(|&(file, line, _)| (file, line));
+    for of_line in notes.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
+        let (file, line, why) = of_line[0];
+        if let Some(why) = why.filter(|_| of_line.iter().all(|(.., why)| why.is_some())) {
+            remark(NameRemark { file, line, why });
+        }
+    }
+    notes.clear();
 }
 
 fn key_of<'k>(keys: &'k [u8], entry: &NameEntry) -> &'k [u8] {

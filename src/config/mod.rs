@@ -1,6 +1,6 @@
 //! What the server is to do, checked: listeners, zones, limits.
 //!
-//! There is one [`Config`], whoever wrote it: `nibbl.toml` (module [`file`]), zone specifications on
+//! There is one [`Config`], whoever wrote it: `nibbl.toml` (module [`mod@file`]), zone specifications on
 //! the command line (module [`spec`]), or rbldnsd's options (`crate::rbldnsd`). Text is looked at
 //! only here; whoever holds a `Config` need not check it again. Nothing here opens a file: the text
 //! comes in, and all file names come out ready to be opened.
@@ -32,7 +32,7 @@ pub struct Config {
     pub workers: usize,
     /// Each UDP thread is pinned to a core of its own.
     pub pin: bool,
-    /// Limits of TCP and TLS.
+    /// Limits of TCP; of TLS connections only the idle time (the others are hickory-server's).
     pub tcp: TcpLimits,
     /// How answers are made.
     pub settings: Settings,

@@ -197,3 +197,19 @@ proptest! {
         let _ = parse(&format!("{}{insert}{}", &good[..cut], &good[cut..]));
     }
 }
+
+/// The README's example is read, and leaves out no key.
+#[test]
+fn the_readme_shows_all_keys() {
+    let readme = include_str!("../../README.md");
+    let (_, example) = readme.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    parse(example).unwrap();
+    for table in ["", "[server]", "[tcp]", "[[tls]]", "[reload]", "[[zone]]"] {
+        let error = parse(&format!("{table}\nunheard_of = 1")).unwrap_err();
+        let (_, known) = error.split_once("expected").unwrap();
+        for key in known.split('`').skip(1).step_by(2) {
+            assert!(example.contains(key), "{table} {key}");
+        }
+    }
+}

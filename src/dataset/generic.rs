@@ -1,7 +1,7 @@
 //! The compiled form of a generic dataset: RRsets by owner, in canonical order, so that names
 //! which only exist because of others below them are found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 
 use crate::name::push_key_label;
@@ -33,12 +33,14 @@ impl GenericTable {
             match sets.iter_mut().find(|set| set.record_type == record_type) {
                 Some(set) => {
                     set.ttl = set.ttl.min(ttl);
-                    if !set.rdata.contains(&rdata) {
-                        set.rdata.push(rdata);
-                    }
+                    set.rdata.push(rdata);
                 }
                 None => sets.push(GenericSet { record_type, ttl, rdata: vec![rdata] }),
             }
+        }
+        for set in owners.values_mut().flatten().filter(|set| set.rdata.len() > 1) {
+            let mut met = HashSet::with_capacity(set.rdata.len());
+            set.rdata.retain(|rdata| met.insert(rdata.clone()));
         }
         Self { owners }
     }

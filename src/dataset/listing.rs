@@ -16,7 +16,12 @@ pub struct Listing {
     sayings: Box<[Saying]>,
     sets: Vec<Box<[State]>>,
     set_states: HashMap<Box<[State]>, State>,
+    /// How many values were left out because their key has [`MOST_VALUES`].
+    left_out: u64,
 }
+
+/// The most values of one key: no message of 65,535 octets has room for so many A records.
+pub(super) const MOST_VALUES: usize = 4096;
 
 /// One value, ready to be said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +42,7 @@ impl Saying {
 impl Listing {
     pub(super) fn new(values: &[Value], variables: &Variables, ttl: u32) -> Self {
         let sayings = values.iter().map(|value| Saying::new(value, variables)).collect();
-        Self { ttl, sayings, sets: Vec::new(), set_states: HashMap::new() }
+        Self { ttl, sayings, sets: Vec::new(), set_states: HashMap::new(), left_out: 0 }
     }
 
     /// What a state says, in the order of its entries; nothing where it is "not listed".
@@ -62,7 +67,7 @@ impl Listing {
     }
 
     /// The state of a key that several entries name: an exception wins, else all values are said,
-    /// each once.
+    /// each once, up to [`MOST_VALUES`] of them.
     pub(super) fn union(&mut self, states: &[State]) -> State {
         if let [state] = states {
             return *state;
@@ -70,10 +75,14 @@ impl Listing {
         if states.contains(&UNLISTED) {
             return UNLISTED;
         }
-        let mut distinct = Vec::with_capacity(states.len());
+        let mut distinct = Vec::with_capacity(states.len().min(MOST_VALUES));
         for &state in states {
-            if !distinct.contains(&state) {
-                distinct.push(state);
+            if distinct.contains(&state) {
+                continue;
+            }
+            match distinct.len() {
+                MOST_VALUES => self.left_out += 1,
+                _ => distinct.push(state),
             }
         }
         if let [state] = distinct[..] {
@@ -88,6 +97,16 @@ impl Listing {
         self.sets.push(set.clone());
         self.set_states.insert(set, state);
         state
+    }
+
+    /// How many values [`Self::union`] left out.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// True if some text of a state depends on the key by which it was found.
+    pub(super) fn names_the_key(&self, state: State) -> bool {
+        self.sayings(state).any(|saying| saying.text.as_ref().is_some_and(|text| !text.is_literal()))
     }
 
     pub(super) fn bytes(&self) -> usize {

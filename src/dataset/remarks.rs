@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::name_table::NameRemark;
+use super::listing::{Listing, MOST_VALUES};
+use crate::name::key_text;
+use crate::name_table::{NameRemark, Redundant};
 use crate::prefix_table::{Entry, Remark, UNLISTED};
 use crate::zone_file::diagnostic::{Diagnostic, Diagnostics, Severity};
 
@@ -57,9 +59,27 @@ impl<'a> Remarks<'a> {
         }
     }
 
-    pub(super) fn name(&mut self, remark: NameRemark) {
-        let NameRemark::Redundant { file, line } = remark;
-        self.warn(file, line, || ("the exception excepts nothing".into(), String::new()));
+    pub(super) fn name(&mut self, remark: NameRemark, key: &[u8], listing: &Listing) {
+        let message = match remark.why {
+            Redundant::Exception => "the exception excepts nothing",
+            Redundant::Repeated => "repeats an earlier line",
+            // `$` would be the name of the wildcard.
+            Redundant::Covered(state) if listing.names_the_key(state) => return,
+            Redundant::Covered(_) => "the entry says nothing that a wider one does not say",
+        };
+        self.warn(remark.file, remark.line, || (message.into(), key_text(key)));
+    }
+
+    /// Says how many values were left out where too many stand at one address or name.
+    pub(super) fn left_out(&mut self, values: u64) {
+        if values > 0 {
+            let files: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
+            let message = format!(
+                "{}: {values} values were left out, for one address or name has at most {MOST_VALUES}",
+                files.join(",")
+            );
+            self.diagnostics.push_plain(Severity::Warning, message);
+        }
     }
 
     /// Adds a warning whose message and offending text are made only if it is kept.

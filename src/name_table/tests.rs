@@ -32,8 +32,7 @@ fn build(listings: &[Listing]) -> (NameTable, Vec<u32>) {
         entries.push(&key(&listing.labels), listing.scope, listing.state, 0, listing.line);
     }
     let mut redundant = Vec::new();
-    let table =
-        NameTable::build(entries, &mut merge, &mut |NameRemark::Redundant { line, .. }| redundant.push(line));
+    let table = NameTable::build(entries, &mut merge, &mut |remark, _| redundant.push(remark.line));
     redundant.sort();
     (table, redundant)
 }
@@ -89,20 +88,29 @@ fn check(listings: &[Listing], more: &[Vec<Vec<u8>>]) {
             assert_eq!(found.labels, deciding, "{labels:?}");
         }
     }
-    let mut redundant: Vec<u32> = listings
-        .iter()
-        .filter(|listing| {
-            listings
-                .iter()
-                .filter(|other| other.scope == listing.scope && key(&other.labels) == key(&listing.labels))
-                .all(|other| other.state == UNLISTED)
-                && inherited(listings, &listing.labels).0 == UNLISTED
-        })
-        .map(|listing| listing.line)
-        .collect();
-    redundant.sort();
-    assert_eq!(remarks, redundant);
+    assert_eq!(remarks, redundant(listings));
     check_entries(listings, &table);
+}
+
+/// The lines that say nothing new: exceptions from nothing, repetitions of the line before it, and
+/// what a wildcard above says.
+fn redundant(listings: &[Listing]) -> Vec<u32> {
+    let says_nothing_new = |listing: &&Listing| {
+        let same =
+            |other: &&Listing| other.scope == listing.scope && key(&other.labels) == key(&listing.labels);
+        let mut group: Vec<_> = listings.iter().filter(same).collect();
+        group.sort_by_key(|listing| listing.line);
+        let place = group.iter().position(|other| other.line == listing.line).unwrap();
+        let inherited = inherited(listings, &listing.labels).0;
+        let excepts_nothing = inherited == UNLISTED && group.iter().all(|other| other.state == UNLISTED);
+        let repeated = place > 0 && group[place - 1].state == listing.state;
+        let all = state_at(listings, &listing.labels, listing.scope);
+        let covered = listing.state != UNLISTED || inherited != UNLISTED;
+        excepts_nothing || repeated || covered && listing.state == inherited && all == Some(inherited)
+    };
+    let mut lines: Vec<u32> = listings.iter().filter(says_nothing_new).map(|listing| listing.line).collect();
+    lines.sort();
+    lines
 }
 
 /// The entries come out in order, each with what the listings say.
@@ -172,8 +180,9 @@ fn exceptions_and_wildcards() {
         let key = Name::from_text(text.as_bytes()).unwrap().key();
         entries.push(&key, scope, state, 0, line as u32);
     }
-    let table = NameTable::build(entries, &mut merge, &mut |remark| {
-        assert_eq!(remark, NameRemark::Redundant { file: 0, line: 6 });
+    let table = NameTable::build(entries, &mut merge, &mut |remark, key| {
+        assert_eq!(remark, NameRemark { file: 0, line: 6, why: Redundant::Exception });
+        assert_eq!(crate::name::key_text(key), "except.net");
     });
     for (text, state, labels, listed_below) in [
         ("org", 0, 0, true),

@@ -81,8 +81,13 @@ pub enum ServeError {
         source: io::Error,
     },
     /// The query log cannot be opened.
-    #[error("query log: {0}")]
-    QueryLog(io::Error),
+    #[error("query log {target}: {source}")]
+    QueryLog {
+        /// Where.
+        target: log::Target,
+        /// Why.
+        source: io::Error,
+    },
     /// Not all zones loaded ([`Plan::load_or_fail`]).
     #[error("zone loading errors, aborting")]
     Load,
@@ -104,8 +109,11 @@ pub fn serve(plan: Plan, default_control: &Path, say: fn(&str)) -> Result<(), Se
     }
     let bound = Server::bind(&listeners, limits(config))?;
     privileges::descend(&plan.descent)?;
-    let query_log = plan.query_log.clone().map(|target| QueryLog::start(target, log::DEFAULT_QUEUE));
-    let query_log = query_log.transpose().map_err(ServeError::QueryLog)?;
+    let start = |target: log::Target| {
+        QueryLog::start(target.clone(), log::DEFAULT_QUEUE)
+            .map_err(|source| ServeError::QueryLog { target, source })
+    };
+    let query_log = plan.query_log.clone().map(start).transpose()?;
     let runtime = Runtime::new()?;
     let result = runtime.block_on(run(&plan, bound, query_log.as_ref(), default_control, say));
     // A load that is under way is not waited for.

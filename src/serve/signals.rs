@@ -1,5 +1,5 @@
 //! What signals mean: SIGHUP looks at the files and opens the logs anew, SIGINT and SIGTERM stop,
-//! SIGUSR1 and SIGUSR2 say the counters, as in rbldnsd.
+//! SIGUSR1 and SIGUSR2 say the counters, which no signal resets.
 
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};

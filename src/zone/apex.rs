@@ -52,7 +52,8 @@ impl Apex {
             name_servers.unwrap_or(NameServers { ttl: 0, hosts: Vec::new() });
         let soa = datasets.iter().find_map(|dataset| dataset.soa.clone()).or_else(|| {
             if !datasets.is_empty() {
-                warn("no $SOA: one is made up");
+                let what = if options.dropin { "negative answers have none" } else { "one is made up" };
+                warn(&format!("no $SOA: {what}"));
             }
             (!options.dropin).then(|| made_up(zone, hosts.first(), options.default_ttl))
         });

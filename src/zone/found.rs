@@ -1,6 +1,7 @@
 //! The data of a name: which listings and records were met, and the RRsets made of them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -216,6 +217,7 @@ impl<'z> Found<'z> {
                 }
             }
         }
+        sets.iter_mut().for_each(|set| keep_distinct(&mut set.rdata));
         sets
     }
 
@@ -261,14 +263,30 @@ pub fn character_strings(text: &[u8]) -> Vec<u8> {
     rdata
 }
 
-/// Adds a record to the set of its type, once, and lowers that set's TTL.
+/// Leaves each record once, the first of equal ones, in their order.
+fn keep_distinct(records: &mut SmallVec<[Cow<'_, [u8]>; 1]>) {
+    /// As many are compared with each other before it is worth hashing them.
+    const FEW: usize = 16;
+    if records.len() <= FEW {
+        let mut kept = 0;
+        for place in 0..records.len() {
+            if !records[..kept].contains(&records[place]) {
+                records.swap(kept, place);
+                kept += 1;
+            }
+        }
+        return records.truncate(kept);
+    }
+    let mut met = HashSet::with_capacity(records.len());
+    records.retain(|record| met.insert(record.clone()));
+}
+
+/// Adds a record to the set of its type, and lowers that set's TTL.
 fn add<'z>(sets: &mut RecordSets<'z>, record_type: u16, ttl: u32, rdata: Cow<'z, [u8]>) {
     match sets.iter_mut().find(|set| set.record_type == record_type) {
         Some(set) => {
             set.ttl = set.ttl.min(ttl);
-            if !set.rdata.contains(&rdata) {
-                set.rdata.push(rdata);
-            }
+            set.rdata.push(rdata);
         }
         None => sets.push(RecordSet { record_type, ttl, rdata: [rdata].into_iter().collect() }),
     }

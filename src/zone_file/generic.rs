@@ -22,6 +22,17 @@ const SOA: u16 = 6;
 const MX: u16 = 15;
 const TXT: u16 = 16;
 
+/// The most records of one name: no message of 65,535 octets has room for so many A records.
+const MOST_RECORDS: u16 = 4096;
+
+/// What a name has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Owned {
+    records: u16,
+    /// The record is a CNAME.
+    alias: bool,
+}
+
 /// A line of a generic dataset.
 pub(super) fn record<'t>(
     list: &mut List,
@@ -62,11 +73,14 @@ pub(super) fn record<'t>(
     };
     // A CNAME is alone at its name (RFC 1034, section 3.6.2), and the apex has an SOA.
     let alias = record_type == CNAME;
-    let beside = list.owners.get(&owner).is_some_and(|&known| known || alias);
-    if beside || alias && owner.is_root() {
+    let known = list.owners.get(&owner).copied().unwrap_or_default();
+    if known.alias || alias && (known.records > 0 || owner.is_root()) {
         return Err(Fault::new(text, "a CNAME stands beside other records"));
     }
-    list.owners.insert(owner.clone(), alias);
+    if known.records == MOST_RECORDS {
+        return Err(Fault::new(text, "a name has at most 4096 records: no answer has room for more"));
+    }
+    list.owners.insert(owner.clone(), Owned { records: known.records + 1, alias });
     list.count(crate::prefix_table::State::MAX);
     if let Content::Generic(records) = &mut list.content {
         records.push(GenericRecord { owner, record_type, ttl, rdata: rdata.into() });

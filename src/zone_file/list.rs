@@ -125,8 +125,8 @@ pub(super) struct List {
     pub exceptions: u64,
     /// The clients that have a rule (acl).
     pub clients: HashSet<IpNet>,
-    /// The names that have records, and whether that is a CNAME (generic).
-    pub owners: HashMap<Name, bool>,
+    /// The names that have records (generic).
+    pub owners: HashMap<Name, generic::Owned>,
     /// The one default of ip4tset and ip6tset: the first of the dataset.
     only_default: Option<(Ipv4Addr, Option<Arc<[u8]>>)>,
     /// How many entries were cut out of ranges.

@@ -162,7 +162,7 @@ pub struct GenericRecord {
     pub owner: Name,
     /// Type code.
     pub record_type: u16,
-    /// TTL in seconds; `None` takes the dataset's at that line, already resolved: never `None` after parsing.
+    /// TTL in seconds: its own, or what was in force at its line.
     pub ttl: u32,
     /// Rdata in uncompressed wire form.
     pub rdata: Box<[u8]>,

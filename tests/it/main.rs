@@ -15,3 +15,4 @@ mod real_data;
 mod relay;
 mod reload;
 mod resolvers;
+mod transports;

@@ -1,0 +1,109 @@
+//! Ways to the server besides plain queries: TLS with a certificate of the configuration, NOTIFY, and the
+//! addresses of a wildcard listener.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use crate::harness::client::{PATIENCE, ask, bind};
+use crate::harness::dns::{Query, Reply};
+use crate::harness::files::Directory;
+use crate::harness::server::{Server, free_port};
+
+const HEAD: &str = "$SOA 1h ns1.example.net host.example.net 1 2h 30m 7d 10m\n$NS 1d ns1.example.net\n";
+const LISTED: &str = "4.3.2.1.bl.example";
+
+fn serve(directory: &Directory, configuration: &str) -> Server {
+    let path = directory.write(
+        "nibbl.toml",
+        format!("{configuration}[[zone]]\nname = 'bl.example'\ndatasets = ['ip:list']\n"),
+    );
+    Server::serve(["--config".as_ref(), path.as_os_str()])
+}
+
+fn ask_over_tls(address: SocketAddr, certificate: &rcgen::Certificate, query: &Query) -> Reply {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.der().clone()).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "ns.example".try_into().expect("a name");
+    let connection = rustls::ClientConnection::new(Arc::new(config), name).expect("a connection");
+    let stream = TcpStream::connect(address).expect("connect");
+    stream.set_read_timeout(Some(PATIENCE)).expect("read timeout");
+    let mut stream = rustls::StreamOwned::new(connection, stream);
+    let wire = query.to_wire(7);
+    let length = u16::try_from(wire.len()).expect("short query").to_be_bytes();
+    stream.write_all(&[&length[..], &wire].concat()).expect("send");
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).expect("length of an answer");
+    let mut reply = vec![0; u16::from_be_bytes(length).into()];
+    stream.read_exact(&mut reply).expect("an answer");
+    Reply::from_wire(&reply).expect("a well-formed answer")
+}
+
+/// The certificate and key files of the configuration, to the same answers as over UDP.
+#[test]
+fn tls() {
+    let directory = Directory::new();
+    let made = rcgen::generate_simple_self_signed(["ns.example".to_owned()]).expect("a certificate");
+    directory.write("chain.pem", made.cert.pem());
+    directory.write("key.pem", made.signing_key.serialize_pem());
+    directory.write("list", format!("{HEAD}1.2.3.4 :4:seen $\n"));
+    let address = free_port();
+    let listener = format!("[[tls]]\nlisten = '{address}'\ncertificate = 'chain.pem'\nkey = 'key.pem'\n");
+    let server = serve(&directory, &listener);
+    for (name, record_type) in
+        [(LISTED, "A"), (LISTED, "TXT"), ("5.3.2.1.bl.example", "A"), ("bl.example", "SOA"), ("other", "A")]
+    {
+        let query = Query { edns: Some(1232), ..Query::new(name, record_type) };
+        let over_udp = ask(server.udp, &query);
+        let over_tls = ask_over_tls(address, &made.cert, &query);
+        assert_eq!(Reply { id: 0, ..over_tls }, Reply { id: 0, ..over_udp }, "{query}");
+    }
+    server.stop();
+}
+
+/// RFC 1996: who is configured has the files looked at, at once; anybody else is refused.
+#[test]
+fn notify() {
+    let directory = Directory::new();
+    directory.write("list", format!("{HEAD}1.2.3.4\n"));
+    let mut server =
+        serve(&directory, "[server]\nnotify_from = ['127.0.0.1']\n[reload]\nnotify = false\npoll = 0\n");
+    std::fs::write(directory.path().join("list"), format!("{HEAD}1.2.3.4\n5.6.7.8\n")).expect("write");
+    let mut wire = Query::new("bl.example", "SOA").to_wire(9);
+    wire[2] = 0x24; // operation code 4, AA
+    for (source, rcode) in [("127.0.0.2", "REFUSED"), ("127.0.0.1", "NOERROR")] {
+        assert_eq!(ask(server.udp, &Query::new("8.7.6.5.bl.example", "A")).rcode, "NXDOMAIN");
+        let socket = bind(Some(source.parse().expect("an address")), server.udp);
+        socket.set_read_timeout(Some(PATIENCE)).expect("read timeout");
+        socket.send(&wire).expect("send");
+        let mut reply = [0; 512];
+        let length = socket.recv(&mut reply).expect("an answer");
+        assert_eq!(reply[2] & 0xf8, 0xa0, "a response with operation code 4");
+        assert_eq!(Reply::from_wire(&reply[..length]).expect("a reply").rcode, rcode, "{source}");
+    }
+    server.process.wait_for_text("2 entries, before 1");
+    assert_eq!(ask(server.udp, &Query::new("8.7.6.5.bl.example", "A")).rcode, "NOERROR");
+    server.stop();
+}
+
+/// Wildcards of both families on one port; the sockets of the client take answers of the asked address only.
+#[test]
+fn wildcard_listeners() {
+    let directory = Directory::new();
+    let path = directory.write("list", format!("{HEAD}1.2.3.4\n"));
+    let port = free_port().port();
+    let listen = [format!("--listen=0.0.0.0:{port}"), format!("--listen=[::]:{port}")];
+    let zone = format!("bl.example:ip:{}", path.display());
+    let server = Server::serve([&listen[0], &listen[1], &zone]);
+    for address in ["127.0.0.1", "127.0.0.77", "::1"] {
+        let address = SocketAddr::new(address.parse().expect("an address"), port);
+        assert_eq!(ask(address, &Query::new(LISTED, "A")).rdata("A"), ["127.0.0.2"], "{address}");
+    }
+    server.stop();
+}
