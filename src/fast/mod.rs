@@ -28,7 +28,7 @@ use smallvec::SmallVec;
 use crate::address::Key;
 use crate::answer::{Client, Outcome, Transport};
 use crate::dataset::{AddressList, Listing};
-use crate::prefix_table::{Address, PrefixTable, State, UNLISTED};
+use crate::prefix_table::{Address, PrefixTable, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
 use crate::zone::View;
 use question::Plain;
@@ -98,23 +98,34 @@ impl FastPath {
         );
         let batches = received.chunks(BATCH).zip(replies.chunks_mut(BATCH)).zip(outcomes.chunks_mut(BATCH));
         for ((received, replies), outcomes) in batches {
-            let mut asked = Batch::new();
-            self.read(snapshot, received, &mut asked);
-            look_up(&mut asked);
             outcomes.fill(None);
-            for Asked { packet, plain, plan, found } in &asked {
-                let verdict = match *found {
-                    Found::Nothing => Some(Verdict::Unlisted),
-                    Found::One(listing, state) => {
-                        listing.only_saying(state).map(|saying| Verdict::Listed(saying, listing.ttl))
-                    }
-                    Found::Waiting | Found::Several => None,
-                };
-                let Some(verdict) = verdict else { continue };
-                let (bytes, reply) = (received[*packet].packet, &mut replies[*packet]);
-                outcomes[*packet] =
-                    reply::write(bytes, plain, plan, verdict, snapshot.settings.udp_size, reply);
-            }
+            widest(|| self.respond_together(snapshot, received, replies, outcomes));
+        }
+    }
+
+    /// As [`Self::respond`] for at most [`BATCH`] packets.
+    #[inline(always)]
+    fn respond_together(
+        &self,
+        snapshot: &Snapshot,
+        received: &[Received<'_>],
+        replies: &mut [Vec<u8>],
+        outcomes: &mut [Option<Outcome>],
+    ) {
+        let mut asked = Batch::new();
+        self.read(snapshot, received, &mut asked);
+        look_up(&mut asked);
+        for Asked { packet, plain, plan, found } in &asked {
+            let verdict = match *found {
+                Found::Nothing => Some(Verdict::Unlisted),
+                Found::One(listing, state) => {
+                    listing.only_saying(state).map(|saying| Verdict::Listed(saying, listing.ttl))
+                }
+                Found::Waiting | Found::Several => None,
+            };
+            let Some(verdict) = verdict else { continue };
+            let (bytes, reply) = (received[*packet].packet, &mut replies[*packet]);
+            outcomes[*packet] = reply::write(bytes, plain, plan, verdict, snapshot.settings.udp_size, reply);
         }
     }
 
