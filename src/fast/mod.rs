@@ -99,7 +99,10 @@ impl FastPath {
         let batches = received.chunks(BATCH).zip(replies.chunks_mut(BATCH)).zip(outcomes.chunks_mut(BATCH));
         for ((received, replies), outcomes) in batches {
             outcomes.fill(None);
-            widest(|| self.respond_together(snapshot, received, replies, outcomes));
+            widest(
+                #[inline(always)]
+                || self.respond_together(snapshot, received, replies, outcomes),
+            );
         }
     }
 
@@ -170,6 +173,7 @@ fn sees_data(
 }
 
 /// Looks all keys up, those of one zone and one family together.
+#[inline(always)]
 fn look_up(asked: &mut [Asked<'_>]) {
     let v4 = |key| if let Key::V4(address) = key { Some(address) } else { None };
     let v6 = |key| if let Key::V6(address) = key { Some(address) } else { None };
@@ -178,6 +182,7 @@ fn look_up(asked: &mut [Asked<'_>]) {
 }
 
 /// Looks the keys of one family up, zone by zone.
+#[inline(always)]
 fn each_zone<'s, A: Address, T>(
     asked: &mut [Asked<'s>],
     address: impl Fn(Key) -> Option<A>,
