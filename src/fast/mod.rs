@@ -137,16 +137,12 @@ impl FastPath {
     fn read<'s>(&'s self, snapshot: &'s Snapshot, received: &[Received<'_>], asked: &mut Batch<'s>) {
         let mut known = None;
         for (index, &Received { packet, client }) in received.iter().enumerate() {
-            let Some(plain) = Plain::read(packet).filter(|_| client.transport == Transport::Udp) else {
+            // One step after the other: what closures hold is not compiled for wide registers.
+            let Some(plain) = Plain::read(packet) else { continue };
+            let Some(plan) = self.zones.find(&packet[plain.apex()..plain.name_end()]) else { continue };
+            if client.transport != Transport::Udp || !plan.decides(plain.key) {
                 continue;
-            };
-            let Some(plan) = self
-                .zones
-                .find(&packet[plain.apex()..plain.name_end()])
-                .filter(|plan| plan.decides(plain.key))
-            else {
-                continue;
-            };
+            }
             if plan.open || sees_data(snapshot, plan, client.address, &mut known) {
                 asked.push(Asked { packet: index, plain, plan, found: Found::Waiting });
             }
