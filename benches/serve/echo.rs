@@ -15,7 +15,7 @@ const PACKET_OCTETS: usize = 9 * 64;
 /// Serves until the process is killed.
 pub(crate) fn run(address: SocketAddr) {
     let socket = UdpSocket::bind(address).expect("the address is free");
-    socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).expect("a buffer");
+    crate::load::keep(&socket, 4 << 20).expect("a buffer");
     let fd = socket.as_raw_fd();
     let mut packets = vec![[0; PACKET_OCTETS]; BATCH];
     let mut incoming = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);

@@ -9,7 +9,8 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, sendmmsg};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce};
+use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, sendmmsg, setsockopt};
 
 use crate::generated::List;
 use crate::questions::Zone;
@@ -125,9 +126,16 @@ impl Load {
     }
 }
 
+/// Lets the system keep so many octets for a socket until they are read; without privileges less.
+pub(crate) fn keep(socket: &UdpSocket, octets: usize) -> io::Result<()> {
+    setsockopt(socket, RcvBufForce, &octets).or_else(|_| setsockopt(socket, RcvBuf, &octets))?;
+    Ok(())
+}
+
 impl Flow {
     fn new(server: SocketAddr) -> io::Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
+        keep(&socket, 4 << 20)?;
         socket.connect(server)?;
         socket.set_nonblocking(true)?;
         Ok(Self {

@@ -151,6 +151,7 @@ impl Server {
             if asked.is_ok() && socket.recv(&mut answer).is_ok_and(|_| matches!(answer[3] & 0xf, 0 | 3)) {
                 return Some(self);
             }
+            std::thread::sleep(Duration::from_millis(10));
         }
         None
     }

@@ -28,7 +28,7 @@ use smallvec::SmallVec;
 use crate::address::Key;
 use crate::answer::{Client, Outcome, Transport};
 use crate::dataset::{AddressList, Listing};
-use crate::prefix_table::{Address, PrefixTable, State, UNLISTED};
+use crate::prefix_table::{Address, PrefixTable, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
 use crate::zone::View;
 use question::Plain;
@@ -98,23 +98,37 @@ impl FastPath {
         );
         let batches = received.chunks(BATCH).zip(replies.chunks_mut(BATCH)).zip(outcomes.chunks_mut(BATCH));
         for ((received, replies), outcomes) in batches {
-            let mut asked = Batch::new();
-            self.read(snapshot, received, &mut asked);
-            look_up(&mut asked);
             outcomes.fill(None);
-            for Asked { packet, plain, plan, found } in &asked {
-                let verdict = match *found {
-                    Found::Nothing => Some(Verdict::Unlisted),
-                    Found::One(listing, state) => {
-                        listing.only_saying(state).map(|saying| Verdict::Listed(saying, listing.ttl))
-                    }
-                    Found::Waiting | Found::Several => None,
-                };
-                let Some(verdict) = verdict else { continue };
-                let (bytes, reply) = (received[*packet].packet, &mut replies[*packet]);
-                outcomes[*packet] =
-                    reply::write(bytes, plain, plan, verdict, snapshot.settings.udp_size, reply);
-            }
+            widest(
+                #[inline(always)]
+                || self.respond_together(snapshot, received, replies, outcomes),
+            );
+        }
+    }
+
+    /// As [`Self::respond`] for at most [`BATCH`] packets.
+    #[inline(always)]
+    fn respond_together(
+        &self,
+        snapshot: &Snapshot,
+        received: &[Received<'_>],
+        replies: &mut [Vec<u8>],
+        outcomes: &mut [Option<Outcome>],
+    ) {
+        let mut asked = Batch::new();
+        self.read(snapshot, received, &mut asked);
+        look_up(&mut asked);
+        for Asked { packet, plain, plan, found } in &asked {
+            let verdict = match *found {
+                Found::Nothing => Some(Verdict::Unlisted),
+                Found::One(listing, state) => {
+                    listing.only_saying(state).map(|saying| Verdict::Listed(saying, listing.ttl))
+                }
+                Found::Waiting | Found::Several => None,
+            };
+            let Some(verdict) = verdict else { continue };
+            let (bytes, reply) = (received[*packet].packet, &mut replies[*packet]);
+            outcomes[*packet] = reply::write(bytes, plain, plan, verdict, snapshot.settings.udp_size, reply);
         }
     }
 
@@ -123,16 +137,12 @@ impl FastPath {
     fn read<'s>(&'s self, snapshot: &'s Snapshot, received: &[Received<'_>], asked: &mut Batch<'s>) {
         let mut known = None;
         for (index, &Received { packet, client }) in received.iter().enumerate() {
-            let Some(plain) = Plain::read(packet).filter(|_| client.transport == Transport::Udp) else {
+            // One step after the other: what closures hold is not compiled for wide registers.
+            let Some(plain) = Plain::read(packet) else { continue };
+            let Some(plan) = self.zones.find(&packet[plain.apex()..plain.name_end()]) else { continue };
+            if client.transport != Transport::Udp || !plan.decides(plain.key) {
                 continue;
-            };
-            let Some(plan) = self
-                .zones
-                .find(&packet[plain.apex()..plain.name_end()])
-                .filter(|plan| plan.decides(plain.key))
-            else {
-                continue;
-            };
+            }
             if plan.open || sees_data(snapshot, plan, client.address, &mut known) {
                 asked.push(Asked { packet: index, plain, plan, found: Found::Waiting });
             }
@@ -159,6 +169,7 @@ fn sees_data(
 }
 
 /// Looks all keys up, those of one zone and one family together.
+#[inline(always)]
 fn look_up(asked: &mut [Asked<'_>]) {
     let v4 = |key| if let Key::V4(address) = key { Some(address) } else { None };
     let v6 = |key| if let Key::V6(address) = key { Some(address) } else { None };
@@ -167,6 +178,7 @@ fn look_up(asked: &mut [Asked<'_>]) {
 }
 
 /// Looks the keys of one family up, zone by zone.
+#[inline(always)]
 fn each_zone<'s, A: Address, T>(
     asked: &mut [Asked<'s>],
     address: impl Fn(Key) -> Option<A>,

@@ -1,63 +1,41 @@
-//! 32 labels of one hexadecimal digit to the address that they spell backwards, a machine word of
-//! labels at a time.
+//! 32 labels of one hexadecimal digit to the address that they spell backwards, without a loop over
+//! octets.
 //!
-//! Such labels are 64 octets, in turn a length of 1 and a digit. Eight of them make a word with four
-//! digits; two words are interleaved so that eight digits are converted at once, and four words of
-//! digits are put into the order of the address by transposing a 4 by 4 matrix of nibbles. A digit is
-//! judged by writing what it was converted to as a digit again. There is no branch but the last, so
-//! that the compiler does two words at once where the processor can.
+//! Such labels are 64 octets, in turn a length of 1 and a digit. Two of them are a 32-bit word and make
+//! one octet of the address; the words are independent of each other and have no branch, so that the
+//! compiler does as many at once as the processor has room for. A digit is judged by writing what it
+//! was read as again.
 
 /// Octets of the labels of a whole address.
 pub(super) const OCTETS: usize = 64;
 
-/// The same octet in every place of a word.
-const EACH: u64 = 0x0101_0101_0101_0101;
-/// The low octet of every 16 bits.
-const LOW_OCTETS: u64 = 0x00ff_00ff_00ff_00ff;
+/// The same 16 bits in both halves of a word.
+const fn both(half: u32) -> u32 {
+    half << 16 | half
+}
 
 /// The address whose nibbles, the lowest first, are the digits of 32 labels, in either letter case;
 /// `None` where a label is anything else.
 #[inline(always)]
 pub(super) fn read(labels: &[u8; OCTETS]) -> Option<u128> {
-    const LENGTHS: u64 = EACH & LOW_OCTETS;
-    let (pairs, _) = labels.as_chunks::<16>();
-    let mut packed = [0; 4];
+    let mut address = [0; 16];
     let mut wrong = 0;
-    for (packed, pair) in packed.iter_mut().zip(pairs) {
-        let pair = u128::from_le_bytes(*pair);
-        let (even, odd) = (pair as u64, (pair >> 64) as u64);
-        let (nibbles, not_digits) = nibbles(even >> 8 & LOW_OCTETS | odd & !LOW_OCTETS);
-        wrong |= not_digits | (even ^ LENGTHS | odd ^ LENGTHS) & LOW_OCTETS;
-        *packed = (nibbles | nibbles >> 4) & LOW_OCTETS;
+    let (pairs, _) = labels.as_chunks::<4>();
+    for (octet, pair) in address.iter_mut().zip(pairs) {
+        let pair = u32::from_le_bytes(*pair);
+        let digits = pair >> 8 & both(0xff);
+        // Letters have bit 6: 'a' and 'A' end in 1 and stand for 10.
+        let letters = digits >> 6 & both(1);
+        let lowercase = digits | letters << 5;
+        let nibbles = (digits & both(0xf)) + letters + (letters << 3);
+        let above_nine = ((nibbles + both(6)) >> 4) & both(1);
+        // 39 octets lie between the one behind 9 and a.
+        let gap = (above_nine << 5) + (above_nine << 3) - above_nine;
+        let written = nibbles + both(b'0' as u32) + gap;
+        wrong |= (pair ^ both(1)) & both(0xff) | written ^ lowercase | nibbles & both(0xf0);
+        *octet = (nibbles | nibbles >> 12) as u8;
     }
-    let [a, b, c, d] = packed;
-    let address = u128::from(transpose(c | d << 8)) << 64 | u128::from(transpose(a | b << 8));
-    (wrong == 0).then_some(address)
-}
-
-/// The values of eight digits; and 0 if all of them are digits.
-#[inline(always)]
-fn nibbles(digits: u64) -> (u64, u64) {
-    // Letters are the octets with bit 6.
-    let letters = digits >> 6 & EACH;
-    let lowercase = digits | letters << 5;
-    let values = (digits & (0x0f * EACH)).wrapping_add(letters).wrapping_add(letters << 3);
-    let above_nine = values.wrapping_add(6 * EACH) >> 4 & EACH;
-    // 39 lies between the digit behind 9 and a.
-    let gap = (above_nine << 5).wrapping_add(above_nine << 3).wrapping_sub(above_nine);
-    let written = values.wrapping_add(u64::from(b'0') * EACH).wrapping_add(gap);
-    (values, written ^ lowercase | values & (0xf0 * EACH))
-}
-
-/// Exchanges row and column of a 4 by 4 matrix of nibbles.
-#[inline(always)]
-fn transpose(matrix: u64) -> u64 {
-    let exchange = |word: u64, distance: u32, lower: u64| {
-        let different = (word ^ word >> distance) & lower;
-        word ^ different ^ different << distance
-    };
-    let matrix = exchange(matrix, 12, 0x0000_f0f0_0000_f0f0);
-    exchange(matrix, 24, 0x0000_0000_ff00_ff00)
+    (wrong == 0).then_some(u128::from_le_bytes(address))
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Zones {
             }
         };
         let entry = &self.entries[candidate];
-        entry.plan.as_ref().filter(|_| entry.is_named(name))
+        if entry.is_named(name) { entry.plan.as_ref() } else { None }
     }
 }
 

@@ -23,6 +23,7 @@ mod word;
 
 pub use address::Address;
 pub use compiled::PrefixTable;
+pub(crate) use simd::widest;
 
 /// What a table says of an address: 0 is "not listed", every other number belongs to the caller.
 pub type State = u32;

@@ -18,9 +18,10 @@ pub(super) fn prefetch<T>(place: &T) {
     let _ = place;
 }
 
-/// Runs `work`, compiled for AVX2 and BMI2 where the machine has both.
+/// Runs `work`, compiled for AVX2 and BMI2 where the machine has both. What `work` calls is compiled so
+/// as far as it is inlined.
 #[inline(always)]
-pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn widest<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("bmi2")
