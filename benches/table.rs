@@ -335,7 +335,7 @@ fn measure_names(size: usize, seed: u64) {
             names.push(name);
         }
     }
-    let build = Build::measure(0, || NameTable::build(entries, &mut |states| states[0], &mut |_| ()));
+    let build = Build::measure(0, || NameTable::build(entries, &mut |states| states[0], &mut |_, _| ()));
     let labels: Vec<Vec<&[u8]>> = names.iter().map(|name| name.labels().collect()).collect();
     let mut times = Times::new();
     for _ in 0..ROUNDS {
