@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::client::lookup::{self, LookupArgs};
 use crate::client::relay::{self, RelayArgs};
@@ -250,7 +250,10 @@ impl Command {
         Ok(match Raw::try_parse_from(arguments)?.command {
             RawCommand::Serve(source) => Self::Serve(Box::new(source.config()?)),
             RawCommand::Rbldnsd { arguments } => match rbldnsd::parse(arguments)? {
-                rbldnsd::Request::Help => return Err(rbldnsd_help().into()),
+                rbldnsd::Request::Help => {
+                    let help = ["nibbl", "help", "rbldnsd"].map(OsString::from);
+                    return Self::from_arguments(help, default_control);
+                }
                 rbldnsd::Request::Run(options) => Self::Rbldnsd(options),
             },
             RawCommand::Check { source, strict } => {
@@ -308,19 +311,6 @@ fn read(path: &Path) -> Result<String, CliError> {
     Ok(text)
 }
 
-/// The help of the sub-command, as clap prints it.
-fn rbldnsd_help() -> clap::Error {
-    let mut command = Raw::command();
-    command.build();
-    match command.find_subcommand_mut("rbldnsd") {
-        Some(command) => {
-            let help = command.render_help();
-            command.error(clap::error::ErrorKind::DisplayHelp, help)
-        }
-        None => command.error(clap::error::ErrorKind::DisplayHelp, rbldnsd::HELP),
-    }
-}
-
 fn listen(text: &str) -> Result<SocketAddr, address::BadAddress> {
     address::parse(text, 53)
 }
@@ -335,6 +325,8 @@ fn zone_name(text: &str) -> Result<Name, spec::SpecFault> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     fn command(words: &str) -> Result<Command, CliError> {
@@ -415,6 +407,7 @@ mod tests {
         ] {
             let help = error(words);
             assert!(help.contains("Exit codes:") && help.contains("Example:"), "{words}: {help}");
+            assert!(!help.contains("error:"), "{words}: {help}");
         }
     }
 

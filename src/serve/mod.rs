@@ -139,27 +139,35 @@ async fn run(
         metrics.clone(),
         Box::new(move |_| notified.look_again()),
     ));
-    let server = bound.start(
-        responder.clone(),
-        &metrics,
-        query_log.map(QueryLog::sink),
-        &tokio::runtime::Handle::current(),
-    )?;
-    for (listener, address) in listeners(config).iter().zip(server.addresses()) {
-        let transports: &[&str] = if listener.certificate.is_some() { &["tls"] } else { &["udp", "tcp"] };
-        transports.iter().for_each(|transport| say(&format!("listening on {transport} {address}")));
-    }
+    let start = || {
+        let runtime = tokio::runtime::Handle::current();
+        let server = bound.start(responder.clone(), &metrics, query_log.map(QueryLog::sink), &runtime)?;
+        for (listener, address) in listeners(config).iter().zip(server.addresses()) {
+            let transports: &[&str] = if listener.certificate.is_some() { &["tls"] } else { &["udp", "tcp"] };
+            transports.iter().for_each(|transport| say(&format!("listening on {transport} {address}")));
+        }
+        Ok::<_, ServerError>(server)
+    };
     // Watched before they are read, so that no change falls between.
     let (watcher, unwatched) = Watcher::new(config);
-    let publish = move |snapshot| responder.publish(snapshot);
     let first_load = {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || load(&config, publish))
+        let (config, responder) = (config.clone(), responder.clone());
+        tokio::task::spawn_blocking(move || load(&config, move |snapshot| responder.publish(snapshot)))
     };
-    let (loader, round) = tokio::select! {
-        loaded = first_load => loaded.map_err(io::Error::other)?,
-        () = signals.stop() => return Ok(()),
+    let loaded = async {
+        tokio::select! {
+            loaded = first_load => loaded.map(Some).map_err(io::Error::other),
+            () = signals.stop() => Ok(None),
+        }
     };
+    let (server, loaded) = if config.settings.dropin {
+        // As with rbldnsd, queries wait in the sockets.
+        let loaded = loaded.await?;
+        (start()?, loaded)
+    } else {
+        (start()?, loaded.await?)
+    };
+    let Some((loader, round)) = loaded else { return Ok(()) };
     round.complaints.iter().for_each(|line| say(line));
     let report = loader.report();
     if plan.load_or_fail && report.zones.iter().any(|zone| zone.status == Status::NeverLoaded) {

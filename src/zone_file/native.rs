@@ -9,7 +9,7 @@
 use super::ReadOptions;
 use super::ip4;
 use super::ip6;
-use super::lexer::{Fault, is_blank, token};
+use super::lexer::{Fault, is_blank, token, trim_start};
 use super::list::{List, Report, exception};
 use crate::address::mapped;
 use crate::address::text::{AddressError, cover, length, v4_mask, v4_range, v6_address, v6_mask};
@@ -33,6 +33,11 @@ pub(super) fn entry<'t>(
     } else {
         token(text, |octet| is_blank(octet) || matches!(octet, b':' | b'#' | b';'))
     };
+    if let [b'-', next, ..] = trim_start(value)
+        && is_blank(*next)
+    {
+        report.warn(value, "taken as the text: no blanks stand around the `-` of a range");
+    }
     let state = if excluded { UNLISTED } else { list.listing(value, options, report)? };
     match (v6, key.contains(&b'-')) {
         (true, true) => range_v6(list, key, state, options, report),

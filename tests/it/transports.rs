@@ -5,10 +5,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use crate::harness::client::{PATIENCE, ask, bind};
+use crate::harness::client::{PATIENCE, ask, ask_all, bind};
 use crate::harness::dns::{Query, Reply};
 use crate::harness::files::Directory;
-use crate::harness::server::{Server, free_port};
+use crate::harness::process::Process;
+use crate::harness::server::{Server, free_port, nibbl};
 
 const HEAD: &str = "$SOA 1h ns1.example.net host.example.net 1 2h 30m 7d 10m\n$NS 1d ns1.example.net\n";
 const LISTED: &str = "4.3.2.1.bl.example";
@@ -90,6 +91,26 @@ fn notify() {
     server.process.wait_for_text("2 entries, before 1");
     assert_eq!(ask(server.udp, &Query::new("8.7.6.5.bl.example", "A")).rcode, "NOERROR");
     server.stop();
+}
+
+/// As with rbldnsd, queries that come before the first load is through wait for it.
+#[test]
+fn the_drop_in_answers_from_its_data_only() {
+    let directory = Directory::new();
+    let many: String =
+        (0..100_000).map(|i| format!("10.{}.{}.{}\n", i >> 16, i >> 8 & 255, i & 255)).collect();
+    directory.write("list", format!("{HEAD}{many}1.2.3.4\n"));
+    let address = free_port();
+    let mut command = nibbl();
+    command.args(["rbldnsd", "-n", "-q", "-c", "0", "-b", &address.to_string(), "-w"]);
+    command.arg(directory.path()).arg("bl.example:ip4trie:list");
+    let process = Process::start(command);
+    let query = [Query::new(LISTED, "A")];
+    // Until the socket is bound, the system refuses.
+    let first =
+        std::iter::repeat_with(|| ask_all(address, &query).remove(0)).take(10_000).find_map(|reply| reply);
+    assert_eq!(first.expect("an answer").rdata("A"), ["127.0.0.2"]);
+    assert!(process.stop().0.success());
 }
 
 /// Wildcards of both families on one port; the sockets of the client take answers of the asked address only.

@@ -213,6 +213,9 @@ fn suspicious_listings() {
         (Kind::Ip, "!2400::1/128", 0),
         (Kind::Ip6trie, "2400::1/128", 0),
         (Kind::Ip, "2400::-2400::5", 1),
+        (Kind::Ip, "2400:: - 2400::5", 1),
+        (Kind::Ip, "1.2.3.4 - 1.2.3.9", 1),
+        (Kind::Ip, "1.2.3.4 -text", 0),
     ] {
         assert_eq!(read(kind, &[line]).1.warnings(), warnings, "{kind:?} {line}");
     }
