@@ -28,7 +28,7 @@ pub(super) fn read(labels: &[u8; OCTETS]) -> Option<u128> {
         let letters = digits >> 6 & both(1);
         let lowercase = digits | letters << 5;
         let nibbles = (digits & both(0xf)) + letters + (letters << 3);
-        let above_nine = nibbles + both(6) >> 4 & both(1);
+        let above_nine = ((nibbles + both(6)) >> 4) & both(1);
         // 39 octets lie between the one behind 9 and a.
         let gap = (above_nine << 5) + (above_nine << 3) - above_nine;
         let written = nibbles + both(b'0' as u32) + gap;

@@ -59,7 +59,7 @@ pub(super) struct Plan {
 impl Zones {
     pub(super) fn new(snapshot: &Snapshot) -> Self {
         let names: Vec<Box<[u8]>> =
-            snapshot.zones().iter().map(|zone| zone.name().lowercase_wire().into()).collect();
+            snapshot.zones().iter().map(|zone| zone.name().lowercase_wire()).collect();
         let mut places: Vec<usize> = (0..names.len()).collect();
         places.sort_by_key(|&place| (names[place].len(), &names[place]));
         let plan = |place: usize| Plan::new(snapshot, place, &names);
