@@ -14,7 +14,8 @@
 //! EDNS. The servers take turns, round after round; figures are medians of rounds.
 //!
 //! CPU time is that of the server's processes from `/proc`, divided by the answers. Latency is of
-//! random (Poisson) arrivals at half of the saturated rate of the server, or of rbldnsd if that is less.
+//! random (Poisson) arrivals at half of the saturated rate of the server, or of rbldnsd if that is less;
+//! a lost question counts as the latest answer of all ("inf").
 //! Every phase lasts `--seconds`, so a run takes about 2 × rounds × servers × seconds, and loading.
 
 mod echo;
@@ -183,7 +184,8 @@ pub(crate) struct Row {
     pub(crate) to_echo: f64,
     to_rbldnsd: f64,
     instructions: Option<f64>,
-    /// Microseconds: the half, 99 % and 99.9 % of the answers.
+    /// Microseconds until the half, 99 % and 99.9 % of the questions were answered; infinite where more
+    /// were lost.
     latencies: [f64; 3],
     lost: u64,
     lost_paced: u64,
@@ -198,8 +200,10 @@ impl Row {
         let each = |round: &Round, seconds: f64| seconds * 1e9 / round.saturated.answered.max(1) as f64;
         let latency = |share: f64| {
             of(&|round| {
-                let all = &round.paced.latencies;
-                all.get((all.len() as f64 * share) as usize).map_or(f64::NAN, |&time| f64::from(time) / 1e3)
+                // What never came is later than all that came.
+                let Outcome { latencies, lost, .. } = &round.paced;
+                let place = (latencies.len() as u64 + lost) as f64 * share;
+                latencies.get(place as usize).map_or(f64::INFINITY, |&time| f64::from(time) / 1e3)
             })
         };
         let answered: u64 = rounds.iter().map(|round| round.saturated.answered).sum();

@@ -7,7 +7,8 @@
 //!
 //! Under overload the newest packets go: the socket's receive buffer fills up, the system drops what
 //! comes then, and what is in the buffer is answered in its order. So an answer is never later than
-//! the buffer is long (`receive_buffer` bounds it), and packets are lost where they cost least.
+//! the buffer is long (`receive_buffer`; 4 MiB hold some thousand questions, which is a few hundredths
+//! of a second), and packets are lost where they cost least.
 //!
 //! No error ends a worker: what comes back from a peer (ICMP, a full queue, an address that cannot
 //! be reached) concerns that peer only.
