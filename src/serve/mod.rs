@@ -7,6 +7,7 @@
 //!             watch, SIGHUP, NOTIFY, control ─▶ reload's thread ─▶ the next snapshot
 //! ```
 
+mod readiness;
 mod signals;
 mod statistics;
 
@@ -37,6 +38,7 @@ use crate::snapshot::Snapshot;
 use crate::watch::Watcher;
 use crate::zone::Status;
 use crate::zone_file::diagnostic::Diagnostics;
+use readiness::Readiness;
 use signals::Signals;
 
 /// What is served, and what rbldnsd's options ask for besides.
@@ -108,6 +110,11 @@ pub fn serve(plan: Plan, default_control: &Path, say: fn(&str)) -> Result<(), Se
         return Err(ServeError::NoListeners);
     }
     let bound = Server::bind(&listeners, limits(config))?;
+    let readiness =
+        Readiness::connect(std::env::var_os("NOTIFY_SOCKET").as_deref()).unwrap_or_else(|error| {
+            say(&format!("the service manager cannot be told of anything: {error}"));
+            Readiness::default()
+        });
     privileges::descend(&plan.descent)?;
     let start = |target: log::Target| {
         QueryLog::start(target.clone(), log::DEFAULT_QUEUE)
@@ -115,7 +122,7 @@ pub fn serve(plan: Plan, default_control: &Path, say: fn(&str)) -> Result<(), Se
     };
     let query_log = plan.query_log.clone().map(start).transpose()?;
     let runtime = Runtime::new()?;
-    let result = runtime.block_on(run(&plan, bound, query_log.as_ref(), default_control, say));
+    let result = runtime.block_on(run(&plan, bound, query_log.as_ref(), &readiness, default_control, say));
     // A load that is under way is not waited for.
     runtime.shutdown_background();
     result
@@ -125,6 +132,7 @@ async fn run(
     plan: &Plan,
     bound: Bound,
     query_log: Option<&QueryLog>,
+    readiness: &Readiness,
     default_control: &Path,
     say: fn(&str),
 ) -> Result<(), ServeError> {
@@ -190,7 +198,9 @@ async fn run(
     let statistics =
         statistics.map(|plan| statistics::Writer::start(plan, metrics.clone(), say)).transpose()?;
     say("ready");
+    readiness.ready();
     signals.attend(&handle, query_log, &metrics, say).await;
+    readiness.stopping();
     server.stop().await;
     drop(statistics);
     Ok(())

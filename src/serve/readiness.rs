@@ -1,0 +1,88 @@
+//! Tells the service manager when the server is ready and when it stops (sd_notify(3)): Debian's unit
+//! for rbldnsd is of Type=notify, and systemd ends a service that stays silent.
+//!
+//! The protocol is one datagram of text to the socket that NOTIFY_SOCKET names. The socket is
+//! connected before the root directory changes, since it cannot be found after that.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+/// The way to the service manager, if there is one that listens.
+#[derive(Debug, Default)]
+pub struct Readiness(Option<UnixDatagram>);
+
+impl Readiness {
+    /// Connects to the socket that NOTIFY_SOCKET names: a path, or with `@` in front an abstract name.
+    ///
+    /// # Errors
+    /// The socket is named, but nobody listens there.
+    pub fn connect(notify_socket: Option<&OsStr>) -> io::Result<Self> {
+        let Some(name) = notify_socket.filter(|name| !name.is_empty()) else { return Ok(Self(None)) };
+        let address = match name.as_bytes() {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+            _ => SocketAddr::from_pathname(name)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.connect_addr(&address)?;
+        // A manager that does not read must not stop the answers.
+        socket.set_nonblocking(true)?;
+        Ok(Self(Some(socket)))
+    }
+
+    /// The zones are loaded, and questions are answered.
+    pub fn ready(&self) {
+        self.send(b"READY=1");
+    }
+
+    /// The server is about to stop.
+    pub fn stopping(&self) {
+        self.send(b"STOPPING=1");
+    }
+
+    fn send(&self, state: &[u8]) {
+        if let Some(socket) = &self.0 {
+            // There is nobody to tell that the manager does not listen any more.
+            let _ = socket.send(state);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(socket: &UnixDatagram) -> Vec<u8> {
+        let mut buffer = [0; 64];
+        let length = socket.recv(&mut buffer).unwrap();
+        buffer[..length].to_vec()
+    }
+
+    #[test]
+    fn the_manager_hears_of_both() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let readiness = Readiness::connect(Some(path.as_os_str())).unwrap();
+        readiness.ready();
+        readiness.stopping();
+        assert_eq!(received(&manager), b"READY=1");
+        assert_eq!(received(&manager), b"STOPPING=1");
+    }
+
+    #[test]
+    fn an_abstract_name() {
+        let name = format!("nibbl-test-{}", std::process::id());
+        let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        Readiness::connect(Some(OsStr::new(&format!("@{name}")))).unwrap().ready();
+        assert_eq!(received(&manager), b"READY=1");
+    }
+
+    #[test]
+    fn nobody_to_tell() {
+        Readiness::connect(None).unwrap().ready();
+        assert!(Readiness::connect(Some(OsStr::new("/nonexistent/notify"))).is_err());
+    }
+}
