@@ -12,14 +12,14 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// The way to the service manager, if there is one that listens.
 #[derive(Debug, Default)]
-pub struct Readiness(Option<UnixDatagram>);
+pub(super) struct Readiness(Option<UnixDatagram>);
 
 impl Readiness {
     /// Connects to the socket that NOTIFY_SOCKET names: a path, or with `@` in front an abstract name.
     ///
     /// # Errors
     /// The socket is named, but nobody listens there.
-    pub fn connect(notify_socket: Option<&OsStr>) -> io::Result<Self> {
+    pub(super) fn connect(notify_socket: Option<&OsStr>) -> io::Result<Self> {
         let Some(name) = notify_socket.filter(|name| !name.is_empty()) else { return Ok(Self(None)) };
         let address = match name.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
@@ -33,12 +33,12 @@ impl Readiness {
     }
 
     /// The zones are loaded, and questions are answered.
-    pub fn ready(&self) {
+    pub(super) fn ready(&self) {
         self.send(b"READY=1");
     }
 
     /// The server is about to stop.
-    pub fn stopping(&self) {
+    pub(super) fn stopping(&self) {
         self.send(b"STOPPING=1");
     }
 
