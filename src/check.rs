@@ -69,6 +69,7 @@ pub fn check(config: &Config, now: SystemTime, out: &mut impl Write) -> io::Resu
         loaded.insert(dataset, result);
     }
     progress.finish();
+    let mut zones = Vec::new();
     for zone in &config.zones {
         let datasets: Option<Vec<_>> =
             zone.all_datasets().map(|dataset| loaded.get(dataset).cloned().flatten()).collect();
@@ -77,12 +78,18 @@ pub fn check(config: &Config, now: SystemTime, out: &mut impl Write) -> io::Resu
             continue;
         };
         let mut diagnostics = Diagnostics::default();
-        source.zone(zone, &datasets, Status::Serving, &mut diagnostics);
+        zones.push(source.zone(zone, &datasets, Status::Serving, &mut diagnostics));
         findings.print(&diagnostics, out)?;
         let errors: u64 = datasets.iter().map(|loaded| loaded.errors).sum();
         if zone.strict && errors > 0 {
             writeln!(out, "zone {}: not served, for it is strict and there are {errors} errors", zone.name)?;
         }
+    }
+    let access = config.access.as_ref().and_then(|access| loaded.get(access)?.clone());
+    let snapshot = Snapshot::new(zones, config.settings.clone(), access.map(|loaded| loaded.dataset.clone()));
+    for line in snapshot.withheld_ranges() {
+        writeln!(out, "error: {line}")?;
+        findings.errors += 1;
     }
     for (dataset, summary) in summaries {
         writeln!(out, "{dataset}: {}", describe(&summary))?;
@@ -184,6 +191,25 @@ mod tests {
         assert_eq!(findings.exit_code(false), 2);
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("/nonexistent/list: No such file"), "{text}");
+    }
+
+    #[test]
+    fn ranges_do_not_go_with_answers_that_depend_on_the_client() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("list"), format!("{APEX}2a01:1::/32\n")).unwrap();
+        for (acl, errors) in [("192.0.2.0/24 :empty\n", 1), ("192.0.2.0/24 :refuse\n", 0)] {
+            std::fs::write(dir.path().join("acl"), acl).unwrap();
+            let mut config = Config::default();
+            for text in ["bl.example:ip6trie:list", ":acl:acl"] {
+                let ranges = |name| ZoneConfig { ranges: true, ..ZoneConfig::new(name) };
+                config.add(spec::zone_spec(text).unwrap(), dir.path(), &ranges).unwrap();
+            }
+            let mut out = Vec::new();
+            let findings = check(&config, SystemTime::now(), &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(findings.errors, errors, "{text}");
+            assert_eq!(text.contains("error: zone bl.example: no range records"), errors > 0, "{text}");
+        }
     }
 
     #[test]

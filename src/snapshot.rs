@@ -132,6 +132,12 @@ impl Snapshot {
         })
     }
 
+    /// A line for each zone whose range records nobody sees: see [`Snapshot::without_ranges`].
+    pub fn withheld_ranges(&self) -> impl Iterator<Item = String> {
+        const WHY: &str = "the server's access list changes answers by client, and range records are for all";
+        self.without_ranges().map(|zone| format!("zone {}: no range records: {WHY}", zone.name()))
+    }
+
     /// What the zone says of the name: as [`Zone::lookup`], with the zones nested in it as names
     /// that exist. `wire` is the whole name in wire form and in lower case.
     pub fn lookup<'s>(&self, zone: &'s Zone, wire: &[u8], labels: &[&[u8]], view: &View<'s>) -> Lookup<'s> {

@@ -177,6 +177,7 @@ async fn run(
     };
     let Some((loader, round)) = loaded else { return Ok(()) };
     round.complaints.iter().for_each(|line| say(line));
+    responder.snapshot().withheld_ranges().for_each(|line| say(&line));
     let report = loader.report();
     if plan.load_or_fail && report.zones.iter().any(|zone| zone.status == Status::NeverLoaded) {
         return Err(ServeError::Load);
