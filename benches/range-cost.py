@@ -30,6 +30,7 @@ import random
 import re
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -138,6 +139,8 @@ class Proxy:
         back.close()
 
     def run(self, front, back):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         askers, names, next_id = {}, set(), 0
         while True:
             ready, _, _ = select.select([front, back], [], [])
@@ -398,6 +401,8 @@ def main():
                if not shutil.which(program)]
     if missing:
         sys.exit(f"not there: {', '.join(missing)}")
+    # Whoever stops the program stops its children, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     started, missed = time.monotonic(), 0
     print(f"| zone | {options.addresses:,} addresses | by | names | questions | upstream | without qmin | entries "
           "| without qmin | wrong |\n|---|---|---|---|---|---|---|---|---|---|", flush=True)
