@@ -1,70 +1,99 @@
 //! What range records cost a server: memory beside the table, processor time to make a block and to
 //! answer it from memory beside an ordinary answer, and how blocks are filled.
 //!
-//!     cargo bench --bench ranges -- [LISTINGS…]
+//!     cargo bench --bench ranges -- [LISTINGS…] [--file TYPE:FILE[,FILE…]]…
 //!
 //! Without arguments: one million listings. Lists are generated from a fixed seed. Only the first
-//! 20,000 reachable blocks of large lists are looked at, in random order.
+//! 20,000 reachable blocks of large generated lists are looked at, in random order; of data files
+//! (those of `tests/real-data.py`, say) all are, and then a client looks up listed addresses.
 
+use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use nibbl::address::Key;
+use nibbl::address::{Key, MAPPED};
 use nibbl::answer::{Client, Transport, respond};
+use nibbl::config::ReadConfig;
+use nibbl::config::spec::dataset_spec;
+use nibbl::data_file::{DataFile, Limits};
 use nibbl::dataset::Dataset;
 use nibbl::name::Name;
-use nibbl::prefix_table::Entry;
+use nibbl::prefix_table::{Entry, Range};
+use nibbl::range_record::walk::{Answer, Listing, Question, Step, Walk};
 use nibbl::range_record::{Prefix, StateMap, block, name};
 use nibbl::snapshot::{Settings, Snapshot};
 use nibbl::value::{Value, ValueTable};
 use nibbl::zone::{Ranges, RangesOptions, Status, Zone, ZoneOptions};
 use nibbl::zone_file::diagnostic::Diagnostics;
-use nibbl::zone_file::{AddressEntries, Content, Kind, Parsed, Specials};
+use nibbl::zone_file::{AddressEntries, Content, Kind, Parsed, Parser, Specials};
 use nix::time::{ClockId, clock_gettime};
 
 const APEX: &str = "bl.example";
-/// How many blocks of a list are looked at.
+/// How many blocks of a generated list are looked at.
 const MOST_BLOCKS: usize = 20_000;
 /// How many answers are timed.
 const ANSWERS: usize = 2_000_000;
+/// How many addresses of a data file a client looks up, and among how many /64s they are drawn.
+const LOOKUPS: usize = 1_000_000;
 
 fn main() {
-    let counts: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
-    for count in if counts.is_empty() { vec![1_000_000] } else { counts } {
+    let mut counts: Vec<usize> = Vec::new();
+    let mut files: Vec<String> = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--file" => files.extend(arguments.next()),
+            // Cargo adds options of its own.
+            count => counts.extend(count.parse::<usize>().ok()),
+        }
+    }
+    for file in &files {
+        let zone = measure(file, read(file), usize::MAX);
+        if let Some(ranges) = zone.ranges() {
+            look_up(ranges);
+        }
+    }
+    if files.is_empty() && counts.is_empty() {
+        counts.push(1_000_000);
+    }
+    for count in counts {
         for (shape, entries) in [
             ("clustered", clustered as fn(usize, &mut Random) -> Vec<Entry<u128>>),
             ("one /32", one_network),
             ("scattered", scattered),
         ] {
-            measure(shape, entries(count, &mut Random(0x9e37_79b9_7f4a_7c15)));
+            let entries = entries(count, &mut Random(0x9e37_79b9_7f4a_7c15));
+            measure(shape, compile(entries), MOST_BLOCKS);
         }
     }
 }
 
-fn measure(shape: &str, entries: Vec<Entry<u128>>) {
-    let count = entries.len();
-    println!("{shape}, {count} entries");
-    let dataset = Arc::new(compile(entries));
+fn measure(title: &str, dataset: Dataset, most_blocks: usize) -> Arc<Zone> {
+    let count = dataset.summary.entries;
+    println!("{title}, {count} entries");
+    let dataset = Arc::new(dataset);
     let start = processor_time();
     let zone = Arc::new(zone(dataset));
     let time = processor_time() - start;
-    let Some(ranges) = zone.ranges() else { return };
+    let Some(ranges) = zone.ranges() else { return zone };
     println!("  compiled in {time:.1?}; {:.4} octets a listing", ranges.bytes() as f64 / count as f64);
     let runs = ranges.map().ranges_from(0).count();
     println!("  {runs} runs");
-    let blocks = cold(ranges);
+    let blocks = cold(ranges, most_blocks);
     answers(&zone, &blocks);
+    zone
 }
 
 /// Makes reachable blocks, and says what they cost and how they are filled.
-fn cold(ranges: &Ranges) -> Vec<Prefix> {
+fn cold(ranges: &Ranges, most_blocks: usize) -> Vec<Prefix> {
     let mut random = Random(7);
     let mut open = vec![(1, Prefix::ROOT)];
     let mut blocks = Vec::new();
     let (mut times, mut depth, mut octets, mut fill) = (Vec::new(), 0, 0, [0usize; 10]);
-    while !open.is_empty() && blocks.len() < MOST_BLOCKS {
+    while !open.is_empty() && blocks.len() < most_blocks {
         let (at, prefix) = open.swap_remove(random.next() as usize % open.len());
         let start = processor_time();
         let Some((block, named)) = ranges.make(prefix) else { continue };
@@ -127,6 +156,70 @@ fn answers(zone: &Arc<Zone>, blocks: &[Prefix]) {
     }
 }
 
+/// What a client asks that looks up listed IPv6 addresses, text and all, and forgets nothing. They
+/// are drawn by Zipf's law (exponent 1) over the /64s of runs that are drawn evenly, be they large
+/// or small.
+fn look_up(ranges: &Ranges) {
+    let listed = ranges.map().ranges_from(0).filter(|run| run.state != 0 && !is_of_v4(run));
+    let runs: Vec<Range<u128>> = listed.collect();
+    let mut random = Random(11);
+    let (mut networks, mut names) = (HashSet::new(), HashSet::new());
+    let mut known: HashMap<Question, Answer> = HashMap::new();
+    let mut wrong = 0;
+    for _ in 0..LOOKUPS {
+        let even = (random.next() as u64 >> 11) as f64 / (1u64 << 53) as f64;
+        let rank = ((LOOKUPS + 1) as f64).powf(even) as u64;
+        let address = address_of_rank(&runs, rank, &mut random);
+        networks.insert(address >> 64);
+        let mut walk = Walk::new(Key::V6(address), true);
+        let verdict = loop {
+            match walk.step() {
+                Step::Ask(question) => walk.answer(known.entry(question).or_insert_with(|| {
+                    names.insert(question.name());
+                    answer(ranges, question)
+                })),
+                Step::Done(verdict) => break verdict,
+            }
+        };
+        wrong += usize::from(!matches!(verdict.listing, Listing::Listed(_)) || verdict.fallback.is_some());
+    }
+    let blocks = known.keys().filter(|question| matches!(question, Question::Items(_))).count();
+    println!(
+        "  {LOOKUPS} lookups in {} /64s: {} names asked, {blocks} of them blocks, in {} questions; {wrong} wrong",
+        networks.len(),
+        names.len(),
+        known.len(),
+    );
+}
+
+/// True if a run has addresses that IPv4 listings speak of, too: mapped ones, or those of 6to4.
+fn is_of_v4(run: &Range<u128>) -> bool {
+    let blocks = [Prefix::containing(MAPPED, 96), Prefix::containing(0x2002 << 112, 16)];
+    blocks.iter().any(|block| run.last >= block.first() && run.first <= block.last())
+}
+
+/// A listed address in the /64 of a rank, which is always the same.
+fn address_of_rank(runs: &[Range<u128>], rank: u64, random: &mut Random) -> u128 {
+    let mut of_rank = Random(rank);
+    let run = &runs[of_rank.next() as usize % runs.len()];
+    let inside = |first: u128, last: u128, random: &mut Random| {
+        first + random.next() % (last - first).saturating_add(1).max(1)
+    };
+    let network = Prefix::containing(inside(run.first, run.last, &mut of_rank), 64);
+    inside(run.first.max(network.first()), run.last.min(network.last()), random)
+}
+
+/// The server's answer. What the ordinary query says does not matter to what is asked.
+fn answer(ranges: &Ranges, question: Question) -> Answer {
+    let records = match question {
+        Question::Items(prefix) => ranges.block(prefix).map(|block| vec![block.items.clone()]),
+        Question::Values(prefix) => ranges.block(prefix).map(|block| block.values.to_vec()),
+        Question::Addresses(_) => Some(vec![Box::from([127, 0, 0, 2])]),
+        Question::Texts(_) => None,
+    };
+    records.filter(|records| !records.is_empty()).map_or(Answer::NoRecords, Answer::Records)
+}
+
 /// The processor time of this thread: others on the machine do not count.
 fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
@@ -140,6 +233,20 @@ fn query(text: &str, record_type: u16) -> Vec<u8> {
     packet.extend_from_slice(&[0, 1]);
     packet.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
     packet
+}
+
+/// A dataset of data files.
+fn read(spec: &str) -> Dataset {
+    let config = dataset_spec(spec).expect("TYPE:FILE").with(Path::new(""), ReadConfig::default());
+    let options = config.read.options(SystemTime::now());
+    let mut parser = Parser::new(config.kind, &options);
+    for path in &config.files {
+        let mut text = DataFile::open(path, &Limits::default()).expect("a data file");
+        parser.file(path, SystemTime::UNIX_EPOCH, &mut text).expect("entries");
+    }
+    let (parsed, mut diagnostics) = parser.finish();
+    let paths: Vec<_> = config.files.into_iter().map(Arc::new).collect();
+    Dataset::compile(parsed, &paths, options.default_ttl, &mut diagnostics).expect("fewer than 2^31 entries")
 }
 
 fn compile(v6: Vec<Entry<u128>>) -> Dataset {
