@@ -13,6 +13,7 @@ use nibbl::control::client::{ask, show};
 use nibbl::control::{Reply, Request, default_path};
 use nibbl::export_command::{Failure, export};
 use nibbl::privileges::{self, Descent};
+use nibbl::rbldnsd::DEFAULT_USERS;
 use nibbl::serve::{Plan, serve};
 
 fn main() -> ExitCode {
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
         }
         Ok(Command::Rbldnsd(options)) => {
             options.notes().into_iter().for_each(say);
-            match options.plan(privileges::is_root()) {
+            match options.plan(privileges::user_for_root(&DEFAULT_USERS)) {
                 Ok(plan) => code(serve(plan, &control, say), 1),
                 Err(error) => complain(error, 1),
             }

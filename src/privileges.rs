@@ -45,9 +45,11 @@ pub enum DescentError {
     },
 }
 
-/// Whether the process runs as root.
-pub fn is_root() -> bool {
-    geteuid().is_root()
+/// Whom root is to become of these users: the first that there is, or the first, if there is none.
+/// `None` where the process does not run as root.
+pub fn user_for_root<'u>(users: &[&'u str]) -> Option<&'u str> {
+    let exists = |user: &&&str| User::from_name(user).is_ok_and(|entry| entry.is_some());
+    users.iter().find(exists).or(users.first()).copied().filter(|_| geteuid().is_root())
 }
 
 /// The number of the user that the process runs as.

@@ -26,7 +26,7 @@ pub const HELP: &str = "\
 Options (as in rbldnsd(8); values may be attached):
   -b ADDR[/PORT]     serve this address over UDP and TCP (ADDR:PORT and [ADDR]:PORT too; repeat)
   -4, -6             of the addresses of -b, use those of this family only
-  -u USER[:GROUP]    become this user once the sockets are bound (rbldns, when started by root)
+  -u USER[:GROUP]    become this user once the sockets are bound (rbldns or nobody, when started by root)
   -r DIR, -w DIR     change the root directory, then the working directory
   -p FILE            write the process id
   -n                 stay in the foreground: nibbl always does
@@ -48,8 +48,8 @@ Example:
 
 Exit codes: 0 stopped by a signal, 1 anything else.";
 
-/// The user that rbldnsd becomes when it is started by root without `-u`.
-pub const DEFAULT_USER: &str = "rbldns";
+/// Whom root becomes without `-u`: rbldnsd's user or, where its package is not installed, nobody.
+pub const DEFAULT_USERS: [&str; 2] = ["rbldns", "nobody"];
 
 /// What the command line asks for.
 #[derive(Debug)]

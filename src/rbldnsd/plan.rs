@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Bind, DEFAULT_USER, Options, Sink};
+use super::{Bind, Options, Sink};
 use crate::config::spec::SpecError;
 use crate::log;
 use crate::privileges::Descent;
@@ -27,13 +27,14 @@ pub enum PlanError {
 }
 
 impl Options {
-    /// What is to be done. `is_root`: the process runs as root, which it will not go on doing.
+    /// What is to be done. `default_user` is whom to become without `-u`: somebody, where the process
+    /// runs as root.
     ///
     /// # Errors
     /// See [`PlanError`].
-    pub fn plan(&self, is_root: bool) -> Result<Plan, PlanError> {
+    pub fn plan(&self, default_user: Option<&str>) -> Result<Plan, PlanError> {
         let addresses = self.addresses().map_err(|(bind, source)| PlanError::Bind { bind, source })?;
-        let default_user = is_root.then(|| (DEFAULT_USER.to_owned(), None));
+        let default_user = default_user.map(|user| (user.to_owned(), None));
         Ok(Plan {
             config: self.config(addresses)?,
             descent: Descent {
@@ -75,16 +76,17 @@ mod tests {
     use super::super::{Request, parse};
     use super::*;
 
-    fn plan(words: &str, is_root: bool) -> Plan {
+    fn plan(words: &str, default_user: Option<&str>) -> Plan {
         match parse(words.split_whitespace().map(OsString::from)).unwrap() {
-            Request::Run(options) => options.plan(is_root).unwrap(),
+            Request::Run(options) => options.plan(default_user).unwrap(),
             Request::Help => panic!("help"),
         }
     }
 
     #[test]
     fn what_the_options_ask_for() {
-        let plan = plan("-q -u dns:list -r /root -w dir -p pid -l +log -s +- -c 2m -b ::1 bl:ip:a", true);
+        let plan =
+            plan("-q -u dns:list -r /root -w dir -p pid -l +log -s +- -c 2m -b ::1 bl:ip:a", Some("rbldns"));
         let descent = Descent {
             pid_file: Some("pid".into()),
             root: Some("/root".into()),
@@ -100,8 +102,8 @@ mod tests {
 
     #[test]
     fn root_becomes_somebody_else() {
-        assert_eq!(plan("-b ::1 bl:ip:a", true).descent.user, Some((DEFAULT_USER.to_owned(), None)));
-        assert_eq!(plan("-b ::1 bl:ip:a", false).descent.user, None);
-        assert_eq!(plan("-c 0 -s f -b ::1 bl:ip:a", false).statistics.unwrap().interval, None);
+        assert_eq!(plan("-b ::1 bl:ip:a", Some("rbldns")).descent.user, Some(("rbldns".to_owned(), None)));
+        assert_eq!(plan("-b ::1 bl:ip:a", None).descent.user, None);
+        assert_eq!(plan("-c 0 -s f -b ::1 bl:ip:a", None).statistics.unwrap().interval, None);
     }
 }
