@@ -5,9 +5,10 @@
 //! order (`fold`), the deepest prefixes first. For a prefix with few runs inside that takes a few
 //! microseconds and is done when asked. The prefixes with more than [`SUMMARY_RUNS`] runs are
 //! measured once, when a table is compiled, and kept in its [`Summary`]: 32 octets for each. Lists
-//! clustered as real ones are need a tenth to a quarter of an octet a listing. The bound is higher:
-//! a run is counted once for each length, so a list made for the purpose could need 32 octets for
-//! each of 31 lengths every 128 runs.
+//! clustered as real ones are need a tenth to half of an octet a listing (with a threshold of 32
+//! runs up to 1.6, with 128 blocks take twice as long to make). The bound is higher: a run is counted
+//! once for each length, so a list made for the purpose could need 32 octets for each of 31 lengths
+//! every 64 runs.
 
 use smallvec::SmallVec;
 
@@ -16,7 +17,7 @@ use super::{Content, Item, Prefix, StateMap, is_uniform};
 use crate::prefix_table::{Range, State, UNLISTED};
 
 /// Prefixes with more runs than this are measured when a table is compiled.
-pub const SUMMARY_RUNS: u64 = 128;
+pub const SUMMARY_RUNS: u64 = 64;
 
 /// What packing asks of a mixed prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
