@@ -173,6 +173,17 @@ impl Template {
     }
 }
 
+/// Rdata of a TXT record: the text in strings of at most 255 octets (RFC 1035, section 3.3.14).
+pub fn character_strings(text: &[u8]) -> Vec<u8> {
+    let mut rdata = Vec::with_capacity(text.len() + 1 + text.len() / 255);
+    let strings = text.chunks(255).chain(text.is_empty().then_some(text));
+    for string in strings {
+        rdata.push(string.len() as u8);
+        rdata.extend_from_slice(string);
+    }
+    rdata
+}
+
 /// A template in the making.
 #[derive(Default)]
 struct Pieces {

@@ -28,7 +28,7 @@ use ipnet::IpNet;
 pub use address_map::{AddressMap, Family, Prefix, Run, Said};
 pub use apex::Apex;
 pub(crate) use found::Subject;
-pub use found::{Found, RecordSet, RecordSets, character_strings};
+pub use found::{Found, RecordSet, RecordSets};
 pub use list::List;
 pub(crate) use list::entry_text;
 pub use range_map::RangeMap;

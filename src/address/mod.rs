@@ -71,6 +71,8 @@ fn read_nibbles(labels: &[&[u8]]) -> Option<(u128, u8)> {
 
 /// `::ffff:0:0/96`, the IPv4-mapped addresses (RFC 4291, section 2.5.5.2).
 pub const MAPPED: u128 = 0xffff << 32;
+/// The last address of [`MAPPED`].
+pub const MAPPED_LAST: u128 = MAPPED | u32::MAX as u128;
 /// The length of [`MAPPED`].
 pub const MAPPED_LENGTH: u8 = 96;
 /// `2002::/16`, the 6to4 addresses (RFC 3056).

@@ -11,8 +11,9 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::query::{self, Asks, Query};
 use crate::snapshot::{Glue, Settings, Snapshot, ZoneMatch};
+use crate::value::character_strings;
 use crate::wire::{Opt, Owner, Question, Section, Writer, class, extended_error, rcode, record_type};
-use crate::zone::{Lookup, RecordSet, RecordSets, Status, View, Zone, character_strings};
+use crate::zone::{Lookup, RecordSet, RecordSets, Status, View, Zone};
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::answer;
+use crate::config::ReadConfig;
 use crate::dataset::Dataset;
 use crate::name::Name;
 use crate::snapshot::Settings;
@@ -92,17 +93,8 @@ fn dataset_text() -> impl Strategy<Value = (Kind, String)> {
 
 fn dataset((kind, text): &(Kind, String)) -> Arc<Dataset> {
     let path = Path::new("data");
-    let options = ReadOptions {
-        dropin: false,
-        accept_host_bits: true,
-        decompress: true,
-        default_ttl: 2100,
-        min_ttl: 0,
-        max_ttl: 0,
-        widest_v6: 19,
-        widest_v4: 8,
-        now: SystemTime::UNIX_EPOCH,
-    };
+    let options =
+        ReadOptions { accept_host_bits: true, ..ReadConfig::default().options(SystemTime::UNIX_EPOCH) };
     let mut parser = Parser::new(*kind, &options);
     parser.file(path, SystemTime::UNIX_EPOCH, &mut text.as_bytes()).unwrap();
     let (parsed, mut diagnostics) = parser.finish();

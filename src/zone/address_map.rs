@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 
 use super::Found;
 use super::found::Subject;
-use super::list::{List, MAPPED_LAST};
-use crate::address::{self, MAPPED, SIX_TO_FOUR};
+use super::list::List;
+use crate::address::{self, MAPPED, MAPPED_LAST, SIX_TO_FOUR};
 use crate::dataset::{AddressList, TEST_V4, TEST_V6};
 use crate::prefix_table::{Address, PrefixTable, Range, State, UNLISTED};
 

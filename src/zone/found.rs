@@ -12,6 +12,7 @@ use super::{Always, Apex, Block, Ranges};
 use crate::dataset::{GenericSet, Listing, Saying};
 use crate::prefix_table::State;
 use crate::range_record::{Prefix, apl};
+use crate::value::character_strings;
 
 const A: u16 = 1;
 const TXT: u16 = 16;
@@ -250,17 +251,6 @@ impl BlockName<'_> {
             add(sets, apl::TYPE, ttl, Cow::Owned(block.items.to_vec()));
         }
     }
-}
-
-/// Rdata of a TXT record: the text in strings of at most 255 octets (RFC 1035, section 3.3.14).
-pub fn character_strings(text: &[u8]) -> Vec<u8> {
-    let mut rdata = Vec::with_capacity(text.len() + 1 + text.len() / 255);
-    let strings = text.chunks(255).chain(text.is_empty().then_some(text));
-    for string in strings {
-        rdata.push(string.len() as u8);
-        rdata.extend_from_slice(string);
-    }
-    rdata
 }
 
 /// Leaves each record once, the first of equal ones, in their order.

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::found::{Found, Subject};
 use super::{View, ZoneOptions};
-use crate::address::{self, Key, MAPPED, ReversedName};
+use crate::address::{self, Key, MAPPED, MAPPED_LAST, ReversedName};
 use crate::dataset::{AddressList, Data, Dataset, GenericTable, NameList, Saying, TEST_V4, TEST_V6};
 use crate::name::{Name, write_label};
 use crate::prefix_table::{Address, UNLISTED};
@@ -39,9 +39,6 @@ struct Tests {
     name: Option<Saying>,
     ttl: u32,
 }
-
-/// The last address of ::ffff:0:0/96.
-pub(super) const MAPPED_LAST: u128 = MAPPED | 0xffff_ffff;
 
 impl List {
     pub(super) fn new(datasets: Vec<Arc<Dataset>>, options: &ZoneOptions) -> Self {

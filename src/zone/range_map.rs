@@ -15,14 +15,12 @@ use smallvec::{SmallVec, smallvec};
 
 use super::List;
 use super::meaning::{Interner, Meanings, States, TooManyStates, Viewed};
-use crate::address::{MAPPED, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
+use crate::address::{MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
 use crate::dataset::{Dataset, TEST_V4, TEST_V6};
 use crate::prefix_table::{PrefixTable, Range, State, UNLISTED};
 use crate::range_record::StateMap;
 use crate::range_record::value::Value;
 
-/// The last address of `::ffff:0:0/96`.
-const MAPPED_LAST: u128 = MAPPED | u32::MAX as u128;
 /// The last address of 2002::/16.
 const SIX_TO_FOUR_LAST: u128 = SIX_TO_FOUR | u128::MAX >> SIX_TO_FOUR_LENGTH;
 /// A 6to4 network has addresses of this many bits.

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::address;
+use crate::config::ReadConfig;
 use crate::prefix_table::Address;
 use crate::zone_file::{Kind, Parser, ReadOptions};
 
@@ -102,17 +103,7 @@ fn plain(address: IpAddr) -> String {
 }
 
 fn read_options() -> ReadOptions {
-    ReadOptions {
-        dropin: false,
-        accept_host_bits: false,
-        decompress: true,
-        default_ttl: 2100,
-        min_ttl: 0,
-        max_ttl: 0,
-        widest_v6: 19,
-        widest_v4: 8,
-        now: SystemTime::UNIX_EPOCH,
-    }
+    ReadConfig::default().options(SystemTime::UNIX_EPOCH)
 }
 
 pub(crate) fn dataset(kind: Kind, text: &str) -> Arc<Dataset> {

@@ -14,6 +14,7 @@ use super::special::{entry_ttl, number};
 use super::{Content, GenericRecord, ReadOptions};
 use crate::address::text::v4_loose;
 use crate::name::Name;
+use crate::value::character_strings;
 
 const A: u16 = 1;
 const NS: u16 = 2;
@@ -142,15 +143,7 @@ fn txt(rest: &[u8], options: &ReadOptions, report: &mut Report<'_>) -> Vec<u8> {
         report.warn(text, "TXT cut to 255 octets");
         text = &text[..LONGEST];
     }
-    let mut rdata = Vec::with_capacity(text.len() + 1);
-    if text.is_empty() {
-        rdata.push(0);
-    }
-    for string in text.chunks(LONGEST) {
-        rdata.push(string.len() as u8);
-        rdata.extend_from_slice(string);
-    }
-    rdata
+    character_strings(text)
 }
 
 /// `\# length hex` (RFC 3597, section 5), for known types as well.

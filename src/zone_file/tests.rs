@@ -12,22 +12,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::diagnostic::Diagnostics;
 use super::*;
+use crate::config::ReadConfig;
 use crate::name::Name;
 use crate::prefix_table::{State, UNLISTED};
 use crate::value::Template;
 
 fn options() -> ReadOptions {
-    ReadOptions {
-        dropin: false,
-        accept_host_bits: false,
-        decompress: true,
-        default_ttl: 2100,
-        min_ttl: 0,
-        max_ttl: 0,
-        widest_v6: 19,
-        widest_v4: 8,
-        now: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-    }
+    ReadConfig::default().options(UNIX_EPOCH + Duration::from_secs(1_700_000_000))
 }
 
 fn read_with(kind: Kind, files: &[&[u8]], options: &ReadOptions) -> (Result<Parsed, Failure>, Diagnostics) {

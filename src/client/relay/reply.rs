@@ -22,8 +22,9 @@ use crate::name::labels;
 use crate::query::{self, Asks, Query};
 use crate::range_record::Prefix;
 use crate::range_record::walk::Answer;
+use crate::value::character_strings;
 use crate::wire::{Opt, Owner, Question, Section, Writer, class, extended_error, rcode, record_type};
-use crate::zone::{RecordSet, character_strings};
+use crate::zone::RecordSet;
 
 /// The TTL of stale answers, in seconds (RFC 8767, section 4).
 const STALE_TTL: u32 = 30;

@@ -20,7 +20,7 @@ use crate::range_record::name::{self, RangesName};
 use crate::range_record::tests::runs;
 use crate::range_record::value::{self, Value, fill_in};
 use crate::range_record::{Prefix, Runs, StateMap, apl, block, state_at};
-use crate::zone::character_strings;
+use crate::value::character_strings;
 
 pub(crate) const APEX: &str = "bl.example.";
 pub(crate) const TTL: u32 = 300;
