@@ -368,8 +368,7 @@ mod tests {
             query_type: 1,
             query_class: 1,
             answers: 0,
-            look_again: false,
-            truncated: false,
+            ..Outcome::default()
         }
     }
 

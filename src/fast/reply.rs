@@ -78,8 +78,7 @@ pub(super) fn write(
         query_type: plain.record_type,
         query_class: class::IN,
         answers,
-        look_again: false,
-        truncated: false,
+        ..Outcome::default()
     })
 }
 

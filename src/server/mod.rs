@@ -7,14 +7,17 @@
 //! udp.rs   one thread per worker and address ─┐
 //! tcp.rs   one task per connection ───────────┼─▶ Service::answer ─▶ Responder
 //! tls.rs   hickory-server's connections ──────┘        │
-//!                                                      └─▶ metrics, query log
+//!                                                      ├─▶ metrics, query log
+//!                                                      └─▶ signers.rs, where signatures are missing
 //! ```
 //!
 //! Transports only move bytes; what is answered is the [`Responder`]'s affair, and in production
 //! that is [`SnapshotResponder`]. A responder answers from a *moment*, which UDP workers take once
 //! per batch, so that one batch costs one load of the snapshot.
 
+mod later;
 mod responder;
+mod signers;
 mod sockets;
 mod tcp;
 #[cfg(test)]
@@ -32,16 +35,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-pub use responder::{LookAgain, Published, Responder, SnapshotResponder};
+pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
+pub use signers::SigningLimits;
 pub use tls::CertificateError;
 
-use crate::answer::{Client, Outcome};
+use crate::answer::{Client, Effort, Outcome};
 use crate::fast::Received;
 use crate::log::QuerySink;
 use crate::metrics::{Metrics, WorkerCounters};
+use signers::{Job, Queue, Send};
 
 /// An address to listen on. Port 0 takes a free port, the same one for UDP and TCP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +88,8 @@ pub struct Limits {
     pub tcp_idle: Duration,
     /// How long a TCP client may take no octet of an answer that waits for it.
     pub tcp_write_stall: Duration,
+    /// How much is signed at most.
+    pub signing: SigningLimits,
 }
 
 impl Default for Limits {
@@ -96,6 +103,7 @@ impl Default for Limits {
             tcp_in_flight: NonZeroUsize::MIN.saturating_add(127),
             tcp_idle: Duration::from_secs(10),
             tcp_write_stall: Duration::from_secs(5),
+            signing: SigningLimits::default(),
         }
     }
 }
@@ -121,6 +129,9 @@ pub enum ServerError {
         /// What is wrong, and in which file.
         source: CertificateError,
     },
+    /// A thread that makes signatures cannot be started.
+    #[error("cannot start a signer: {0}")]
+    Signer(io::Error),
     /// A worker cannot be started on its socket.
     #[error("{address}: cannot start a worker: {source}")]
     Worker {
@@ -153,6 +164,8 @@ pub struct Server {
     udp_sockets: Vec<Arc<UdpSocket>>,
     udp_threads: Vec<JoinHandle<()>>,
     tasks: JoinSet<()>,
+    queue: Arc<Queue>,
+    signers: Vec<JoinHandle<()>>,
 }
 
 impl Server {
@@ -177,6 +190,11 @@ impl Server {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
         while self.tasks.join_next().await.is_some() {}
+        // Nobody is left who could hand them more.
+        self.queue.close();
+        for thread in std::mem::take(&mut self.signers) {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
     }
 
     fn signal_stop(&self) {
@@ -191,6 +209,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.signal_stop();
+        self.queue.close();
         self.tasks.detach_all();
     }
 }
@@ -217,12 +236,18 @@ impl Bound {
             udp_sockets: Vec::new(),
             udp_threads: Vec::new(),
             tasks: JoinSet::new(),
+            queue: Arc::new(Queue::new(self.limits.signing.workers)),
+            signers: Vec::new(),
         };
+        let queue = server.queue.clone();
         let service = |counters: Arc<WorkerCounters>| Service {
             responder: responder.clone(),
             counters,
             query_log: query_log.clone(),
+            queue: queue.clone(),
         };
+        server.signers =
+            signers::spawn(self.limits.signing, || service(metrics.worker())).map_err(ServerError::Signer)?;
         // Tokio registers sockets with the runtime in whose context they are taken over.
         let _context = runtime.enter();
         for listener in self.listeners {
@@ -266,11 +291,21 @@ impl BoundListener {
     }
 }
 
+/// The answer to a packet of a connection.
+enum Answer {
+    /// It is in the buffer.
+    Now,
+    /// It comes when its signatures are made, or an error if there is to be none.
+    Later(oneshot::Receiver<Vec<u8>>),
+}
+
 /// What a worker needs to answer: the way of a packet behind the sockets.
 struct Service<R> {
     responder: Arc<R>,
     counters: Arc<WorkerCounters>,
     query_log: Option<QuerySink>,
+    /// Where packets wait whose answer lacks signatures.
+    queue: Arc<Queue>,
 }
 
 impl<R: Responder> Service<R> {
@@ -278,32 +313,72 @@ impl<R: Responder> Service<R> {
         self.responder.moment()
     }
 
-    /// Answers one packet into `reply`, whose old content goes; counts and logs it.
-    fn answer(&self, moment: &R::Moment, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome {
+    /// Answers one packet into `reply`, whose old content goes; counts and logs it, unless it lacks
+    /// signatures.
+    fn answer(
+        &self,
+        moment: &R::Moment,
+        packet: &[u8],
+        client: Client,
+        effort: Effort,
+        reply: &mut Vec<u8>,
+    ) -> Outcome {
         reply.clear();
-        let outcome = self.responder.respond(moment, packet, client, reply);
+        let outcome = self.responder.respond(moment, packet, client, effort, reply);
         self.record(moment, &Received { packet, client }, &outcome, reply.len());
         outcome
     }
 
-    /// As [`Self::answer`] for a batch: each reply at the place of its packet.
+    /// As [`Self::answer`] for a packet of a connection, which has time to wait for signatures.
+    /// `None` where there is to be no reply.
+    fn answer_connected(
+        &self,
+        moment: &R::Moment,
+        packet: &[u8],
+        client: Client,
+        reply: &mut Vec<u8>,
+    ) -> Option<Answer> {
+        let outcome = self.answer(moment, packet, client, Effort::Take, reply);
+        if outcome.lacks.is_some() {
+            let (sender, receiver) = oneshot::channel();
+            let send = Box::new(move |reply: &[u8]| sender.send(reply.to_vec()).is_ok());
+            self.queue.push(Job { packet: packet.to_vec(), client, send });
+            return Some(Answer::Later(receiver));
+        }
+        outcome.reply.then_some(Answer::Now)
+    }
+
+    /// As [`Self::answer`] for a batch of UDP packets: each reply at the place of its packet. `send`
+    /// makes what sends a reply later to the sender of the packet at a place.
     fn answer_batch(
         &self,
         moment: &R::Moment,
         received: &[Received<'_>],
         replies: &mut [Vec<u8>],
         outcomes: &mut [Option<Outcome>],
+        send: impl Fn(usize) -> Send,
     ) {
         replies.iter_mut().for_each(Vec::clear);
-        self.responder.respond_batch(moment, received, replies, outcomes);
-        for ((received, reply), outcome) in received.iter().zip(replies).zip(outcomes) {
-            if let Some(outcome) = outcome {
-                self.record(moment, received, outcome, reply.len());
+        self.responder.respond_batch(moment, received, self.queue.effort(), replies, outcomes);
+        for (place, ((received, reply), outcome)) in received.iter().zip(replies).zip(outcomes).enumerate() {
+            let Some(outcome) = outcome else { continue };
+            if let Some(lacking) = outcome.lacks {
+                let &Received { packet, client } = received;
+                let job = || Job { packet: packet.to_vec(), client, send: send(place) };
+                if self.queue.offer(lacking, job) {
+                    continue;
+                }
+                reply.clear();
+                *outcome = self.responder.put_off(moment, packet, outcome, reply);
             }
+            self.record(moment, received, outcome, reply.len());
         }
     }
 
     fn record(&self, moment: &R::Moment, received: &Received<'_>, outcome: &Outcome, reply_octets: usize) {
+        if outcome.lacks.is_some() {
+            return;
+        }
         let &Received { packet, client } = received;
         let slot = outcome.zone.and_then(|zone| self.responder.zone_slot(moment, zone));
         self.counters.answered(outcome, client.transport, slot, packet.len(), reply_octets);
