@@ -29,12 +29,14 @@
 
 mod address_tree;
 mod domain_names;
+mod find;
 mod merge;
 mod range_blocks;
 mod sources;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use find::{Gap, Match};
 pub use merge::Names;
 
 use crate::name::Name;
