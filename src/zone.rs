@@ -35,6 +35,7 @@ pub use range_map::RangeMap;
 pub use ranges::{Block, Ranges};
 
 use crate::dataset::{Access, AccessTable, Data, Dataset, Saying};
+use crate::dnssec::signer::ZoneSigner;
 use crate::name::{Name, labels};
 use crate::range_record;
 use crate::range_record::name::RangesName;
@@ -55,6 +56,7 @@ pub struct Zone {
     combined: Vec<SubZones>,
     /// The range records of the zone itself and of its sub-zones, where there are any.
     ranges: Vec<(SubZone, Arc<Ranges>)>,
+    signing: Signing,
     /// Its access list.
     access: Option<Arc<Dataset>>,
     /// All its datasets, in the order of the configuration.
@@ -120,6 +122,27 @@ pub enum EmptyNonTerminals {
     Marker,
     /// Nothing: no name is written that need not be.
     Plain,
+}
+
+/// Whether a zone is signed.
+#[derive(Clone, Debug, Default)]
+pub enum Signing {
+    /// It is not, and need not be.
+    #[default]
+    None,
+    /// It is; see [`SignedBy`].
+    By(SignedBy),
+    /// It is to be, and cannot be: SERVFAIL, for an answer without signatures would not be believed.
+    Impossible,
+}
+
+/// How a zone is signed.
+#[derive(Clone, Debug)]
+pub struct SignedBy {
+    /// The keys, and the signatures that were made.
+    pub signer: Arc<ZoneSigner>,
+    /// What empty non-terminals have.
+    pub empty_non_terminals: EmptyNonTerminals,
 }
 
 /// Whether a zone can answer.
@@ -211,7 +234,8 @@ impl Zone {
         for list in combined.iter().flat_map(BTreeMap::values).chain([&list]) {
             list.check_test_entries(&name, diagnostics);
         }
-        Self { name, status, options, apex, list, combined, ranges: Vec::new(), access, datasets }
+        let (ranges, signing) = (Vec::new(), Signing::None);
+        Self { name, status, options, apex, list, combined, ranges, signing, access, datasets }
     }
 
     /// Adds the range records that the options ask for, of the zone itself and of every sub-zone.
@@ -252,6 +276,16 @@ impl Zone {
             }
         }
         Self { ranges: all, ..self }
+    }
+
+    /// Signs the zone, or says that it should be.
+    pub fn with_signing(self, signing: Signing) -> Self {
+        Self { signing, ..self }
+    }
+
+    /// Whether it is signed.
+    pub fn signing(&self) -> &Signing {
+        &self.signing
     }
 
     /// The lists that are asked for complete keys of the zone itself or of a sub-zone.

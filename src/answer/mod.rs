@@ -4,17 +4,19 @@
 //! says, and makes a `Response` of it; `response` puts that down as far as it fits.
 
 mod response;
+mod signed;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::dnssec::record_type::DS;
 use crate::query::{self, Asks, Query};
 use crate::snapshot::{Glue, Settings, Snapshot, ZoneMatch};
 use crate::value::character_strings;
 use crate::wire::{Question, class, extended_error, rcode, record_type};
-use crate::zone::{Lookup, RecordSet, RecordSets, Status, View, Zone};
+use crate::zone::{self, Lookup, RecordSet, RecordSets, Status, View, Zone};
 use response::{Owned, Response};
 
 #[cfg(test)]
@@ -63,6 +65,8 @@ pub struct Outcome {
     pub lacks: Option<Lacking>,
     /// Of a reply with signatures: up to when it may be given again, in seconds since 1970.
     pub holds_until: Option<u32>,
+    /// Some of its signatures should be made again, although they hold.
+    pub renew: bool,
 }
 
 /// When signatures must hold, and how they are come by.
@@ -135,7 +139,7 @@ fn decide<'s>(
     let settings = &snapshot.settings;
     let response = match &query.asks {
         Asks::Records(question) if question.class == class::IN => match zone_of(snapshot, question) {
-            Some(found) => return in_zone(snapshot, found, question, client),
+            Some(found) => return in_zone(snapshot, found, query, question, client, signing),
             None => refused(Some(extended_error::NOT_AUTHORITATIVE)),
         },
         Asks::Records(question) => of_server(settings, question),
@@ -150,22 +154,52 @@ fn decide<'s>(
 }
 
 fn zone_of<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Option<ZoneMatch<'s>> {
-    snapshot.zone_of(question.lowercase_name(), question.label_offsets())
+    let (name, offsets) = (question.lowercase_name(), question.label_offsets());
+    let found = snapshot.zone_of(name, offsets)?;
+    if question.record_type == DS && found.apex_labels == offsets.len() {
+        // Where a zone begins, DS is a record of the signed zone above (RFC 4035, section 3.1.4.1).
+        let above = snapshot.zone_of(name, &offsets[1..]);
+        return Some(
+            above.filter(|above| !matches!(above.zone.signing(), zone::Signing::None)).unwrap_or(found),
+        );
+    }
+    Some(found)
 }
 
 /// A question in class IN for a name inside a zone.
 fn in_zone<'s>(
     snapshot: &'s Snapshot,
     found: ZoneMatch<'s>,
+    query: &Query<'_>,
     question: &Question<'_>,
     client: Client,
+    signing: Signing,
 ) -> Option<Response<'s>> {
     let view = snapshot.view(found.zone, client.address);
     if matches!(view, View::Ignore) {
         return None;
     }
-    let response = withheld(&view, found.zone.status(), question.record_type)
-        .unwrap_or_else(|| from_data(snapshot, found, &view, question, client.transport));
+    let response = withheld(&view, found.zone.status(), question.record_type).unwrap_or_else(|| match found
+        .zone
+        .signing()
+    {
+        zone::Signing::None => from_data(snapshot, found, &view, question, client.transport),
+        zone::Signing::Impossible => server_failure(extended_error::NOT_READY),
+        zone::Signing::By(by) => {
+            let left = question.label_offsets().len() - found.apex_labels;
+            let asked = signed::Asked {
+                snapshot,
+                zone: found.zone,
+                by,
+                question,
+                labels: &question.labels().take(left).collect::<SmallVec<[&[u8]; 36]>>(),
+                dnssec_ok: query.edns.is_some_and(|edns| edns.dnssec_ok),
+                transport: client.transport,
+                signing,
+            };
+            signed::answer(&asked, &view)
+        }
+    });
     Some(Response { zone: Some(found.index as u32), apex_labels: found.apex_labels, ..response })
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Response<'s> {
     pub(super) lacks: Option<Lacking>,
     /// See [`Outcome::holds_until`].
     pub(super) holds_until: Option<u32>,
+    /// See [`Outcome::renew`].
+    pub(super) renew: bool,
 }
 
 /// An RRset and its owner.
@@ -84,6 +86,7 @@ pub(super) fn write(
         rcode: response.rcode,
         look_again: response.look_again,
         holds_until: response.holds_until,
+        renew: response.renew,
         ..asked(query)
     };
     let written = match response.truncated {
