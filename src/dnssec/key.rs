@@ -256,8 +256,7 @@ mod tests {
     fn the_parts_of_a_new_key_make_the_same_key() {
         for algorithm in [Algorithm::EcdsaP256Sha256, Algorithm::Ed25519] {
             let key = Key::generate(algorithm, Role::SecureEntry).unwrap();
-            let again =
-                Key::new(algorithm, Role::SecureEntry, key.public().to_vec(), key.private()).unwrap();
+            let again = Key::new(algorithm, Role::SecureEntry, key.public().to_vec(), key.private()).unwrap();
             assert_eq!((key.dnskey(), key.tag()), (again.dnskey(), again.tag()));
             let other = Key::generate(algorithm, Role::Zone).unwrap();
             let mixed = Key::new(algorithm, Role::Zone, other.public().to_vec(), key.private());

@@ -134,7 +134,8 @@ impl KeySet {
     /// See [`KeySetError`].
     pub fn new(apex: &Name, keys: &[TimedKey], ttl: u32) -> Result<Self, KeySetError> {
         for (index, TimedKey { key, .. }) in keys.iter().enumerate() {
-            let same = |other: &TimedKey| (other.key.tag(), other.key.algorithm()) == (key.tag(), key.algorithm());
+            let same =
+                |other: &TimedKey| (other.key.tag(), other.key.algorithm()) == (key.tag(), key.algorithm());
             if keys[..index].iter().any(same) {
                 return Err(KeySetError::SameTag(key.tag()));
             }
@@ -184,7 +185,9 @@ impl Stage {
             // Each algorithm signs everything (RFC 4035, section 2.2), with keys of the other kind where it
             // has none of this.
             let has = |other: &TimedKey| {
-                active.iter().any(|key| key.key.algorithm() == other.key.algorithm() && key.key.role() == role)
+                active
+                    .iter()
+                    .any(|key| key.key.algorithm() == other.key.algorithm() && key.key.role() == role)
             };
             let signs = active.iter().filter(|key| key.key.role() == role || !has(key));
             signs.map(|key| key.key.clone()).collect::<Vec<_>>()

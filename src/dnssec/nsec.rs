@@ -16,8 +16,8 @@ fn push_bitmap(rdata: &mut Vec<u8>, types: impl Iterator<Item = u16>) {
     types.sort_unstable();
     types.dedup();
     for window in types.chunk_by(|a, b| a >> 8 == b >> 8) {
-        let [(.., last), (first, ..)] = [window.last(), window.first()]
-            .map(|code| code.map_or((0, 0), |code| (code >> 8, code & 0xff)));
+        let [(.., last), (first, ..)] =
+            [window.last(), window.first()].map(|code| code.map_or((0, 0), |code| (code >> 8, code & 0xff)));
         let octets = usize::from(last / 8) + 1;
         rdata.extend([first as u8, octets as u8]);
         let begin = rdata.len();

@@ -14,8 +14,8 @@ use super::cache::{Entry, SignatureCache};
 use super::key::Key;
 pub use super::key::SigningFailed;
 use super::key_set::{KeyRecords, KeySet};
-pub use super::signature::{Rrsig, Unsigned};
 use super::signature::ToBeSigned;
+pub use super::signature::{Rrsig, Unsigned};
 use super::validity::Validity;
 use crate::name::Name;
 

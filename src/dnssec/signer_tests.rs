@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, RRSIG};
 use hickory_proto::dnssec::Verifier;
+use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, RRSIG};
 use hickory_proto::rr::{DNSClass, Name as HickoryName, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecoder, Restrict};
 use proptest::prelude::*;
@@ -38,11 +38,8 @@ fn verify(signer: &ZoneSigner, set: &Unsigned<'_>, now: u32) -> Signatures {
     let signed = signer.sign(set, now).unwrap();
     let owner = HickoryName::read_wire(set.owner);
     let code = RecordType::from(set.record_type);
-    let records: Vec<Record> = set
-        .rdata
-        .iter()
-        .map(|rdata| Record::from_rdata(owner.clone(), set.ttl, read(code, rdata)))
-        .collect();
+    let records: Vec<Record> =
+        set.rdata.iter().map(|rdata| Record::from_rdata(owner.clone(), set.ttl, read(code, rdata))).collect();
     for rrsig in &signed.records {
         let RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) = read(RecordType::RRSIG, rrsig) else { panic!() };
         let signer_name = rrsig.input().signer_name.to_ascii();
