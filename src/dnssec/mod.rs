@@ -17,10 +17,12 @@
 
 pub mod cache;
 pub mod key;
+pub mod key_file;
 pub mod key_set;
 pub mod nsec;
 pub mod signature;
 pub mod signer;
+pub mod time_text;
 pub mod validity;
 
 /// The type codes of DNSSEC.
