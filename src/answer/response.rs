@@ -9,7 +9,7 @@ use super::{Lacking, Outcome, Transport, asked};
 use crate::query::Query;
 use crate::snapshot::{Glue, Settings};
 use crate::wire::{DoesNotFit, Opt, Owner, Section, Writer};
-use crate::zone::{RecordSet, RecordSets};
+use crate::zone::{Family, RecordSet, RecordSets};
 
 /// The content of a reply, not yet fitted into a packet.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,9 @@ pub(super) struct Response<'s> {
     pub(super) apex_labels: usize,
     /// Addresses of name servers.
     pub(super) glue: &'s [Glue],
+    /// As in [`Outcome`].
+    pub(super) family: Option<Family>,
+    pub(super) listed: bool,
     pub(super) look_again: bool,
     /// Nothing is sent but TC.
     pub(super) truncated: bool,
@@ -84,6 +87,8 @@ pub(super) fn write(
         reply: true,
         zone: response.zone,
         rcode: response.rcode,
+        family: response.family,
+        listed: response.listed,
         look_again: response.look_again,
         holds_until: response.holds_until,
         renew: response.renew,

@@ -17,7 +17,6 @@ use crate::dnssec::nsec;
 use crate::dnssec::record_type::{DS, NSEC, RRSIG};
 use crate::dnssec::signer::{Unsigned, ZoneSigner};
 use crate::name::{key_wire, push_key_label};
-use crate::range_record;
 use crate::snapshot::Snapshot;
 use crate::virtual_zone::{Gap, Match, VirtualZone};
 use crate::wire::{Question, extended_error, rcode, record_type};
@@ -48,41 +47,23 @@ pub(super) fn answer<'s>(asked: &Asked<'s, '_>, view: &View<'s>) -> Response<'s>
     if matches!(view, View::Empty | View::Always(_)) {
         return refused(Some(extended_error::PROHIBITED));
     }
-    if !asked.may_make_blocks() {
-        return busy(asked.transport);
+    // The tables of the unsigned zone say quickly what to expect, though not of every name all that
+    // the virtual zone says.
+    let mut listed = false;
+    let mut has_records = false;
+    if let Lookup::Found(mut data) = asked.zone.lookup(asked.labels, &View::Data) {
+        let allowance = &asked.snapshot.allowance;
+        let may = |octets| allowance.take(octets, asked.transport != Transport::Udp);
+        if !data.prepare(record_type::ANY, may) {
+            return busy(asked.transport);
+        }
+        listed = data.is_listed();
+        has_records = asked.labels.is_empty() || !data.records(asked.question.record_type).is_empty();
     }
-    if asked.dnssec_ok && asked.signing.effort == Effort::Least && !asked.seems_positive() {
+    if asked.dnssec_ok && asked.signing.effort == Effort::Least && !has_records {
         return lacking(Lacking::Negative);
     }
-    Answer::new(asked).make()
-}
-
-impl<'s> Asked<'s, '_> {
-    /// Whether there is time to make the range records that the answer needs.
-    fn may_make_blocks(&self) -> bool {
-        let is_range = |label: &&[u8]| *label == range_record::name::LABEL.as_bytes();
-        if !self.zone.has_ranges() || !self.labels.iter().any(is_range) {
-            return true;
-        }
-        match self.zone.lookup(self.labels, &View::Data) {
-            Lookup::Found(mut data) => {
-                let allowance = &self.snapshot.allowance;
-                let may = |octets| allowance.take(octets, self.transport != Transport::Udp);
-                data.prepare(record_type::ANY, may)
-            }
-            Lookup::NoData | Lookup::NxDomain => true,
-        }
-    }
-
-    /// Whether the answer is a positive one, found out cheaply and without a promise.
-    fn seems_positive(&self) -> bool {
-        match self.zone.lookup(self.labels, &View::Data) {
-            Lookup::Found(data) => {
-                self.labels.is_empty() || !data.records(self.question.record_type).is_empty()
-            }
-            Lookup::NoData | Lookup::NxDomain => false,
-        }
-    }
+    Response { listed, ..Answer::new(asked).make() }
 }
 
 /// An answer in the making.

@@ -35,18 +35,19 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
 pub use signers::SigningLimits;
 pub use tls::CertificateError;
 
-use crate::answer::{Client, Effort, Outcome};
+use crate::answer::{Client, Effort, Outcome, Transport};
 use crate::fast::Received;
 use crate::log::QuerySink;
-use crate::metrics::{Metrics, WorkerCounters};
-use signers::{Job, Queue, Send};
+use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
+use crate::zone::Family;
+use signers::{Queue, Send};
 
 /// An address to listen on. Port 0 takes a free port, the same one for UDP and TCP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,21 +241,27 @@ impl Bound {
             signers: Vec::new(),
         };
         let queue = server.queue.clone();
-        let service = |counters: Arc<WorkerCounters>| Service {
+        let service = |counters: Arc<WorkerCounters>, later: &Arc<WorkerCounters>| Service {
             responder: responder.clone(),
             counters,
+            later: later.clone(),
             query_log: query_log.clone(),
             queue: queue.clone(),
         };
-        server.signers =
-            signers::spawn(self.limits.signing, || service(metrics.worker())).map_err(ServerError::Signer)?;
+        server.signers = signers::spawn(self.limits.signing, &responder, &queue, query_log.as_ref())
+            .map_err(ServerError::Signer)?;
         // Tokio registers sockets with the runtime in whose context they are taken over.
         let _context = runtime.enter();
         for listener in self.listeners {
             let address = listener.address();
             let failed = |source| ServerError::Worker { address, source };
+            let origin = |transport| Origin {
+                transport,
+                client: if address.is_ipv4() { Family::V4 } else { Family::V6 },
+            };
             match listener {
                 BoundListener::Plain { address, udp, tcp } => {
+                    let later = metrics.shared_worker(origin(Transport::Udp));
                     for (index, socket) in udp.into_iter().enumerate() {
                         let socket = Arc::new(socket);
                         server.udp_sockets.push(socket.clone());
@@ -262,18 +269,20 @@ impl Bound {
                             socket,
                             wildcard: address.ip().is_unspecified(),
                             core: self.limits.pin_workers.then_some(index),
-                            service: service(metrics.worker()),
+                            service: service(metrics.worker(origin(Transport::Udp)), &later),
                             stopping: server.stopping.clone(),
                         };
                         server.udp_threads.push(worker.spawn(index).map_err(failed)?);
                     }
                     let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
-                    let service = service(metrics.shared_worker());
+                    let counters = metrics.shared_worker(origin(Transport::Tcp));
+                    let service = service(counters.clone(), &counters);
                     let accepting = tcp::listen(listener, self.limits, service, stopped.clone());
                     server.tasks.spawn_on(accepting, runtime);
                 }
                 BoundListener::Tls { tcp, config, .. } => {
-                    let service = service(metrics.shared_worker());
+                    let counters = metrics.shared_worker(origin(Transport::Tls));
+                    let service = service(counters.clone(), &counters);
                     let serving = tls::listen(tcp, config, self.limits, service, stopped.clone());
                     server.tasks.spawn_on(serving, runtime);
                 }
@@ -291,18 +300,12 @@ impl BoundListener {
     }
 }
 
-/// The answer to a packet of a connection.
-enum Answer {
-    /// It is in the buffer.
-    Now,
-    /// It comes when its signatures are made, or an error if there is to be none.
-    Later(oneshot::Receiver<Vec<u8>>),
-}
-
 /// What a worker needs to answer: the way of a packet behind the sockets.
 struct Service<R> {
     responder: Arc<R>,
     counters: Arc<WorkerCounters>,
+    /// Where replies are counted that come later.
+    later: Arc<WorkerCounters>,
     query_log: Option<QuerySink>,
     /// Where packets wait whose answer lacks signatures.
     queue: Arc<Queue>,
@@ -325,27 +328,16 @@ impl<R: Responder> Service<R> {
     ) -> Outcome {
         reply.clear();
         let outcome = self.responder.respond(moment, packet, client, effort, reply);
-        self.record(moment, &Received { packet, client }, &outcome, reply.len());
-        outcome
-    }
-
-    /// As [`Self::answer`] for a packet of a connection, which has time to wait for signatures.
-    /// `None` where there is to be no reply.
-    fn answer_connected(
-        &self,
-        moment: &R::Moment,
-        packet: &[u8],
-        client: Client,
-        reply: &mut Vec<u8>,
-    ) -> Option<Answer> {
-        let outcome = self.answer(moment, packet, client, Effort::Take, reply);
-        if outcome.lacks.is_some() {
-            let (sender, receiver) = oneshot::channel();
-            let send = Box::new(move |reply: &[u8]| sender.send(reply.to_vec()).is_ok());
-            self.queue.push(Job { packet: packet.to_vec(), client, send });
-            return Some(Answer::Later(receiver));
+        if outcome.lacks.is_none() {
+            self.record(
+                &mut self.counters.tally(),
+                moment,
+                &Received { packet, client },
+                &outcome,
+                reply.len(),
+            );
         }
-        outcome.reply.then_some(Answer::Now)
+        outcome
     }
 
     /// As [`Self::answer`] for a batch of UDP packets: each reply at the place of its packet. `send`
@@ -360,28 +352,28 @@ impl<R: Responder> Service<R> {
     ) {
         replies.iter_mut().for_each(Vec::clear);
         self.responder.respond_batch(moment, received, self.queue.effort(), replies, outcomes);
+        let mut tally = self.counters.tally();
         for (place, ((received, reply), outcome)) in received.iter().zip(replies).zip(outcomes).enumerate() {
             let Some(outcome) = outcome else { continue };
-            if let Some(lacking) = outcome.lacks {
-                let &Received { packet, client } = received;
-                let job = || Job { packet: packet.to_vec(), client, send: send(place) };
-                if self.queue.offer(lacking, job) {
-                    continue;
-                }
-                reply.clear();
-                *outcome = self.responder.put_off(moment, packet, outcome, reply);
+            let later = (outcome.lacks.is_some() || outcome.renew)
+                && self.hand_on(moment, received, outcome, reply, || send(place));
+            if !later {
+                self.record(&mut tally, moment, received, outcome, reply.len());
             }
-            self.record(moment, received, outcome, reply.len());
         }
     }
 
-    fn record(&self, moment: &R::Moment, received: &Received<'_>, outcome: &Outcome, reply_octets: usize) {
-        if outcome.lacks.is_some() {
-            return;
-        }
+    fn record(
+        &self,
+        tally: &mut Tally<'_>,
+        moment: &R::Moment,
+        received: &Received<'_>,
+        outcome: &Outcome,
+        reply_octets: usize,
+    ) {
         let &Received { packet, client } = received;
-        let slot = outcome.zone.and_then(|zone| self.responder.zone_slot(moment, zone));
-        self.counters.answered(outcome, client.transport, slot, packet.len(), reply_octets);
+        let slot = |zone| self.responder.zone_slot(moment, zone);
+        tally.count(outcome, slot, packet.len(), reply_octets);
         if let Some(log) = self.query_log.as_ref().filter(|_| outcome.reply) {
             log.record(packet, client.address, outcome, reply_octets);
         }

@@ -16,27 +16,90 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::{Responder, Service};
-use crate::answer::{Client, Effort, Lacking};
+use crate::answer::{Client, Effort, Lacking, Outcome};
+use crate::fast::Received;
+use crate::log::QuerySink;
+use crate::metrics::WorkerCounters;
 
 /// UDP packets that may wait for each signer: a tenth of a second of work, more or less.
 const PLACES: usize = 512;
+/// So many that wait are little to do.
+const FEW: usize = 16;
 /// What is added to the niceness of a signer.
 const NICENESS: i32 = 10;
 
-/// A packet whose answer lacks signatures.
+/// A packet whose answer lacks signatures, or has some that should be made again.
 pub(super) struct Job {
-    pub(super) packet: Vec<u8>,
-    pub(super) client: Client,
-    pub(super) send: Send,
+    packet: Vec<u8>,
+    client: Client,
+    /// What is to become of the reply; nothing if it was sent already.
+    reply: Option<(Send, Arc<WorkerCounters>)>,
 }
 
 /// Sends a reply; false if it could not.
 pub(super) type Send = Box<dyn FnOnce(&[u8]) -> bool + std::marker::Send>;
+
+/// The answer to a packet of a connection.
+pub(super) enum Answer {
+    /// It is in the buffer.
+    Now,
+    /// It comes when its signatures are made, or an error if there is to be none.
+    Later(oneshot::Receiver<Vec<u8>>),
+}
+
+impl<R: Responder> Service<R> {
+    /// Hands a UDP packet on that lacks signatures or has old ones. True if its reply comes later, with
+    /// what `send` makes; else the reply is to be sent as it is now.
+    pub(super) fn hand_on(
+        &self,
+        moment: &R::Moment,
+        &Received { packet, client }: &Received<'_>,
+        outcome: &mut Outcome,
+        reply: &mut Vec<u8>,
+        send: impl FnOnce() -> Send,
+    ) -> bool {
+        let Some(lacking) = outcome.lacks else {
+            self.queue.wish(|| Job { packet: packet.to_vec(), client, reply: None });
+            return false;
+        };
+        let sending = || Some((send(), self.later.clone()));
+        if self.queue.offer(lacking, || Job { packet: packet.to_vec(), client, reply: sending() }) {
+            return true;
+        }
+        reply.clear();
+        *outcome = self.responder.put_off(moment, packet, outcome, reply);
+        false
+    }
+
+    /// Answers a packet of a connection, which has time to wait for signatures. `None` where there is
+    /// to be no reply.
+    pub(super) fn answer_connected(
+        &self,
+        moment: &R::Moment,
+        packet: &[u8],
+        client: Client,
+        reply: &mut Vec<u8>,
+    ) -> Option<Answer> {
+        let outcome = self.answer(moment, packet, client, Effort::Take, reply);
+        if outcome.lacks.is_some() {
+            let (sender, receiver) = oneshot::channel();
+            let send: Send = Box::new(move |reply| sender.send(reply.to_vec()).is_ok());
+            self.queue.push(Job { packet: packet.to_vec(), client, reply: Some((send, self.later.clone())) });
+            return Some(Answer::Later(receiver));
+        }
+        if outcome.renew {
+            self.queue.wish(|| Job { packet: packet.to_vec(), client, reply: None });
+        }
+        outcome.reply.then_some(Answer::Now)
+    }
+}
 
 /// Packets that wait for signers.
 #[derive(Default)]
@@ -96,6 +159,14 @@ impl Queue {
         has_place && !lanes.closed
     }
 
+    /// Takes a packet whose signatures should be made again, if there is little else to do. What is
+    /// asked often comes again.
+    fn wish(&self, job: impl FnOnce() -> Job) {
+        if self.waiting.load(Ordering::Relaxed) < FEW {
+            self.offer(Lacking::Negative, job);
+        }
+    }
+
     /// Takes a packet of a connection, which has no other here.
     pub(super) fn push(&self, job: Job) {
         let mut lanes = self.lock();
@@ -148,27 +219,41 @@ impl fmt::Debug for Queue {
 /// Starts the signers.
 pub(super) fn spawn<R: Responder>(
     limits: SigningLimits,
-    service: impl Fn() -> Service<R>,
+    responder: &Arc<R>,
+    queue: &Arc<Queue>,
+    query_log: Option<&QuerySink>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    let signer = |index: usize| {
-        let service = service();
-        // Each has its share of the rate.
-        let apart = limits.rate.map(|rate| Duration::from_secs(limits.workers as u64) / rate.max(1));
-        let name = format!("signer-{index}");
-        std::thread::Builder::new().name(name).spawn(move || run(&service, Pace::new(apart)))
+    // Each has its share of the rate.
+    let apart = limits.rate.map(|rate| Duration::from_secs(limits.workers as u64) / rate.max(1));
+    let signer = |index| {
+        let (responder, queue, query_log) = (responder.clone(), queue.clone(), query_log.cloned());
+        let run = move || run(&responder, &queue, query_log.as_ref(), Pace::new(apart));
+        std::thread::Builder::new().name(format!("signer-{index}")).spawn(run)
     };
     (0..limits.workers).map(signer).collect()
 }
 
-fn run<R: Responder>(service: &Service<R>, mut pace: Pace) {
+fn run<R: Responder>(responder: &Arc<R>, queue: &Arc<Queue>, query_log: Option<&QuerySink>, mut pace: Pace) {
     // One that may not give way is no reason not to sign.
     let _ = rustix::process::nice(NICENESS);
-    let mut reply = Vec::new();
-    while let Some(Job { packet, client, send }) = service.queue.next() {
-        let moment = service.moment();
-        let outcome = service.answer(&moment, &packet, client, Effort::Make, &mut reply);
-        if outcome.reply && !send(&reply) {
-            service.counters.unsent(1);
+    let mut buffer = Vec::new();
+    while let Some(Job { packet, client, reply }) = queue.next() {
+        buffer.clear();
+        let moment = responder.moment();
+        let outcome = responder.respond(&moment, &packet, client, Effort::Make, &mut buffer);
+        if let Some((send, counters)) = reply {
+            let service = Service {
+                responder: responder.clone(),
+                later: counters.clone(),
+                counters,
+                query_log: query_log.cloned(),
+                queue: queue.clone(),
+            };
+            let received = Received { packet: &packet, client };
+            service.record(&mut service.counters.tally(), &moment, &received, &outcome, buffer.len());
+            if outcome.reply && !send(&buffer) {
+                service.counters.unsent(1);
+            }
         }
         pace.keep();
     }
@@ -206,7 +291,7 @@ mod tests {
 
     fn job(mark: u8) -> Job {
         let client = Client { address: [192, 0, 2, 1].into(), transport: Transport::Udp };
-        Job { packet: vec![mark], client, send: Box::new(|_| true) }
+        Job { packet: vec![mark], client, reply: None }
     }
 
     #[test]

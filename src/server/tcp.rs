@@ -18,7 +18,8 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Answer, Limits, Responder, Service, stopped};
+use super::signers::Answer;
+use super::{Limits, Responder, Service, stopped};
 use crate::answer::{Client, Transport};
 
 /// Octets of answers that wait for a client before no further query is answered.
@@ -64,10 +65,12 @@ pub(super) async fn listen<R: Responder>(
             continue;
         };
         let connection = Connection::new(service.clone(), peer, limits);
-        let stop = stop.clone();
+        let (service, stop) = (service.clone(), stop.clone());
+        service.counters.connection();
         connections.spawn(async move {
             // Whatever ends a connection concerns its client only.
             let _ = connection.run(stream, stop).await;
+            service.counters.connection_ended();
             drop((guest, place));
         });
     }

@@ -25,7 +25,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 
-use super::{Answer, Certificate, Limits, Responder, Service, stopped};
+use super::signers::Answer;
+use super::{Certificate, Limits, Responder, Service, stopped};
 use crate::answer::{Client, Transport};
 
 /// How long to wait before listening again.
