@@ -113,7 +113,8 @@ impl Default for ZoneOptions {
 }
 
 /// What a name has that exists only because others below it do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EmptyNonTerminals {
     /// The marker: in a signed zone it then owns an NSEC record, by which resolvers that meet few of
     /// the zone's names answer more of them themselves (RFC 8198). Most names of an IPv6 list are of
@@ -246,7 +247,7 @@ impl Zone {
         let mut note = |severity, message: &str| {
             diagnostics.push_plain(severity, format!("zone {}: {message}", self.name));
         };
-        if self.access.as_deref().and_then(access_table).is_some_and(AccessTable::changes_answers) {
+        if self.answers_by_client() {
             note(
                 Severity::Error,
                 "no range records, since its access list changes what clients are answered (other than by \
@@ -361,6 +362,11 @@ impl Zone {
             || self.options.ranges.as_ref().is_none_or(|RangesOptions { clients, .. }| {
                 clients.is_empty() || clients.iter().any(|network| network.contains(&client))
             })
+    }
+
+    /// True if its access list changes what clients are answered, other than by ignoring or refusing them.
+    pub fn answers_by_client(&self) -> bool {
+        self.access.as_deref().and_then(access_table).is_some_and(AccessTable::changes_answers)
     }
 
     /// True if it has range records.

@@ -3,6 +3,7 @@
 //! [`respond`] goes in three steps: `query` judges the packet; `decide` finds the zone and what it
 //! says, and makes a `Response` of it; `response` puts that down as far as it fits.
 
+mod ahead;
 mod response;
 mod signed;
 
@@ -19,6 +20,8 @@ use crate::value::character_strings;
 use crate::wire::{Question, class, extended_error, rcode, record_type};
 use crate::zone::{self, Family, Lookup, RecordSet, RecordSets, Status, View, Zone};
 use response::{Owned, Response};
+
+pub use ahead::sign_ahead;
 
 #[cfg(test)]
 mod tests;

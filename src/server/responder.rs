@@ -102,8 +102,10 @@ impl SnapshotResponder {
         Self { current, metrics, look_again, started: Instant::now() }
     }
 
-    /// Answers from `snapshot` from now on; batches under way end with the one before.
+    /// Answers from `snapshot` from now on; batches under way end with the one before. What every
+    /// resolver asks of signed zones first is signed before.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        answer::sign_ahead(&snapshot, seconds(SystemTime::now()));
         self.current.store(Arc::new(Published::new(snapshot, &self.metrics)));
     }
 
