@@ -14,7 +14,8 @@ use toml::Spanned;
 
 use super::spec::{self, DatasetSpec};
 use super::{
-    Config, Control, Process, ReadConfig, TcpLimits, TlsListener, TtlConfig, Watch, ZoneConfig, address, duration,
+    Config, Control, Process, ReadConfig, TcpLimits, TlsListener, TtlConfig, Watch, ZoneConfig, address,
+    duration,
 };
 use crate::name::Name;
 use crate::range_record::block;

@@ -87,9 +87,9 @@ fn confine_files(needs: &Needs, lacking: &mut Vec<ConfinementError>) -> Result<(
         .create()?;
     let system = OF_THE_SYSTEM.iter().map(Path::new).filter(|path| path.exists());
     let read_only = directories(&needs.read).into_iter().chain(system.map(Path::to_owned));
-    let opened = read_only.map(|path| (path, read)).chain(
-        directories(&needs.written).into_iter().map(|path| (path, read | write)),
-    );
+    let opened = read_only
+        .map(|path| (path, read))
+        .chain(directories(&needs.written).into_iter().map(|path| (path, read | write)));
     for (directory, access) in opened {
         match PathFd::new(&directory) {
             Ok(opened) => rules = rules.add_rule(PathBeneath::new(opened, narrowed(&directory, access)))?,
