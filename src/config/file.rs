@@ -14,8 +14,8 @@ use toml::Spanned;
 
 use super::spec::{self, DatasetSpec};
 use super::{
-    Config, Control, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener, TtlConfig, Watch,
-    ZoneConfig, address, duration,
+    Config, Control, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener, TtlConfig,
+    Watch, ZoneConfig, address, duration,
 };
 use crate::dnssec::validity::Validity;
 use crate::name::Name;
@@ -78,6 +78,8 @@ struct File {
     #[serde(default)]
     server: ServerTable,
     #[serde(default)]
+    process: ProcessTable,
+    #[serde(default)]
     tcp: TcpTable,
     #[serde(default)]
     tls: Vec<TlsTable>,
@@ -103,6 +105,16 @@ struct ServerTable {
     signature_cache: Option<Octets>,
     signing_workers: Option<u16>,
     signing_rate: Option<Count>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProcessTable {
+    user: Option<String>,
+    group: Option<String>,
+    confine: Option<bool>,
+    #[serde(default)]
+    read: Vec<PathBuf>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -207,10 +219,21 @@ impl File {
                 Some(TextOrFalse(None)) => Control::Off,
                 Some(TextOrFalse(Some(path))) => Control::Path(own_dir.join(path)),
             },
+            process: self.process.check(own_dir),
             watch: self.reload.check(),
             access,
             zones,
         })
+    }
+}
+
+impl ProcessTable {
+    fn check(self, own_dir: &Path) -> Process {
+        Process {
+            user: self.user.map(|user| (user, self.group)),
+            confine: self.confine.unwrap_or(Process::default().confine),
+            read: self.read.into_iter().map(|path| own_dir.join(path)).collect(),
+        }
     }
 }
 
