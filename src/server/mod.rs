@@ -39,7 +39,7 @@ pub use responder::{LookAgain, Published, Responder, SnapshotResponder};
 pub use tls::CertificateError;
 
 use crate::answer::{Client, Outcome};
-use crate::fast::Received;
+use crate::fast::Exchange;
 use crate::log::QuerySink;
 use crate::metrics::{Metrics, WorkerCounters};
 
@@ -282,29 +282,34 @@ impl<R: Responder> Service<R> {
     fn answer(&self, moment: &R::Moment, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome {
         reply.clear();
         let outcome = self.responder.respond(moment, packet, client, reply);
-        self.record(moment, &Received { packet, client }, &outcome, reply.len());
+        self.record(moment, packet, client, &outcome, reply.len());
         outcome
     }
 
-    /// As [`Self::answer`] for a batch: each reply at the place of its packet.
-    fn answer_batch(
-        &self,
-        moment: &R::Moment,
-        received: &[Received<'_>],
-        replies: &mut [Vec<u8>],
-        outcomes: &mut [Option<Outcome>],
-    ) {
-        replies.iter_mut().for_each(Vec::clear);
-        self.responder.respond_batch(moment, received, replies, outcomes);
-        for ((received, reply), outcome) in received.iter().zip(replies).zip(outcomes) {
-            if let Some(outcome) = outcome {
-                self.record(moment, received, outcome, reply.len());
+    /// As [`Self::answer`] for a batch. Empty packets are passed over.
+    fn answer_batch(&self, moment: &R::Moment, batch: &mut [Exchange<'_>]) {
+        self.responder.respond_batch(moment, batch);
+        for exchange in batch {
+            if exchange.outcome().is_none() && !exchange.packet().is_empty() {
+                exchange
+                    .respond(|packet, client, reply| self.responder.respond(moment, packet, client, reply));
+            }
+            if let Some(outcome) = exchange.outcome() {
+                let reply_octets = exchange.reply().map_or(0, <[u8]>::len);
+                self.record(moment, exchange.packet(), exchange.client(), outcome, reply_octets);
             }
         }
     }
 
-    fn record(&self, moment: &R::Moment, received: &Received<'_>, outcome: &Outcome, reply_octets: usize) {
-        let &Received { packet, client } = received;
+    /// Counts and logs. Of the packet only its length and its question count.
+    fn record(
+        &self,
+        moment: &R::Moment,
+        packet: &[u8],
+        client: Client,
+        outcome: &Outcome,
+        reply_octets: usize,
+    ) {
         let slot = outcome.zone.and_then(|zone| self.responder.zone_slot(moment, zone));
         self.counters.answered(outcome, client.transport, slot, packet.len(), reply_octets);
         if let Some(log) = self.query_log.as_ref().filter(|_| outcome.reply) {
