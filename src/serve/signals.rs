@@ -65,5 +65,5 @@ impl Signals {
 
 fn counters(metrics: &Metrics) -> String {
     let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    format!("statistics {}", StatisticsFile::new(false).line(epoch, metrics.totals()).trim_end())
+    format!("statistics {}", StatisticsFile::new(false).line(epoch, &metrics.totals()).trim_end())
 }
