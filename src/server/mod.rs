@@ -43,7 +43,7 @@ pub use signers::SigningLimits;
 pub use tls::CertificateError;
 
 use crate::answer::{Client, Effort, Outcome, Transport};
-use crate::fast::Received;
+use crate::fast::Exchange;
 use crate::log::QuerySink;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
 use crate::zone::Family;
@@ -329,49 +329,42 @@ impl<R: Responder> Service<R> {
         reply.clear();
         let outcome = self.responder.respond(moment, packet, client, effort, reply);
         if outcome.lacks.is_none() {
-            self.record(
-                &mut self.counters.tally(),
-                moment,
-                &Received { packet, client },
-                &outcome,
-                reply.len(),
-            );
+            self.record(&mut self.counters.tally(), moment, packet, client, &outcome, reply.len());
         }
         outcome
     }
 
-    /// As [`Self::answer`] for a batch of UDP packets: each reply at the place of its packet. `send`
-    /// makes what sends a reply later to the sender of the packet at a place.
-    fn answer_batch(
-        &self,
-        moment: &R::Moment,
-        received: &[Received<'_>],
-        replies: &mut [Vec<u8>],
-        outcomes: &mut [Option<Outcome>],
-        send: impl Fn(usize) -> Send,
-    ) {
-        replies.iter_mut().for_each(Vec::clear);
-        self.responder.respond_batch(moment, received, self.queue.effort(), replies, outcomes);
+    /// As [`Self::answer`] for a batch of UDP packets. Empty ones are passed over. `send` makes what sends
+    /// a reply later to the sender of the packet at a place.
+    fn answer_batch(&self, moment: &R::Moment, batch: &mut [Exchange<'_>], send: impl Fn(usize) -> Send) {
+        self.responder.respond_batch(moment, batch);
+        let effort = self.queue.effort();
         let mut tally = self.counters.tally();
-        for (place, ((received, reply), outcome)) in received.iter().zip(replies).zip(outcomes).enumerate() {
-            let Some(outcome) = outcome else { continue };
-            let later = (outcome.lacks.is_some() || outcome.renew)
-                && self.hand_on(moment, received, outcome, reply, || send(place));
-            if !later {
-                self.record(&mut tally, moment, received, outcome, reply.len());
+        for (place, exchange) in batch.iter_mut().enumerate() {
+            if exchange.outcome().is_none() && !exchange.packet().is_empty() {
+                exchange.respond(|packet, client, reply| {
+                    let outcome = self.responder.respond(moment, packet, client, effort, reply);
+                    self.hand_on(moment, packet, client, outcome, reply, || send(place))
+                });
+            }
+            if let Some(outcome) = exchange.outcome().filter(|outcome| outcome.lacks.is_none()) {
+                let reply_octets = exchange.reply().map_or(0, <[u8]>::len);
+                let (packet, client) = (exchange.packet(), exchange.client());
+                self.record(&mut tally, moment, packet, client, outcome, reply_octets);
             }
         }
     }
 
+    /// Counts and logs. Of the packet only its length and its question count.
     fn record(
         &self,
         tally: &mut Tally<'_>,
         moment: &R::Moment,
-        received: &Received<'_>,
+        packet: &[u8],
+        client: Client,
         outcome: &Outcome,
         reply_octets: usize,
     ) {
-        let &Received { packet, client } = received;
         let slot = |zone| self.responder.zone_slot(moment, zone);
         tally.count(outcome, slot, packet.len(), reply_octets);
         if let Some(log) = self.query_log.as_ref().filter(|_| outcome.reply) {
