@@ -216,7 +216,7 @@ fn check(snapshot: &Snapshot, packets: &[(Vec<u8>, Client)]) -> Vec<Option<Outco
             Exchange::new(buffer, packet.len(), *client, elsewhere)
         })
         .collect();
-    FastPath::new(snapshot).respond(snapshot, &mut batch);
+    FastPath::new(snapshot).respond(snapshot, 0, &mut batch);
     for (exchange, (packet, client)) in batch.iter().zip(packets) {
         let Some(outcome) = exchange.outcome() else {
             assert_eq!(exchange.packet(), packet, "was changed");

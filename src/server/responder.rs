@@ -124,6 +124,7 @@ impl Responder for SnapshotResponder {
         let snapshot = &moment.published.snapshot;
         let signing = Signing { now: moment.now, effort };
         let outcome = answer::respond(snapshot, packet, client, signing, reply);
+        moment.published.fast.keep(packet, &outcome, reply);
         if outcome.look_again {
             let zone = outcome.zone.and_then(|zone| snapshot.zones().get(zone as usize));
             (self.look_again)(zone);
@@ -136,7 +137,8 @@ impl Responder for SnapshotResponder {
     }
 
     fn respond_batch(&self, moment: &Moment, batch: &mut [Exchange<'_>]) {
-        moment.published.fast.respond(&moment.published.snapshot, batch);
+        let Published { snapshot, fast, .. } = &**moment.published;
+        fast.respond(snapshot, moment.now, batch);
     }
 
     fn zone_slot(&self, moment: &Moment, zone: u32) -> Option<ZoneSlot> {
