@@ -110,7 +110,16 @@ struct Raw {
 enum RawCommand {
     /// Serve zones over UDP, TCP and TLS
     #[command(after_help = SERVE_HELP)]
-    Serve(Source),
+    Serve {
+        #[command(flatten)]
+        source: Source,
+        /// Whom root becomes once the sockets are open
+        #[arg(long, value_name = "USER[:GROUP]", value_parser = user)]
+        user: Option<(String, Option<String>)>,
+        /// Do not confine the process to its files and system calls (Landlock, seccomp)
+        #[arg(long)]
+        no_confine: bool,
+    },
     /// Serve zones in the place of rbldnsd, with its command line
     #[command(after_help = rbldnsd::HELP, disable_help_flag = true)]
     Rbldnsd {
@@ -269,7 +278,12 @@ impl Command {
     ) -> Result<Self, CliError> {
         let control = |socket: Socket| socket.control.unwrap_or_else(|| default_control.to_owned());
         Ok(match Raw::try_parse_from(arguments)?.command {
-            RawCommand::Serve(source) => Self::Serve(Box::new(source.config()?)),
+            RawCommand::Serve { source, user, no_confine } => {
+                let mut config = source.config()?;
+                config.process.user = user.or(config.process.user);
+                config.process.confine &= !no_confine;
+                Self::Serve(Box::new(config))
+            }
             RawCommand::Rbldnsd { arguments } => match rbldnsd::parse(arguments)? {
                 rbldnsd::Request::Help => {
                     let help = ["nibbl", "help", "rbldnsd"].map(OsString::from);
@@ -343,6 +357,15 @@ fn read(path: &Path) -> Result<String, CliError> {
         return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, "more than 16 MiB")));
     }
     Ok(text)
+}
+
+/// `USER` or `USER:GROUP`.
+fn user(text: &str) -> Result<(String, Option<String>), &'static str> {
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    match user.is_empty() || group.is_some_and(str::is_empty) {
+        true => Err("a user, or a user and a group"),
+        false => Ok((user.to_owned(), group.map(str::to_owned))),
+    }
 }
 
 fn listen(text: &str) -> Result<SocketAddr, address::BadAddress> {

@@ -59,6 +59,7 @@ pub mod control;
 // the other end
 pub mod client;
 // the program: what each sub-command does
+pub mod confinement;
 pub mod privileges;
 pub mod progress;
 // (both load)
