@@ -30,9 +30,9 @@ pub(super) fn rule<'t>(
     }
     let v6 = text.iter().find(|octet| !octet.is_ascii_hexdigit()) == Some(&b':');
     let (clients, value) = if v6 {
-        let (key, value) = ip6::split_key(text);
-        let (first, length) = ip6::prefix(key, options)?;
-        (IpNet::new(IpAddr::V6(Ipv6Addr::from(first)), length), value)
+        let cut = ip6::split_key(text);
+        let (first, length) = ip6::prefix(&cut, options)?;
+        (IpNet::new(IpAddr::V6(Ipv6Addr::from(first)), length), cut.value)
     } else {
         let (key, value) = token(text, |octet| is_blank(octet) || matches!(octet, b':' | b'#' | b';'));
         let (first, length) = ip4::prefix(key, options)?;
