@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::lexer::{Fault, is_blank, is_end, token, trim_start, word};
-use super::list::{List, Report};
+use super::list::List;
+use super::report::Report;
 use super::{AccessAction, AccessRule, Content, ReadOptions};
 use super::{entry_value, ip4, ip6};
 use crate::value::Value;

@@ -2,7 +2,8 @@
 
 use super::ReadOptions;
 use super::lexer::{Fault, is_blank, is_end, token, trim_start};
-use super::list::{List, Report, exception};
+use super::list::{List, exception};
+use super::report::Report;
 use crate::address::text::{AddressError, WrittenV6, v6_address, v6_mask, v6_network, v6_prefix};
 use crate::prefix_table::UNLISTED;
 
