@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::log::QueryLog;
 use crate::metrics::{Metrics, StatisticsFile};
+use crate::query_log::QueryLog;
 use crate::reload::service::Handle;
 
 /// The signals that are attended to.

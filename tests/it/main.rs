@@ -9,6 +9,7 @@ mod commands;
 mod conformance;
 mod export;
 mod lookup;
+mod monitor;
 mod oracle;
 mod quick_start;
 mod real_data;
