@@ -15,6 +15,7 @@
 //! per batch, so that one batch costs one load of the snapshot.
 
 mod responder;
+mod shed;
 mod sockets;
 mod tcp;
 #[cfg(test)]
@@ -36,12 +37,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use responder::{LookAgain, Published, Responder, SnapshotResponder};
+pub use shed::Shed;
 pub use tls::CertificateError;
 
 use crate::answer::{Client, Outcome, Transport};
 use crate::fast::Received;
-use crate::log::QuerySink;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
+use crate::query_log::QuerySink;
 use crate::zone::Family;
 
 /// An address to listen on. Port 0 takes a free port, the same one for UDP and TCP.
@@ -167,6 +169,11 @@ impl Server {
     /// The addresses listened on, in the order of the listeners, with their actual ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What the sockets lose.
+    pub fn shed(&self) -> Shed {
+        Shed(self.udp_sockets.clone())
     }
 
     /// Stops gracefully: what was received is answered, answers are sent as far as clients take
