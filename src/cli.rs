@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -18,6 +19,7 @@ use crate::config::spec::{self, SpecError, ZoneSpec};
 use crate::config::{Config, Control, ZoneConfig, address, duration, file};
 use crate::dnssec::validity::Validity;
 use crate::export_command::{self, Format, SigningOrder};
+use crate::key_command::{self, KeyArgs};
 use crate::name::Name;
 use crate::rbldnsd;
 use crate::zone::EmptyNonTerminals;
@@ -58,9 +60,13 @@ pub enum Command {
         control: PathBuf,
         /// Print the reply as it came.
         json: bool,
+        /// Ask again and again, after this time.
+        watch: Option<Duration>,
     },
     /// Ask lists what they say of addresses and names.
     Lookup(LookupArgs),
+    /// Make, show and replace the keys of signed zones.
+    Key(KeyArgs),
     /// Answer ordinary queries out of range records.
     Relay(RelayArgs),
 }
@@ -161,6 +167,9 @@ enum RawCommand {
         #[arg(long, value_name = "PATH")]
         output: Option<PathBuf>,
     },
+    /// Make, show and replace the keys of signed zones
+    #[command(after_help = key_command::HELP)]
+    Key(KeyArgs),
     /// Tell the running server to look at its data files now
     #[command(after_help = RELOAD_HELP)]
     Reload {
@@ -173,12 +182,16 @@ enum RawCommand {
         #[arg(value_name = "ZONE", value_parser = zone_name)]
         zones: Vec<Name>,
     },
-    /// Show the zones of the running server: entries, age, and what is wrong
+    /// Show how the running server is: its zones, their age, queries, and what is wrong
     #[command(after_help = STATUS_HELP)]
     Status {
         /// Print the server's reply, one line of JSON
-        #[arg(long)]
+        #[arg(long, conflicts_with = "watch")]
         json: bool,
+        /// Show it again every so many seconds, queries as rates
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1",
+              value_parser = clap::value_parser!(u32).range(1..))]
+        watch: Option<u32>,
         #[command(flatten)]
         socket: Socket,
     },
@@ -256,7 +269,7 @@ Exit codes: 0 all zones are up to date, 1 a zone keeps its old data (or has none
 
 const STATUS_HELP: &str = "\
 Example:
-  nibbl status --json
+  nibbl status --watch
 
 Exit codes: 0 all zones are served, 1 a zone is not, or keeps old data, 2 no answer.";
 
@@ -308,8 +321,13 @@ impl Command {
                 Self::Reload { control: control(socket), zones, force }
             }
             RawCommand::Lookup(arguments) => Self::Lookup(arguments),
+            RawCommand::Key(arguments) => Self::Key(arguments),
             RawCommand::Relay(arguments) => Self::Relay(arguments),
-            RawCommand::Status { json, socket } => Self::Status { control: control(socket), json },
+            RawCommand::Status { json, watch, socket } => Self::Status {
+                control: control(socket),
+                json,
+                watch: watch.map(|seconds| Duration::from_secs(seconds.into())),
+            },
         })
     }
 }
@@ -445,7 +463,9 @@ mod tests {
             panic!("not reload")
         };
         assert_eq!((control, zones.len()), (PathBuf::from("/run/nibbl.sock"), 1));
-        let Command::Status { control, json: true } = command("status --json --control /x").unwrap() else {
+        let Command::Status { control, json: true, watch: None } =
+            command("status --json --control /x").unwrap()
+        else {
             panic!("not status")
         };
         assert_eq!(control, PathBuf::from("/x"));
@@ -460,6 +480,9 @@ mod tests {
             "reload --help",
             "status --help",
             "lookup --help",
+            "key --help",
+            "key generate --help",
+            "key rollover --help",
             "relay --help",
             "rbldnsd --help",
             "rbldnsd -nh",
@@ -477,6 +500,11 @@ mod tests {
             ("serve --listen localhost", "'localhost'"),
             ("serve --port 53", "'--port'"),
             ("export bl.example:ip4set:a --format text", "zone, ranges, rbldnsd, nft, postfix-cidr, rpz"),
+            ("export bl.example:ip4set:a --format zone --signed", "--keys <DIR>"),
+            ("export bl.example:ip4set:a --format zone --keys d", "--signed"),
+            ("export a:ip:a --format zone --signed --keys d --signature-validity 1h", "between 1d and 366d"),
+            ("key generate bl.example", "--keys <DIR>"),
+            ("key ds . --keys d", "name is missing"),
             ("reload .", "name is missing"),
             ("rbldnsd -b 127.0.0.1 bl.example:bloom:a", "`bl.example:bloom:a`: unknown dataset type `bloom`"),
             ("", "Usage: nibbl <COMMAND>"),

@@ -85,6 +85,8 @@ struct File {
     tls: Vec<TlsTable>,
     #[serde(default)]
     reload: ReloadTable,
+    #[serde(default)]
+    metrics: MetricsTable,
     #[serde(default, rename = "zone")]
     zones: Vec<Spanned<ZoneTable>>,
 }
@@ -143,6 +145,12 @@ struct ReloadTable {
     settle_limit_ms: Option<Count>,
 }
 
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MetricsTable {
+    listen: Option<Listen<9153>>,
+}
+
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ZoneTable {
@@ -161,6 +169,7 @@ struct ZoneTable {
     test_value: Option<Ipv4Addr>,
     sixtofour: Option<bool>,
     max_change: Option<u32>,
+    max_age: Option<Seconds>,
     ranges: Option<bool>,
     block_bytes: Option<BlockBytes>,
     ranges_ttl: Option<Seconds>,
@@ -220,6 +229,7 @@ impl File {
                 Some(TextOrFalse(Some(path))) => Control::Path(own_dir.join(path)),
             },
             process: self.process.check(own_dir),
+            metrics: self.metrics.listen.map(|listen| listen.0),
             watch: self.reload.check(),
             access,
             zones,
@@ -324,6 +334,7 @@ impl ZoneTable {
         zone.test_value = self.test_value.unwrap_or(zone.test_value);
         zone.sixtofour = self.sixtofour.unwrap_or(zone.sixtofour);
         zone.max_change = self.max_change.or(zone.max_change);
+        zone.max_age = self.max_age.map(|age| age.0);
         zone.ranges = self.ranges.unwrap_or(zone.ranges);
         zone.block_bytes = self.block_bytes.map_or(zone.block_bytes, |size| size.0);
         zone.ranges_ttl = self.ranges_ttl.map(|ttl| ttl.0);

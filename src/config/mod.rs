@@ -44,6 +44,8 @@ pub struct Config {
     pub control: Control,
     /// What the process gives up.
     pub process: Process,
+    /// Where metrics, health and status are served over HTTP.
+    pub metrics: Option<SocketAddr>,
     /// When data files are looked at again.
     pub watch: Watch,
     /// The access list that holds for all zones (`:acl:FILE`).
@@ -64,6 +66,7 @@ impl Default for Config {
             settings: Settings::default(),
             control: Control::Default,
             process: Process::default(),
+            metrics: None,
             watch: Watch::default(),
             access: None,
             zones: Vec::new(),
@@ -251,6 +254,8 @@ pub struct ZoneConfig {
     /// A reload that changes the number of entries by more percent than this, and by 1,000 or more,
     /// waits for `nibbl reload --force` (RFC 6471, section 3.2); 50 by default, `None` never waits.
     pub max_change: Option<u32>,
+    /// The age of the newest data file in seconds from which the server is not ready (`/readyz`).
+    pub max_age: Option<u32>,
     /// Range records are served: anyone may read the whole list; false by default.
     pub ranges: bool,
     /// The greatest size of a block of range records in octets, 672 to 16,000; 800 by default.
@@ -278,6 +283,7 @@ impl ZoneConfig {
             test_value: Ipv4Addr::new(127, 0, 0, 2),
             sixtofour: true,
             max_change: Some(50),
+            max_age: None,
             ranges: false,
             block_bytes: block::DEFAULT_LIMIT as u16,
             ranges_ttl: None,

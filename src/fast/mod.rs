@@ -18,6 +18,8 @@ mod nibbles;
 mod question;
 mod reply;
 mod signed;
+#[cfg(test)]
+mod signed_tests;
 mod tail;
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,7 @@ use super::exchange::{BUFFER_OCTETS, Buffer, Exchange};
 use super::question::{OPT_OCTETS, Plain};
 use super::reply;
 use super::view::Plan;
-use crate::address::{self, Key, MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
+use crate::address::{Key, MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
 use crate::answer::Outcome;
 use crate::dataset::TEST_V4;
 use crate::prefix_table::{Address, Range};
@@ -128,6 +128,13 @@ impl Replies {
         {
             self.kept.insert(question, Arc::new(kept));
         }
+    }
+}
+
+#[cfg(test)]
+impl Replies {
+    pub(super) fn clear(&self) {
+        self.kept.clear();
     }
 }
 

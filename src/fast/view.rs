@@ -26,6 +26,7 @@ pub(super) struct Zones {
     plans: Box<[Plan]>,
     /// Where in `plans` the names of a length begin, by that length, and where the longest end.
     by_length: Box<[u32; LENGTHS + 1]>,
+    any_signed: bool,
 }
 
 /// One more than the longest name.
@@ -79,12 +80,13 @@ impl Zones {
         let by_length = std::array::from_fn(|length| {
             plans.partition_point(|plan| plan.apex.octets.len() < length) as u32
         });
-        Self { plans, by_length: Box::new(by_length) }
+        let any_signed = plans.iter().any(|plan| plan.signed);
+        Self { plans, by_length: Box::new(by_length), any_signed }
     }
 
     /// True if one of the zones is signed.
     pub(super) fn any_signed(&self) -> bool {
-        self.plans.iter().any(|plan| plan.signed)
+        self.any_signed
     }
 
     /// The plan of the zone whose name, in any letter case, is at a place of a buffer, and where that

@@ -13,7 +13,7 @@ mod signals;
 mod statistics;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,10 +27,11 @@ use crate::check::octets;
 use crate::config::{Config, Control, TcpLimits};
 use crate::confinement;
 use crate::control::{self, Socket};
-use crate::log::{self, QueryLog};
 use crate::metrics::Metrics;
+use crate::monitor;
 use crate::privileges::{self, Descent, DescentError};
 use crate::progress::Progress;
+use crate::query_log::{self, QueryLog};
 use crate::reload::files::Files;
 use crate::reload::report::ZoneReport;
 use crate::reload::service;
@@ -39,6 +40,7 @@ use crate::server::{
     Bound, Certificate, Limits, Listener, Server, ServerError, SigningLimits, SnapshotResponder,
 };
 use crate::snapshot::Snapshot;
+use crate::status::Observer;
 use crate::watch::Watcher;
 use crate::zone::Status;
 use crate::zone_file::diagnostic::Diagnostics;
@@ -55,7 +57,7 @@ pub struct Plan {
     /// Zones that do not load are a reason not to start.
     pub load_or_fail: bool,
     /// Where a line for each query is written.
-    pub query_log: Option<log::Target>,
+    pub query_log: Option<query_log::Target>,
     /// Where a line of statistics is written now and then.
     pub statistics: Option<Statistics>,
 }
@@ -92,11 +94,19 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// The HTTP listener cannot be opened.
+    #[error("metrics: {address}: {source}")]
+    Monitor {
+        /// Its address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// The query log cannot be opened.
     #[error("query log {target}: {source}")]
     QueryLog {
         /// Where.
-        target: log::Target,
+        target: query_log::Target,
         /// Why.
         source: io::Error,
     },
@@ -129,6 +139,8 @@ pub fn serve(plan: Plan, default_control: &Path, say: fn(&str)) -> Result<(), Se
         say(&warning);
     }
     let bound = Server::bind(&listeners, limits(config))?;
+    let bind = |address| monitor::bind(address).map_err(|source| ServeError::Monitor { address, source });
+    let monitor = config.metrics.map(bind).transpose()?;
     let readiness =
         Readiness::connect(std::env::var_os("NOTIFY_SOCKET").as_deref()).unwrap_or_else(|error| {
             say(&format!("the service manager cannot be told of anything: {error}"));
@@ -140,13 +152,14 @@ pub fn serve(plan: Plan, default_control: &Path, say: fn(&str)) -> Result<(), Se
         let lacking = confinement::confine(&needs::of(&plan, default_control));
         lacking.iter().for_each(|lack| say(&format!("{lack} (`confine = false` does without)")));
     }
-    let start = |target: log::Target| {
-        QueryLog::start(target.clone(), log::DEFAULT_QUEUE)
+    let start = |target: query_log::Target| {
+        QueryLog::start(target.clone(), query_log::DEFAULT_QUEUE)
             .map_err(|source| ServeError::QueryLog { target, source })
     };
     let query_log = plan.query_log.clone().map(start).transpose()?;
     let runtime = Runtime::new()?;
-    let result = runtime.block_on(run(&plan, bound, query_log.as_ref(), &readiness, default_control, say));
+    let result =
+        runtime.block_on(run(&plan, bound, monitor, query_log.as_ref(), &readiness, default_control, say));
     // A load that is under way is not waited for.
     runtime.shutdown_background();
     result
@@ -155,11 +168,13 @@ pub fn serve(plan: Plan, default_control: &Path, say: fn(&str)) -> Result<(), Se
 async fn run(
     plan: &Plan,
     bound: Bound,
+    monitor: Option<TcpListener>,
     query_log: Option<&QueryLog>,
     readiness: &Arc<Readiness>,
     default_control: &Path,
     say: fn(&str),
 ) -> Result<(), ServeError> {
+    let started = SystemTime::now();
     let mut signals = Signals::new()?;
     let config = &plan.config;
     let (handle, service) = service::channel(Report::default());
@@ -178,7 +193,18 @@ async fn run(
             let transports: &[&str] = if listener.certificate.is_some() { &["tls"] } else { &["udp", "tcp"] };
             transports.iter().for_each(|transport| say(&format!("listening on {transport} {address}")));
         }
-        Ok::<_, ServerError>(server)
+        let observer = Observer {
+            loader: handle.clone(),
+            metrics: metrics.clone(),
+            responder: responder.clone(),
+            shed: server.shed(),
+            query_log: query_log.map(QueryLog::sink),
+            started,
+        };
+        if let Some(listener) = monitor {
+            tokio::spawn(watch_over(listener, observer.clone(), say));
+        }
+        Ok::<_, ServerError>((server, observer))
     };
     // Watched before they are read, so that no change falls between.
     let (watcher, unwatched) = Watcher::new(config);
@@ -192,7 +218,7 @@ async fn run(
             () = signals.stop() => Ok(None),
         }
     };
-    let (server, loaded) = if config.settings.dropin {
+    let ((server, observer), loaded) = if config.settings.dropin {
         // As with rbldnsd, queries wait in the sockets.
         let loaded = loaded.await?;
         (start()?, loaded)
@@ -213,7 +239,7 @@ async fn run(
         .spawn(move || service.run(loader, SystemTime::now, say))?;
     report.zones.iter().for_each(|zone| say(&announce(zone, server.addresses())));
     if let Some(socket) = control_socket(config, default_control, say)? {
-        tokio::spawn(control::serve(socket, handle.clone()));
+        tokio::spawn(control::serve(socket, observer));
     }
     if let Some(error) = unwatched {
         say(&format!("{error}: the files are looked at now and then instead"));
@@ -236,6 +262,16 @@ async fn run(
     server.stop().await;
     drop(statistics);
     Ok(())
+}
+
+/// Serves metrics, health and status.
+async fn watch_over(listener: TcpListener, observer: Observer, say: fn(&str)) {
+    if let Ok(address) = listener.local_addr() {
+        say(&format!("metrics on http://{address}/metrics"));
+    }
+    if let Err(error) = monitor::serve(listener, observer).await {
+        say(&format!("metrics are served no more: {error}"));
+    }
 }
 
 /// All zones as they are before their first load.

@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::readiness::Readiness;
-use crate::log::QueryLog;
 use crate::metrics::{Metrics, StatisticsFile};
+use crate::query_log::QueryLog;
 use crate::reload::Order;
 use crate::reload::service::Handle;
 

@@ -17,6 +17,7 @@
 
 mod later;
 mod responder;
+mod shed;
 mod signers;
 mod sockets;
 mod tcp;
@@ -39,13 +40,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
+pub use shed::Shed;
 pub use signers::SigningLimits;
 pub use tls::CertificateError;
 
 use crate::answer::{Client, Effort, Outcome, Transport};
 use crate::fast::Exchange;
-use crate::log::QuerySink;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
+use crate::query_log::QuerySink;
 use crate::zone::Family;
 use signers::{Queue, Send};
 
@@ -180,6 +182,11 @@ impl Server {
     /// The addresses listened on, in the order of the listeners, with their actual ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What the sockets lose.
+    pub fn shed(&self) -> Shed {
+        Shed(self.udp_sockets.clone())
     }
 
     /// Stops gracefully: what was received is answered, answers are sent as far as clients take

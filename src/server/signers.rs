@@ -24,8 +24,8 @@ use tokio::sync::oneshot;
 
 use super::{Responder, Service};
 use crate::answer::{Client, Effort, Lacking, Outcome};
-use crate::log::QuerySink;
 use crate::metrics::WorkerCounters;
+use crate::query_log::QuerySink;
 
 /// UDP packets that may wait for each signer: a tenth of a second of work, more or less.
 const PLACES: usize = 512;

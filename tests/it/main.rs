@@ -10,6 +10,7 @@ mod confinement;
 mod conformance;
 mod export;
 mod lookup;
+mod monitor;
 mod oracle;
 mod quick_start;
 mod real_data;
