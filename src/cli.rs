@@ -19,6 +19,7 @@ use crate::config::{Config, Control, ZoneConfig, address, file};
 use crate::export_command::{self, Format};
 use crate::name::Name;
 use crate::rbldnsd;
+use crate::zone::EmptyNonTerminals;
 
 /// What the program is to do.
 #[derive(Debug)]
@@ -133,6 +134,10 @@ enum RawCommand {
         /// The zone, where there are several
         #[arg(long, value_name = "NAME", value_parser = zone_name)]
         zone: Option<Name>,
+        /// What names have that exist only because others below them do: a marker record lets a
+        /// signer give them an NSEC record of their own (format zone)
+        #[arg(long, value_enum, value_name = "WHAT", default_value = "plain")]
+        empty_non_terminals: EmptyNonTerminals,
         /// Where to; for rbldnsd a directory; to standard output without it
         #[arg(long, value_name = "PATH")]
         output: Option<PathBuf>,
@@ -259,9 +264,9 @@ impl Command {
             RawCommand::Check { source, strict } => {
                 Self::Check { config: Box::new(source.config()?), strict }
             }
-            RawCommand::Export { source, format, zone, output } => Self::Export {
+            RawCommand::Export { source, format, zone, empty_non_terminals, output } => Self::Export {
                 config: Box::new(source.config()?),
-                order: export_command::Order { zone, format, output },
+                order: export_command::Order { zone, format, empty_non_terminals, output },
             },
             RawCommand::Reload { force, socket, zones } => {
                 Self::Reload { control: control(socket), zones, force }

@@ -21,7 +21,7 @@ use crate::progress::Progress;
 use crate::reload::files::Files;
 use crate::reload::{LoadError, Source};
 use crate::snapshot::Snapshot;
-use crate::zone::{Status, Zone};
+use crate::zone::{EmptyNonTerminals, Status, Zone};
 use crate::zone_file::diagnostic::Diagnostics;
 
 /// What a zone is written as.
@@ -48,6 +48,8 @@ pub struct Order {
     pub zone: Option<Name>,
     /// The format.
     pub format: Format,
+    /// What empty non-terminals of a standard zone have. What is not signed gains nothing by markers.
+    pub empty_non_terminals: EmptyNonTerminals,
     /// A file, or the directory of data files; standard output where none is named.
     pub output: Option<PathBuf>,
 }
@@ -149,19 +151,19 @@ fn write(
             [only] => Ok(only.write(out)?),
             files => Err(Failure::NeedsDirectory(zone.name().clone(), files.len())),
         },
-        (format, Some(path)) => complete(path, |out| write_text(zone, format, out, diagnostics)),
-        (format, None) => Ok(write_text(zone, format, out, diagnostics)?),
+        (_, Some(path)) => complete(path, |out| write_text(zone, order, out, diagnostics)),
+        (_, None) => Ok(write_text(zone, order, out, diagnostics)?),
     }
 }
 
 fn write_text(
     zone: &Zone,
-    format: Format,
+    order: &Order,
     out: &mut impl Write,
     diagnostics: &mut Diagnostics,
 ) -> Result<(), ExportError> {
-    match format {
-        Format::Zone => zone_file::write(zone, out, diagnostics),
+    match order.format {
+        Format::Zone => zone_file::write(zone, order.empty_non_terminals, out, diagnostics),
         Format::Ranges => zone_file::write_ranges(zone, out, diagnostics),
         Format::Nft => Ok(nft::write(zone, out, diagnostics)?),
         Format::PostfixCidr => Ok(postfix_cidr::write(zone, out, diagnostics)?),
@@ -228,7 +230,7 @@ mod tests {
     }
 
     fn order(format: Format) -> Order {
-        Order { zone: None, format, output: None }
+        Order { zone: None, format, empty_non_terminals: EmptyNonTerminals::Plain, output: None }
     }
 
     #[test]

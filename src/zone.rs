@@ -110,6 +110,18 @@ impl Default for ZoneOptions {
     }
 }
 
+/// What a name has that exists only because others below it do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum EmptyNonTerminals {
+    /// The marker: in a signed zone it then owns an NSEC record, by which resolvers that meet few of
+    /// the zone's names answer more of them themselves (RFC 8198). Most names of an IPv6 list are of
+    /// this kind.
+    #[default]
+    Marker,
+    /// Nothing: no name is written that need not be.
+    Plain,
+}
+
 /// Whether a zone can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]

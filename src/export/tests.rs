@@ -10,6 +10,7 @@ use crate::name::Name;
 use crate::virtual_zone::tests::{
     Records, StandardZone, complete_keys, domain_names, domains, expected, key, narrow_list,
 };
+use crate::zone::EmptyNonTerminals::Plain;
 use crate::zone::tests::{dataset, labels, zone};
 use crate::zone::{Lookup, View, ZoneOptions};
 use crate::zone_file::Kind;
@@ -80,7 +81,7 @@ proptest! {
         let mut datasets: Vec<_> = lists.iter().map(|list| dataset(list.kind, &list.text())).collect();
         datasets.push(dataset(Kind::Dnset, &names));
         let zone = zone(datasets, ZoneOptions::default());
-        let text = written(|out| zone_file::write(&zone, out, &mut Diagnostics::default()));
+        let text = written(|out| zone_file::write(&zone, Plain, out, &mut Diagnostics::default()));
         let standard = read_zone_file(&text);
         for name in complete_keys(&lists).into_iter().chain(domain_names(&["com", "org"])) {
             let mut answer = standard.answer(&key(&name));
@@ -236,11 +237,11 @@ fn nft_text() {
 fn what_cannot_be_written_is_refused() {
     let cname = ["a CNAME b.example\n", "a A 192.0.2.1\n"].map(|text| dataset(Kind::Generic, text));
     let cname = zone(cname.into(), Default::default());
-    let refused = zone_file::write(&cname, &mut Vec::new(), &mut Diagnostics::default());
+    let refused = zone_file::write(&cname, Plain, &mut Vec::new(), &mut Diagnostics::default());
     assert!(matches!(refused, Err(ExportError::CnameAndOther(owner)) if owner == "a"));
     let dropin = ZoneOptions { dropin: true, ..Default::default() };
     let bare = zone(vec![dataset(Kind::Ip, "192.0.2.1\n")], dropin);
-    let refused = zone_file::write(&bare, &mut Vec::new(), &mut Diagnostics::default());
+    let refused = zone_file::write(&bare, Plain, &mut Vec::new(), &mut Diagnostics::default());
     assert!(matches!(refused, Err(ExportError::NoSoa(_))));
     let text = zone(vec![dataset(Kind::Ip, "$= $=$=\n192.0.2.1 :2:\n")], Default::default());
     let files = rbldnsd::data_files(&text, &mut Diagnostics::default());

@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::ExportError;
 use crate::name::{labels, write_label};
 use crate::virtual_zone::{Names, VirtualName, VirtualZone};
-use crate::zone::Zone;
+use crate::zone::{EmptyNonTerminals, Zone};
 use crate::zone_file::diagnostic::{Diagnostics, Severity};
 
 const CNAME: u16 = 5;
@@ -20,8 +20,14 @@ const CNAME: u16 = 5;
 ///
 /// # Errors
 /// The output could not be written, or standard servers would not take such a zone.
-pub fn write(zone: &Zone, out: &mut impl Write, diagnostics: &mut Diagnostics) -> Result<(), ExportError> {
-    write_names(zone, VirtualZone::new(zone)?.names(), out, diagnostics)
+pub fn write(
+    zone: &Zone,
+    empty_non_terminals: EmptyNonTerminals,
+    out: &mut impl Write,
+    diagnostics: &mut Diagnostics,
+) -> Result<(), ExportError> {
+    VirtualZone::check(zone)?;
+    write_names(zone, VirtualZone::new(zone, empty_non_terminals).names(), out, diagnostics)
 }
 
 /// Writes the range records of a zone and its apex, for a server that is to host only them.
@@ -36,7 +42,9 @@ pub fn write_ranges(
     if !zone.has_ranges() {
         return Err(ExportError::NoRanges(zone.name().to_string()));
     }
-    write_names(zone, VirtualZone::new(zone)?.range_names(), out, diagnostics)
+    VirtualZone::check(zone)?;
+    let names = VirtualZone::new(zone, EmptyNonTerminals::Plain).range_names();
+    write_names(zone, names, out, diagnostics)
 }
 
 fn write_names(

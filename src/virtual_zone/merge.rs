@@ -13,7 +13,7 @@ use smallvec::smallvec;
 use super::sources::Source;
 use super::{MARKER_RDATA, MARKER_TYPE, Node, VirtualName, labels_of, wire_length};
 use crate::name::Name;
-use crate::zone::{Found, RecordSet, Zone};
+use crate::zone::{EmptyNonTerminals, Found, RecordSet, RecordSets, Zone};
 
 const ANY: u16 = 255;
 /// A wildcard label as it stands in a key.
@@ -22,6 +22,7 @@ const ASTERISK: &[u8] = b"*\0";
 /// The names of a virtual zone, in canonical order. See [`super::VirtualZone::names`].
 pub struct Names<'z> {
     zone: &'z Zone,
+    empty_non_terminals: EmptyNonTerminals,
     streams: Vec<Stream<'z>>,
     /// The name visited last.
     previous: Option<Vec<u8>>,
@@ -42,10 +43,15 @@ struct Stream<'z> {
 }
 
 impl<'z> Names<'z> {
-    pub(super) fn new(zone: &'z Zone, sources: Vec<Source<'z>>) -> Self {
+    pub(super) fn new(
+        zone: &'z Zone,
+        sources: Vec<Source<'z>>,
+        empty_non_terminals: EmptyNonTerminals,
+    ) -> Self {
         let streams = sources.into_iter().map(|source| Stream { source, next: None, open: Vec::new() });
         let mut names = Self {
             zone,
+            empty_non_terminals,
             streams: streams.collect(),
             previous: None,
             ready: VecDeque::new(),
@@ -111,8 +117,16 @@ impl<'z> Names<'z> {
         }
         let exists_below =
             |stream: &Stream<'_>| stream.next.as_ref().is_some_and(|node| node.key.starts_with(&key));
+        let wildcard = match fits(self.zone, &key, ASTERISK.len()) {
+            true => below.records(ANY),
+            false => RecordSets::new(),
+        };
         let mut records = own.records(ANY);
-        if records.is_empty() && below.is_empty() && !self.streams.iter().any(exists_below) {
+        let is_marked = || match self.empty_non_terminals {
+            EmptyNonTerminals::Marker => true,
+            EmptyNonTerminals::Plain => wildcard.is_empty() && !self.streams.iter().any(exists_below),
+        };
+        if records.is_empty() && is_marked() {
             records.push(RecordSet {
                 record_type: MARKER_TYPE,
                 ttl: self.zone.options().default_ttl,
@@ -122,9 +136,8 @@ impl<'z> Names<'z> {
         if !records.is_empty() {
             self.ready.push_back(VirtualName { key: key.clone(), records });
         }
-        let records = below.records(ANY);
-        if !records.is_empty() && fits(self.zone, &key, ASTERISK.len()) {
-            self.wildcards.push(VirtualName { key: [&key[..], ASTERISK].concat(), records });
+        if !wildcard.is_empty() {
+            self.wildcards.push(VirtualName { key: [&key[..], ASTERISK].concat(), records: wildcard });
         }
         self.previous = Some(key);
     }

@@ -10,7 +10,8 @@
 //!   one), so every existing name carries the wildcard of its own state. That state is free to
 //!   choose; `address_tree` takes the one that needs the fewest names.
 //! - An exception is a name that exists without A and TXT: where nothing else makes it exist, it has a
-//!   marker, an RP record that is always the same ([`MARKER_TYPE`]).
+//!   marker, an RP record that is always the same ([`MARKER_TYPE`]). Empty non-terminals get it too, if that
+//!   is asked for ([`EmptyNonTerminals`]).
 //! - In domain lists a name that exists is a complete key as well: it carries the data itself, too.
 //! - `$` in a text becomes the prefix of the block.
 //!
@@ -28,16 +29,18 @@
 
 mod address_tree;
 mod domain_names;
+mod find;
 mod merge;
 mod range_blocks;
 mod sources;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use find::{Gap, Match};
 pub use merge::Names;
 
 use crate::name::Name;
-use crate::zone::{Found, RecordSets, Zone};
+use crate::zone::{EmptyNonTerminals, Found, RecordSets, Zone};
 
 /// The type of the record at a name that exists only so that no wildcard reaches it: RP, which
 /// nobody asks for.
@@ -49,6 +52,7 @@ pub const MARKER_RDATA: [u8; 2] = [0, 0];
 #[derive(Clone, Copy, Debug)]
 pub struct VirtualZone<'z> {
     zone: &'z Zone,
+    empty_non_terminals: EmptyNonTerminals,
 }
 
 /// A name that owns records.
@@ -69,25 +73,30 @@ pub struct LiteralAsterisk {
 }
 
 impl<'z> VirtualZone<'z> {
-    /// The virtual zone of a zone.
+    /// The virtual zone of a zone, which costs nothing. The zone is one that [`Self::check`] takes.
+    pub fn new(zone: &'z Zone, empty_non_terminals: EmptyNonTerminals) -> Self {
+        Self { zone, empty_non_terminals }
+    }
+
+    /// Looks at all names of the data once.
     ///
     /// # Errors
-    /// A name of the data has a label that is a literal `*`.
-    pub fn new(zone: &'z Zone) -> Result<Self, LiteralAsterisk> {
+    /// A name has a label that is a literal `*`.
+    pub fn check(zone: &Zone) -> Result<(), LiteralAsterisk> {
         match sources::names_of(zone).find(|key| has_asterisk(key)) {
             Some(key) => Err(LiteralAsterisk { name: name_of(&key) }),
-            None => Ok(Self { zone }),
+            None => Ok(()),
         }
     }
 
     /// All names that own records, in canonical order; the first is the apex.
     pub fn names(&self) -> Names<'z> {
-        Names::new(self.zone, sources::of(self.zone))
+        Names::new(self.zone, sources::of(self.zone), self.empty_non_terminals)
     }
 
     /// The apex and the range records alone.
     pub fn range_names(&self) -> Names<'z> {
-        Names::new(self.zone, sources::of_ranges(self.zone))
+        Names::new(self.zone, sources::of_ranges(self.zone), EmptyNonTerminals::Plain)
     }
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::address::{MAPPED, SIX_TO_FOUR};
 use crate::name::push_key_label;
+use crate::zone::EmptyNonTerminals::{Marker, Plain};
 use crate::zone::tests::{NaiveList, dataset, interesting, labels, list, no_tests, zone};
 use crate::zone::{Lookup, RangesOptions, Status, View, ZoneOptions};
 use crate::zone_file::Kind;
@@ -49,7 +50,7 @@ pub(crate) fn comparable(records: &RecordSets<'_>) -> Records {
 fn standard(zone: &Zone) -> StandardZone {
     let mut standard = StandardZone::default();
     let mut last: Option<Vec<u8>> = None;
-    for name in VirtualZone::new(zone).unwrap().names() {
+    for name in VirtualZone::new(zone, Plain).names() {
         assert!(last.as_ref().is_none_or(|last| *last < name.key), "{last:?} before {:?}", name.key);
         last = Some(name.key.clone());
         standard.owners.insert(name.key, comparable(&name.records));
@@ -255,8 +256,12 @@ fn range_records_stand_under_their_label() {
 }
 
 fn owners(kind: Kind, text: &str) -> Vec<String> {
+    owners_with(Plain, kind, text)
+}
+
+fn owners_with(empty_non_terminals: EmptyNonTerminals, kind: Kind, text: &str) -> Vec<String> {
     let zone = zone(vec![dataset(kind, text)], no_tests());
-    let names = VirtualZone::new(&zone).unwrap().names();
+    let names = VirtualZone::new(&zone, empty_non_terminals).names();
     names
         .map(|name| {
             let labels = name.labels();
@@ -289,6 +294,15 @@ fn the_names_of_prefixes() {
     );
 }
 
+#[test]
+fn empty_non_terminals_may_have_markers() {
+    assert_eq!(owners_with(Marker, Kind::Dnset, "b.a\n"), ["!a", "b.a"]);
+    assert_eq!(owners_with(Marker, Kind::Dnset, "*.b.a\n"), ["!a", "!b.a", "*.b.a"]);
+    let names = owners_with(Marker, Kind::Ip6trie, "2001:db8::/32\n");
+    assert_eq!(names.len(), 9);
+    assert_eq!(names.iter().filter(|name| name.starts_with('!')).count(), 8);
+}
+
 /// The names of `text` that belong to IPv4.
 fn owners_v4(text: &str) -> Vec<String> {
     let mut names = owners(Kind::Ip4trie, text);
@@ -317,8 +331,7 @@ fn texts_show_the_block() {
         vec![dataset(Kind::Ip, "192.0.2.0/24 see $\n2001:db8::/36 see $\n2001:db8:ffff::1/128 at $\n")],
         no_tests(),
     );
-    let mut texts: Vec<String> = VirtualZone::new(&zone)
-        .unwrap()
+    let mut texts: Vec<String> = VirtualZone::new(&zone, Plain)
         .names()
         .flat_map(|name| name.records.into_iter())
         .filter(|set| set.record_type == 16)
@@ -343,11 +356,11 @@ fn a_literal_asterisk_is_refused() {
         [(Kind::Dnset, "*.*.x\n"), (Kind::Dnset, "*\n"), (Kind::Generic, "a.*.x A 192.0.2.1\n")]
     {
         let zone = zone(vec![dataset(kind, text)], no_tests());
-        let refused = VirtualZone::new(&zone).unwrap_err();
+        let refused = VirtualZone::check(&zone).unwrap_err();
         assert!(refused.to_string().contains('*'), "{refused}");
     }
     let zone = zone(vec![dataset(Kind::Dnset, "a*.x\n*.x\n")], no_tests());
-    assert!(VirtualZone::new(&zone).is_ok());
+    assert!(VirtualZone::check(&zone).is_ok());
 }
 
 #[test]
@@ -355,7 +368,7 @@ fn names_that_nobody_can_ask_for_are_left_out() {
     let apex = Name::from_text(["a".repeat(60).as_str(); 4].join(".").as_bytes()).unwrap();
     let datasets = vec![dataset(Kind::Dnset, "short\nalittlelonger\n"), dataset(Kind::Ip, "2001:db8::/32\n")];
     let zone = Zone::new(apex, datasets, 0, Status::Serving, no_tests(), &mut Default::default());
-    let mut names = VirtualZone::new(&zone).unwrap().names();
+    let mut names = VirtualZone::new(&zone, Plain).names();
     let kept: Vec<_> = names.by_ref().map(|name| name.labels()).collect();
     assert!(kept.contains(&vec![b"short".to_vec()]));
     assert!(!kept.contains(&vec![b"alittlelonger".to_vec()]));
