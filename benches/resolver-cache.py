@@ -28,9 +28,7 @@ Every row has a server and a resolver of its own in a network namespace of its o
 """
 import argparse
 import contextlib
-import os
 import pathlib
-import shutil
 import signal
 import sys
 import tempfile
@@ -42,9 +40,7 @@ from peers import lists, servers, stub
 from peers.programs import enter_own_network, require
 from peers.proxy import Proxy
 from peers.resolvers import ADDRESS, RESOLVERS
-
-SIGNED = {"signed", "offline", "onlinesign", "signed-plain", "offline-plain"}
-MARKED = {True: '', False: ''}
+from peers.workshop import SIGNED, Workshop
 
 
 class Cost(typing.NamedTuple):
@@ -58,59 +54,6 @@ class Cost(typing.NamedTuple):
     seconds: float
 
 
-class Workshop:
-    """Everything that rows share: the root's key, and zones signed offline."""
-
-    def __init__(self, directory, binary):
-        self.directory, self.binary = directory, binary
-        self.root = servers.Root(directory)
-        self.keys = f"{directory}/keys"
-        os.mkdir(self.keys)
-        self.key = servers.new_key(self.keys, lists.ZONE)
-
-    def of(self, of_list):
-        """The directory of a list, with the list in it."""
-        path = f"{self.directory}/{of_list.title.replace('/', '')}"
-        if not os.path.exists(path):
-            os.mkdir(path)
-            # rbldnsd gives up root before it reads.
-            os.chmod(path, 0o755)
-            with open(f"{path}/list", "w", encoding="ascii") as file:
-                file.write(of_list.text)
-        return path
-
-    def zone(self, of_list, marked, signed):
-        """The path of the exported zone."""
-        directory = self.of(of_list)
-        path = f"{directory}/{'marked' if marked else 'plain'}"
-        if not os.path.exists(path):
-            with open(f"{directory}/export.toml", "w", encoding="ascii") as file:
-                file.write(f'[[zone]]\nname = "{lists.ZONE}"\ndatasets = ["ip6trie:list"]\n{MARKED[marked]}\n')
-            servers.run(self.binary, "export", "--config", f"{directory}/export.toml", "--format", "zone",
-                        "--output", path)
-        if signed and not os.path.exists(f"{path}.signed"):
-            servers.sign(self.keys, lists.ZONE, path, self.key)
-        return f"{path}.signed" if signed else path
-
-    def start(self, stack, kind, of_list, directory):
-        """Starts a server."""
-        marked = not kind.endswith("-plain")
-        match kind.removesuffix("-plain"):
-            case "rbldnsd":
-                return servers.start_rbldnsd(stack, self.of(of_list), servers.SERVER)
-            case "nibbl":
-                return servers.start_nibbl(stack, self.of(of_list), servers.SERVER, self.binary)
-            case "signed":
-                options = f'signed = true\nkeys = "{self.keys}"\n{MARKED[marked]}'
-                return servers.start_nibbl(stack, self.of(of_list), servers.SERVER, self.binary, options)
-            case "offline":
-                zone = self.zone(of_list, marked, True)
-                return servers.start_nsd(stack, directory, lists.ZONE, servers.SERVER, zone)
-            case _:
-                zone = self.zone(of_list, marked, False)
-                return servers.start_knot(stack, directory, lists.ZONE, servers.SERVER, zone, online=True)
-
-
 def measure(workshop, kind, resolver_class, of_list, addresses):
     """What looking the addresses up costs."""
     with contextlib.ExitStack() as stack:
@@ -122,8 +65,7 @@ def measure(workshop, kind, resolver_class, of_list, addresses):
         if secure != (kind in SIGNED):
             sys.exit(f"{kind}: the zone has {'keys' if secure else 'no keys'}")
         resolver = resolver_class(stack, directory, workshop.root)
-        apex = stub.until_answered(resolver.program, ADDRESS, lists.ZONE, flags=stub.RD | stub.AD)
-        if stub.is_authentic(apex) != secure:
+        if resolver.takes_for_secure() != secure:
             resolver.program.fail(f"takes the zone for {'insecure' if secure else 'secure'}")
         names = [(stub.reversed_name(address, lists.ZONE), stub.A) for address in addresses]
         upstream, kept, octets = proxy.counts()[1], resolver.kept(), resolver.program.resident()
@@ -185,8 +127,7 @@ def main():
     print(f"| list | {options.addresses:,} addresses | resolver | server | upstream | entries | MiB | synthesised "
           "| wrong | servfail | bogus | s |\n|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as directory:
-        os.chmod(directory, 0o755)
-        workshop = Workshop(directory, os.path.abspath(options.binary))
+        workshop = Workshop(directory, options.binary)
         for name in options.lists:
             of_list = lists.LISTS[name]()
             for scenario, addresses in lists.scenarios(of_list, options.addresses).items():
@@ -203,7 +144,7 @@ def main():
                             offline = cost
                         missed += wrong
                         print(f"| {of_list.title} | {scenario} | {resolver} | {kind} | {text} |", flush=True)
-            shutil.rmtree(workshop.of(of_list))
+            workshop.forget(of_list)
     print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
     sys.exit(1 if missed else 0)
 

@@ -1,11 +1,12 @@
 """Authoritative servers with one list, and the root above them. They live in a network of their own (see
 `programs.enter_own_network`), each at an address of its own, on the port that delegations mean."""
-import os
+import signal
 import subprocess
+import time
 
 from .lists import ZONE
 from .programs import Program
-from .stub import DNSKEY, until_answered
+from .stub import until_answered
 
 ROOT = ("127.0.1.1", 53)
 # What the root delegates to: the proxy before the server.
@@ -112,10 +113,10 @@ def new_key(directory, name):
     return run("dnssec-keygen", "-q", "-a", ALGORITHM, "-f", "KSK", "-K", directory, name).strip()
 
 
-def sign(directory, name, zone_file, key):
-    """Signs a zone file offline; the name of the signed one."""
-    run("dnssec-signzone", "-z", "-P", "-S", "-K", directory, "-d", directory, "-o", name, "-f",
-        f"{zone_file}.signed", zone_file, cwd=directory)
+def sign(keys, name, zone_file):
+    """Signs a zone file offline, with the keys of a directory; the name of the signed one. -P: not verified."""
+    run("dnssec-signzone", "-z", "-P", "-S", "-e", "now+63072000", "-K", keys, "-d", keys, "-o", name, "-f", f"{zone_file}.signed",
+        zone_file)
     return f"{zone_file}.signed"
 
 
@@ -135,31 +136,36 @@ class Root:
         """The rdata of a DS record."""
         return run("dnssec-dsfromkey", "-2", key_file).split(" DS ")[1].strip()
 
-    def delegation(self, server):
-        """The DS records of the list's keys, as the server shows them."""
-        keys = run("dig", "+noall", "+answer", f"@{server[0]}", "-p", server[1], ZONE, "DNSKEY")
-        if not keys:
-            return ""
-        return run("dnssec-dsfromkey", "-2", "-f", "-", ZONE, input=keys)
-
     def start(self, stack, server, directory):
-        ds = self.delegation(server)
-        path = f"{directory}/root"
-        with open(path, "w", encoding="ascii") as file:
-            file.write(f"""$TTL 86400
-. SOA ns.root. hostmaster.root. 1 1800 900 604800 86400
+        """Starts it with the delegation that the keys shown by the server ask for; true if there are any."""
+        keys = run("dig", "+noall", "+answer", f"@{server[0]}", "-p", server[1], ZONE, "DNSKEY")
+        ds = run("dnssec-dsfromkey", "-2", "-f", "-", ZONE, input=keys) if keys else ""
+        self.zone_file = f"{directory}/root"
+        self.write(ds)
+        self.program = start_nsd(stack, directory, ".", ROOT, f"{self.zone_file}.signed")
+        return bool(ds)
+
+    def write(self, ds):
+        """Writes and signs the zone, with DS records given as lines of a zone file."""
+        with open(self.zone_file, "w", encoding="ascii") as file:
+            file.write(f"""$TTL 3600
+. SOA ns.root. hostmaster.root. 1 1800 900 604800 3600
 . NS ns.root.
 ns.root. A {ROOT[0]}
 {ZONE}. NS {NAME_SERVER}.
 {NAME_SERVER}. A {DELEGATED[0]}
 {ds}""")
-        os.makedirs(f"{directory}/root-keys", exist_ok=True)
-        run("dnssec-signzone", "-z", "-P", "-S", "-K", self.directory, "-d", f"{directory}/root-keys", "-o", ".",
-            "-f", f"{path}.signed", path, cwd=directory)
-        start_nsd(stack, directory, ".", ROOT, f"{path}.signed")
-        return bool(ds)
+        sign(self.directory, ".", self.zone_file)
+
+    def delegate(self, ds):
+        """Publishes other DS records, given as rdata."""
+        self.write("".join(f"{ZONE}. DS {rdata}\n" for rdata in ds))
+        self.program.process.send_signal(signal.SIGHUP)
+        while records(ROOT, "DS") != sorted(ds):
+            time.sleep(0.01)
 
 
-def until_signed(program, address):
-    """Waits for the keys of the zone."""
-    return until_answered(program, address, ZONE, DNSKEY)
+def records(server, record_type, *options):
+    """The rdata at the apex of the list, sorted."""
+    said = run("dig", "+noall", "+answer", *options, f"@{server[0]}", "-p", server[1], ZONE, record_type)
+    return sorted(" ".join(line.split()[4:]) for line in said.splitlines())
