@@ -333,16 +333,7 @@ mod tests {
     }
 
     fn outcome(query_type: u16, query_class: u16, rcode: u16, answers: u16) -> Outcome {
-        Outcome {
-            reply: true,
-            zone: None,
-            rcode,
-            query_type,
-            query_class,
-            answers,
-            look_again: false,
-            truncated: false,
-        }
+        Outcome { reply: true, zone: None, rcode, query_type, query_class, answers, ..Outcome::default() }
     }
 
     /// A line without its time.

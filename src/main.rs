@@ -22,8 +22,8 @@ fn main() -> ExitCode {
     let code = match Command::from_arguments(std::env::args_os(), &control) {
         Ok(Command::Serve(config)) => {
             let plan = Plan {
+                descent: Descent { user: config.process.user.clone(), ..Descent::default() },
                 config: *config,
-                descent: Descent::default(),
                 load_or_fail: false,
                 query_log: None,
                 statistics: None,

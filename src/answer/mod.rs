@@ -9,17 +9,18 @@ use std::net::IpAddr;
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::address::{Key, ReversedName};
 use crate::query::{self, Asks, Query};
 use crate::snapshot::{Glue, Settings, Snapshot, ZoneMatch};
 use crate::value::character_strings;
 use crate::wire::{Opt, Owner, Question, Section, Writer, class, extended_error, rcode, record_type};
-use crate::zone::{Lookup, RecordSet, RecordSets, Status, View, Zone};
+use crate::zone::{Family, Lookup, RecordSet, RecordSets, Status, View, Zone};
 
 #[cfg(test)]
 mod tests;
 
 /// How a query came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     /// UDP: the reply is limited by EDNS.
     Udp,
@@ -53,6 +54,10 @@ pub struct Outcome {
     pub query_class: u16,
     /// Records in the answer section.
     pub answers: u16,
+    /// The family of the address that was asked about; `None` for any other name.
+    pub family: Option<Family>,
+    /// What was asked about is listed, if perhaps without a record of the type.
+    pub listed: bool,
     /// A NOTIFY from somebody who may: look at the files of `zone` now (of all where it is `None`).
     pub look_again: bool,
     /// The reply was cut for UDP.
@@ -87,6 +92,9 @@ struct Response<'s> {
     apex_labels: usize,
     /// Addresses of name servers.
     glue: &'s [Glue],
+    /// As in [`Outcome`].
+    family: Option<Family>,
+    listed: bool,
     look_again: bool,
     /// Nothing is sent but TC.
     truncated: bool,
@@ -126,9 +134,25 @@ fn in_zone<'s>(
     if matches!(view, View::Ignore) {
         return None;
     }
+    let left = question.label_offsets().len() - found.apex_labels;
+    let labels: Labels<'_> = question.labels().take(left).collect();
     let response = withheld(&view, found.zone.status(), question.record_type)
-        .unwrap_or_else(|| from_data(snapshot, found, &view, question, client.transport));
-    Some(Response { zone: Some(found.index as u32), apex_labels: found.apex_labels, ..response })
+        .unwrap_or_else(|| from_data(snapshot, found, &view, question, &labels, client.transport));
+    let (zone, apex_labels) = (Some(found.index as u32), found.apex_labels);
+    Some(Response { zone, apex_labels, family: family(&labels), ..response })
+}
+
+/// The labels of a name left of the apex.
+type Labels<'q> = SmallVec<[&'q [u8]; 36]>;
+
+/// The family of the address that a name begins with. Behind it there may be the labels of a sub-zone.
+fn family(labels: &[&[u8]]) -> Option<Family> {
+    let is_digits = |label: &&&[u8]| label.len() <= 3 && label.iter().all(u8::is_ascii_hexdigit);
+    let digits = labels.iter().take_while(is_digits).count();
+    match ReversedName::read(&labels[..digits]).key()? {
+        Key::V4(_) => Some(Family::V4),
+        Key::V6(_) => Some(Family::V6),
+    }
 }
 
 /// Why a zone does not answer from its data, if it does not.
@@ -150,13 +174,14 @@ fn from_data<'s>(
     found: ZoneMatch<'s>,
     view: &View<'s>,
     question: &Question<'_>,
+    labels: &[&[u8]],
     transport: Transport,
 ) -> Response<'s> {
     let zone: &'s Zone = found.zone;
-    let left = question.label_offsets().len() - found.apex_labels;
-    let labels: SmallVec<[&[u8]; 36]> = question.labels().take(left).collect();
-    let code = match snapshot.lookup(zone, question.lowercase_name(), &labels, view) {
+    let mut listed = false;
+    let code = match snapshot.lookup(zone, question.lowercase_name(), labels, view) {
         Lookup::Found(mut data) => {
+            listed = data.is_listed();
             let may = |octets| snapshot.allowance.take(octets, transport != Transport::Udp);
             if !data.prepare(question.record_type, may) {
                 return busy(transport);
@@ -165,9 +190,15 @@ fn from_data<'s>(
             let whole_any = settings.dropin || transport != Transport::Udp;
             let answers = select(|wanted| data.records(wanted), question.record_type, whole_any);
             if !answers.is_empty() {
-                let response = Response { authoritative: true, answers, ..Response::default() };
+                let response = Response { authoritative: true, answers, listed, ..Response::default() };
                 let glue = snapshot.glue(found.index);
-                return add_name_servers(settings, response, left == 0, zone.apex().name_servers(), glue);
+                return add_name_servers(
+                    settings,
+                    response,
+                    labels.is_empty(),
+                    zone.apex().name_servers(),
+                    glue,
+                );
             }
             rcode::NOERROR
         }
@@ -177,6 +208,7 @@ fn from_data<'s>(
     Response {
         rcode: code,
         authoritative: true,
+        listed,
         authority: zone.apex().negative_soa(),
         ..Response::default()
     }
@@ -277,6 +309,8 @@ fn write(
         reply: true,
         zone: response.zone,
         rcode: response.rcode,
+        family: response.family,
+        listed: response.listed,
         look_again: response.look_again,
         ..asked(query)
     };

@@ -38,6 +38,8 @@ pub struct Config {
     pub settings: Settings,
     /// Where the control socket is.
     pub control: Control,
+    /// What the process gives up.
+    pub process: Process,
     /// When data files are looked at again.
     pub watch: Watch,
     /// The access list that holds for all zones (`:acl:FILE`).
@@ -56,6 +58,7 @@ impl Default for Config {
             tcp: TcpLimits::default(),
             settings: Settings::default(),
             control: Control::Default,
+            process: Process::default(),
             watch: Watch::default(),
             access: None,
             zones: Vec::new(),
@@ -156,6 +159,24 @@ pub enum Control {
     Path(PathBuf),
     /// There is none.
     Off,
+}
+
+/// What the process gives up once its sockets are open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The user and the group that root becomes, by name or number; the user's own group by default.
+    pub user: Option<(String, Option<String>)>,
+    /// It is confined to its files and to the system calls of a running server; true by default.
+    pub confine: bool,
+    /// Files and directories that it may read besides those that it is told of: where symbolic links
+    /// may lead one day.
+    pub read: Vec<PathBuf>,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self { user: None, confine: true, read: Vec::new() }
+    }
 }
 
 /// When data files are looked at again.

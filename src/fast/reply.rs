@@ -13,6 +13,7 @@ use crate::answer::Outcome;
 use crate::dataset::Saying;
 use crate::value::Template;
 use crate::wire::{HEADER_OCTETS, class, flag, rcode, record_type};
+use crate::zone::Family;
 
 /// What a zone says of the key of a plain question.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,11 @@ pub(super) fn write(
         query_type: plain.record_type,
         query_class: class::IN,
         answers,
+        family: Some(match plain.key {
+            Key::V4(_) => Family::V4,
+            Key::V6(_) => Family::V6,
+        }),
+        listed: matches!(verdict, Verdict::Listed(..)),
         look_again: false,
         truncated: false,
     })

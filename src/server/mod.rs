@@ -38,10 +38,11 @@ use tokio::task::JoinSet;
 pub use responder::{LookAgain, Published, Responder, SnapshotResponder};
 pub use tls::CertificateError;
 
-use crate::answer::{Client, Outcome};
+use crate::answer::{Client, Outcome, Transport};
 use crate::fast::Received;
 use crate::log::QuerySink;
-use crate::metrics::{Metrics, WorkerCounters};
+use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
+use crate::zone::Family;
 
 /// An address to listen on. Port 0 takes a free port, the same one for UDP and TCP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,6 +229,10 @@ impl Bound {
         for listener in self.listeners {
             let address = listener.address();
             let failed = |source| ServerError::Worker { address, source };
+            let origin = |transport| Origin {
+                transport,
+                client: if address.is_ipv4() { Family::V4 } else { Family::V6 },
+            };
             match listener {
                 BoundListener::Plain { address, udp, tcp } => {
                     for (index, socket) in udp.into_iter().enumerate() {
@@ -237,18 +242,18 @@ impl Bound {
                             socket,
                             wildcard: address.ip().is_unspecified(),
                             core: self.limits.pin_workers.then_some(index),
-                            service: service(metrics.worker()),
+                            service: service(metrics.worker(origin(Transport::Udp))),
                             stopping: server.stopping.clone(),
                         };
                         server.udp_threads.push(worker.spawn(index).map_err(failed)?);
                     }
                     let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
-                    let service = service(metrics.shared_worker());
+                    let service = service(metrics.shared_worker(origin(Transport::Tcp)));
                     let accepting = tcp::listen(listener, self.limits, service, stopped.clone());
                     server.tasks.spawn_on(accepting, runtime);
                 }
                 BoundListener::Tls { tcp, config, .. } => {
-                    let service = service(metrics.shared_worker());
+                    let service = service(metrics.shared_worker(origin(Transport::Tls)));
                     let serving = tls::listen(tcp, config, self.limits, service, stopped.clone());
                     server.tasks.spawn_on(serving, runtime);
                 }
@@ -282,7 +287,7 @@ impl<R: Responder> Service<R> {
     fn answer(&self, moment: &R::Moment, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome {
         reply.clear();
         let outcome = self.responder.respond(moment, packet, client, reply);
-        self.record(moment, &Received { packet, client }, &outcome, reply.len());
+        self.record(&mut self.counters.tally(), moment, &Received { packet, client }, &outcome, reply.len());
         outcome
     }
 
@@ -296,17 +301,25 @@ impl<R: Responder> Service<R> {
     ) {
         replies.iter_mut().for_each(Vec::clear);
         self.responder.respond_batch(moment, received, replies, outcomes);
+        let mut tally = self.counters.tally();
         for ((received, reply), outcome) in received.iter().zip(replies).zip(outcomes) {
             if let Some(outcome) = outcome {
-                self.record(moment, received, outcome, reply.len());
+                self.record(&mut tally, moment, received, outcome, reply.len());
             }
         }
     }
 
-    fn record(&self, moment: &R::Moment, received: &Received<'_>, outcome: &Outcome, reply_octets: usize) {
+    fn record(
+        &self,
+        tally: &mut Tally<'_>,
+        moment: &R::Moment,
+        received: &Received<'_>,
+        outcome: &Outcome,
+        reply_octets: usize,
+    ) {
         let &Received { packet, client } = received;
-        let slot = outcome.zone.and_then(|zone| self.responder.zone_slot(moment, zone));
-        self.counters.answered(outcome, client.transport, slot, packet.len(), reply_octets);
+        let slot = |zone| self.responder.zone_slot(moment, zone);
+        tally.count(outcome, slot, packet.len(), reply_octets);
         if let Some(log) = self.query_log.as_ref().filter(|_| outcome.reply) {
             log.record(packet, client.address, outcome, reply_octets);
         }

@@ -64,10 +64,12 @@ pub(super) async fn listen<R: Responder>(
             continue;
         };
         let connection = Connection::new(service.clone(), peer, limits);
-        let stop = stop.clone();
+        let (service, stop) = (service.clone(), stop.clone());
+        service.counters.connection();
         connections.spawn(async move {
             // Whatever ends a connection concerns its client only.
             let _ = connection.run(stream, stop).await;
+            service.counters.connection_ended();
             drop((guest, place));
         });
     }

@@ -56,8 +56,7 @@ impl Responder for Echo {
             query_type: 1,
             query_class: 1,
             answers: 1,
-            look_again: false,
-            truncated: false,
+            ..Outcome::default()
         }
     }
 
@@ -185,7 +184,10 @@ async fn answers_are_counted_and_logged() {
     server.stop().await;
     drop(log);
     let totals = metrics.totals();
-    assert_eq!((totals.transports, totals.octets_in, totals.octets_out), ([1, 1, 0], 54, 54));
+    let came = |transport| totals.count(|labels| labels.origin.transport == transport);
+    assert_eq!([Transport::Udp, Transport::Tcp, Transport::Tls].map(came), [1, 1, 0]);
+    assert_eq!((totals.elsewhere.octets_in, totals.elsewhere.octets_out), (54, 54));
+    assert_eq!(totals.sum(|origin| origin.connections), 1);
     let log = std::fs::read_to_string(directory.path().join("q.log")).unwrap();
     assert_eq!(
         log.lines().filter(|line| line.ends_with(" 127.0.0.1 a.example A IN: NOERROR/1/27")).count(),
