@@ -138,8 +138,8 @@ def reload(options, workshop):
               f"{max(TTL, NEGATIVE_TTL)}: {' '.join(map(str, stale))} 0", flush=True)
 
 
-def all_is_well(resolver, draw, known, step):
-    """Asks names that the resolver has seen before and names that it has not."""
+def not_well(resolver, draw, known):
+    """Asks names that the resolver has seen before and names that it has not; what is wrong, if anything."""
     new = [lists.LISTED << 96 | draw.getrandbits(96), lists.UNLISTED << 96 | draw.getrandbits(96),
            1 << 127 | draw.getrandbits(127)]
     of_list = lists.one()
@@ -151,55 +151,86 @@ def all_is_well(resolver, draw, known, step):
     for (name, _), reply, is_right in zip(names + apex, replies, right):
         if not (is_right and stub.is_authentic(reply)):
             said = "".join(resolver.program.lines[-20:])
-            return f"{step}: {name}: rcode {stub.code(reply)}, secure {stub.is_authentic(reply)}\n{said}"
+            return f"{name}: rcode {stub.code(reply)}, secure {stub.is_authentic(reply)}\n{said}"
     return None
 
 
+class Rollover:
+    """One rollover: the programs, and the steps that the time takes."""
+
+    def __init__(self, options, workshop, clock, resolver, directory):
+        self.binary, self.workshop, self.clock = options.binary, workshop, clock
+        self.resolver, self.control = resolver, f"{directory}/control"
+        self.draw = random.Random(options.seed)
+        self.known = [top | self.draw.getrandbits(96) for top in (lists.LISTED << 96, 1 << 127) for _ in range(5)]
+        self.ds = servers.records(servers.ROOT, "DS")
+        self.keys = self.published()
+
+    @staticmethod
+    def published():
+        return servers.records(servers.DELEGATED, "DNSKEY")
+
+    def say(self, text):
+        print(f"rollover: day {self.clock.ahead / DAY:.1f}: {text}", flush=True)
+
+    def command(self, *options):
+        servers.run(self.binary, "key", "rollover", lists.ZONE, "--keys", self.workshop.keys, *options)
+        servers.run(self.binary, "reload", "--control", self.control)
+
+    def step(self):
+        """Half an hour: the parent looks for CDS records, and the keys may change."""
+        wanted = servers.records(servers.DELEGATED, "CDS")
+        if wanted and wanted != self.ds:
+            self.ds = wanted
+            self.workshop.root.delegate(wanted)
+            self.say(f"{len(wanted)} DS records")
+        if (keys := self.published()) != self.keys:
+            self.keys = keys
+            self.say(f"{len(keys)} keys")
+        if wrong := not_well(self.resolver, self.draw, self.known):
+            fail(f"day {self.clock.ahead / DAY:.2f}: {wrong}")
+        self.clock.move(HALF_HOUR)
+
+    def until(self, done):
+        steps = 0
+        while not done():
+            self.step()
+            steps += 1
+            if steps > 90 * DAY // HALF_HOUR:
+                fail("the rollover does not end")
+        return steps
+
+    def replace(self, what, *options):
+        """Replaces a key, from the command to two days after the old one is gone."""
+        before = self.keys
+        self.command(*options)
+        steps = 0
+        if what != "zone-signing":
+            steps += self.until(lambda: len(self.ds) == 2)
+            self.command(*options, "--ds-seen", "--ds-ttl", "1h")
+        steps += self.until(lambda: len(self.keys) == len(before) and self.keys != before and len(self.ds) == 1)
+        for _ in range(2 * DAY // HALF_HOUR):
+            self.step()
+        self.say(f"{what} key replaced; {steps:,} steps, no answer wrong or insecure")
+
+
 def rollover(options, workshop):
-    draw = random.Random(options.seed)
-    of_list = lists.one()
-    known = [lists.LISTED << 96 | draw.getrandbits(96) for _ in range(5)]
-    known += [1 << 127 | draw.getrandbits(127) for _ in range(5)]
-    shutil.rmtree(workshop.keys)
-    with Clock(workshop.directory) as clock:
-        for role in ("ksk", "zsk"):
-            servers.run(options.binary, "key", "generate", "--keys", workshop.keys, "--role", role, lists.ZONE)
-        with behind(RESOLVERS["unbound"], workshop, "signed", of_list) as (resolver, _, directory):
-            delegated = servers.records(servers.ROOT, "DS")
-
-            def step(what):
-                nonlocal delegated
-                asked_for = servers.records(servers.DELEGATED, "CDS")
-                if asked_for and asked_for != delegated:
-                    print(f"rollover: after {clock.ahead / DAY:.1f} days: the parent has {len(asked_for)} DS", flush=True)
-                    delegated = asked_for
-                    workshop.root.delegate(delegated)
-                if wrong := all_is_well(resolver, draw, known, what):
-                    fail(f"after {clock.ahead / DAY:.1f} days: {wrong}")
-                clock.move(HALF_HOUR)
-
-            for role in ("zsk", "ksk"):
-                before = servers.records(servers.DELEGATED, "DNSKEY")
-                step(role)
-                servers.run(options.binary, "key", "rollover", "--keys", workshop.keys, "--role", role, lists.ZONE)
-                print(servers.run(options.binary, "reload", "--control", f"{directory}/control").strip())
-                steps, begin, shown = 0, clock.ahead, before
-                while len(shown) != len(before) or shown == before:
-                    step(role)
-                    steps += 1
-                    if clock.ahead - begin > 90 * DAY:
-                        fail(f"{role}: the old key is still there")
-                    if (now := servers.records(servers.DELEGATED, "DNSKEY")) != shown:
-                        print(f"rollover: after {clock.ahead / DAY:.1f} days: {len(now)} keys", flush=True)
-                        shown = now
-                for _ in range(2 * DAY // HALF_HOUR):
-                    step(role)
-                print(f"rollover: {role}: {steps} steps, no answer bogus, wrong or insecure", flush=True)
-            workshop.root.delegate([delegated[0].replace(delegated[0].split()[0], "1", 1)])
-            for _ in range(DAY // HALF_HOUR):
-                clock.move(HALF_HOUR)
-            if not all_is_well(resolver, draw, known, "control"):
-                fail("a wrong DS record went unnoticed")
+    for split in (True, False):
+        shutil.rmtree(workshop.keys)
+        with Clock(workshop.directory) as clock:
+            servers.run(options.binary, "key", "generate", lists.ZONE, "--keys", workshop.keys,
+                        *(["--split"] if split else []))
+            with behind(RESOLVERS["unbound"], workshop, "signed", lists.one()) as (resolver, _, directory):
+                run = Rollover(options, workshop, clock, resolver, directory)
+                if split:
+                    run.replace("zone-signing")
+                    run.replace("key-signing", "--key-signing")
+                else:
+                    run.replace("combined")
+                workshop.root.delegate([" ".join(run.ds[0].split()[:3] + ["0" * 64])])
+                clock.move(DAY)
+                if not not_well(resolver, run.draw, run.known):
+                    fail("a wrong DS record went unnoticed")
 
 
 PARTS = {"exceptions": exceptions, "reload": reload, "rollover": rollover}

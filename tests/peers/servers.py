@@ -165,7 +165,7 @@ ns.root. A {ROOT[0]}
             time.sleep(0.01)
 
 
-def records(server, record_type, *options):
+def records(server, record_type):
     """The rdata at the apex of the list, sorted."""
-    said = run("dig", "+noall", "+answer", *options, f"@{server[0]}", "-p", server[1], ZONE, record_type)
+    said = run("dig", "+noall", "+answer", "+nosplit", f"@{server[0]}", "-p", server[1], ZONE, record_type)
     return sorted(" ".join(line.split()[4:]) for line in said.splitlines())
