@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nibbl::address::{Key, MAPPED};
-use nibbl::answer::{Client, Transport, respond};
+use nibbl::answer::{Client, Signing, Transport, respond};
 use nibbl::config::ReadConfig;
 use nibbl::config::spec::dataset_spec;
 use nibbl::data_file::{DataFile, Limits};
@@ -143,7 +143,7 @@ fn answers(zone: &Arc<Zone>, blocks: &[Prefix]) {
                 let mut octets = 0;
                 for query in queries.iter().cycle().take(rounds) {
                     reply.clear();
-                    black_box(respond(&snapshot, query, client, &mut reply));
+                    black_box(respond(&snapshot, query, client, Signing::default(), &mut reply));
                     octets += reply.len();
                     snapshot.allowance.fill(Duration::from_millis(octets as u64));
                 }

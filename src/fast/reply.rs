@@ -84,8 +84,7 @@ pub(super) fn write(
             Key::V6(_) => Family::V6,
         }),
         listed: matches!(verdict, Verdict::Listed(..)),
-        look_again: false,
-        truncated: false,
+        ..Outcome::default()
     })
 }
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
-use crate::answer;
+use crate::answer::{self, Signing};
 use crate::config::ReadConfig;
 use crate::dataset::Dataset;
 use crate::name::Name;
@@ -209,7 +209,11 @@ fn check(snapshot: &Snapshot, packets: &[(Vec<u8>, Client)]) -> Vec<Option<Outco
     for ((Received { packet, client }, reply), outcome) in received.iter().zip(&replies).zip(&outcomes) {
         let Some(outcome) = outcome else { continue };
         let mut expected = Vec::new();
-        assert_eq!(*outcome, answer::respond(snapshot, packet, *client, &mut expected), "{packet:02x?}");
+        assert_eq!(
+            *outcome,
+            answer::respond(snapshot, packet, *client, Signing::default(), &mut expected),
+            "{packet:02x?}"
+        );
         assert_eq!(*reply, expected, "{packet:02x?}");
     }
     outcomes

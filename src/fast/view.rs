@@ -15,7 +15,7 @@ use crate::dataset::{AddressList, Data, Dataset, TEST_V4};
 use crate::name::labels;
 use crate::prefix_table::PrefixTable;
 use crate::snapshot::Snapshot;
-use crate::zone::{Status, Zone};
+use crate::zone::{Signing, Status, Zone};
 
 /// All apexes of a snapshot.
 #[derive(Debug)]
@@ -120,6 +120,7 @@ impl Plan {
     fn new(snapshot: &Snapshot, index: usize, names: &[Box<[u8]>]) -> Option<Self> {
         let zone = &snapshot.zones()[index];
         let simple = zone.status() == Status::Serving
+            && matches!(zone.signing(), Signing::None)
             && zone.datasets().iter().all(|dataset| is_simple(dataset))
             && names[index].len() > 1
             && !names.iter().any(|name| is_nested_in_an_address(name, &names[index]));

@@ -35,7 +35,9 @@ use crate::reload::files::Files;
 use crate::reload::report::ZoneReport;
 use crate::reload::service;
 use crate::reload::{Loader, Order, Report, Round, Source};
-use crate::server::{Bound, Certificate, Limits, Listener, Server, ServerError, SnapshotResponder};
+use crate::server::{
+    Bound, Certificate, Limits, Listener, Server, ServerError, SigningLimits, SnapshotResponder,
+};
 use crate::snapshot::Snapshot;
 use crate::watch::Watcher;
 use crate::zone::Status;
@@ -199,7 +201,8 @@ async fn run(
     };
     let Some((loader, round)) = loaded else { return Ok(()) };
     round.complaints.iter().for_each(|line| say(line));
-    responder.snapshot().withheld_ranges().for_each(|line| say(&line));
+    let snapshot = responder.snapshot();
+    snapshot.withheld_ranges().chain(snapshot.withheld_signatures()).for_each(|line| say(&line));
     let report = loader.report();
     if plan.load_or_fail && report.zones.iter().any(|zone| zone.status == Status::NeverLoaded) {
         return Err(ServeError::Load);
@@ -245,7 +248,7 @@ fn not_loaded(config: &Config) -> Snapshot {
 fn load<P: Fn(Arc<Snapshot>)>(config: &Config, publish: P) -> (Loader<Files<P>>, Round) {
     let progress = Arc::new(Progress::new(octets(config)));
     let counting = progress.clone();
-    let files = Files::new(config.settings.clone(), publish);
+    let files = Files::new(config.settings.clone(), publish).with_signatures(config.signing.cache);
     let mut loader = Loader::new(files.with_progress(move |octets| counting.advance(octets)), config);
     let round = loader.look(&Order::default(), SystemTime::now());
     progress.finish();
@@ -271,8 +274,20 @@ fn limits(config: &Config) -> Limits {
         tcp_connections_per_client: connections_per_client,
         tcp_in_flight: NonZeroUsize::new(in_flight).unwrap_or(defaults.tcp_in_flight),
         tcp_idle: idle,
+        signing: signing_limits(config),
         ..defaults
     }
+}
+
+fn signing_limits(config: &Config) -> SigningLimits {
+    if config.zones.iter().all(|zone| zone.signing.is_none()) {
+        return SigningLimits::default();
+    }
+    let workers = match config.signing.workers {
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
+        workers => workers,
+    };
+    SigningLimits { workers, rate: config.signing.rate }
 }
 
 fn announce(zone: &ZoneReport, addresses: &[SocketAddr]) -> String {

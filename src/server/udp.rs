@@ -32,7 +32,7 @@ use nix::unistd::Pid;
 use smallvec::SmallVec;
 use socket2::SockRef;
 
-use super::{Responder, Service};
+use super::{Responder, Service, later};
 use crate::answer::{Client, Outcome, Transport};
 use crate::fast::{BATCH, Received};
 
@@ -112,8 +112,10 @@ impl<R: Responder> Worker<R> {
             received.push(Received { packet, client: Client { address, transport: Transport::Udp } });
             outgoing.push(peer, if self.wildcard { asked_address(&message) } else { None });
         }
-        let (replies, outcomes) = outgoing.places();
-        self.service.answer_batch(&moment, &received, replies, outcomes);
+        let (replies, outcomes, peers, sources) = outgoing.places();
+        self.service.answer_batch(&moment, &received, replies, outcomes, |place| {
+            later::sender(self.socket.clone(), peers[place], sources[place])
+        });
         outgoing.keep_replies();
         packets
     }
@@ -121,7 +123,7 @@ impl<R: Responder> Worker<R> {
 
 /// The sender of a packet: with the family of its socket known, the addresses of a batch take few
 /// cache lines.
-trait Peer: SockaddrLike + Copy {
+pub(super) trait Peer: SockaddrLike + Copy + Send + 'static {
     /// Its address, if it can be answered: nobody listens on port 0.
     fn client(&self) -> Option<IpAddr>;
 }
@@ -140,7 +142,7 @@ impl Peer for SockaddrIn6 {
 
 /// The local address from which a reply leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     V4(Ipv4Addr),
     /// With the interface's index where the address means nothing without it, else 0.
     V6(Ipv6Addr, u32),
@@ -202,9 +204,9 @@ impl<P: Peer> Outgoing<P> {
     }
 
     /// The places that were made.
-    fn places(&mut self) -> (&mut [Vec<u8>], &mut [Option<Outcome>]) {
+    fn places(&mut self) -> (&mut [Vec<u8>], &mut [Option<Outcome>], &[Option<P>], &[Option<Source>]) {
         let count = self.peers.len();
-        (&mut self.replies[..count], &mut self.outcomes[..count])
+        (&mut self.replies[..count], &mut self.outcomes[..count], &self.peers, &self.sources)
     }
 
     /// Gives up the places of packets that get no reply.
