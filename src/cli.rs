@@ -18,6 +18,7 @@ use crate::config::spec::{self, SpecError, ZoneSpec};
 use crate::config::{Config, Control, ZoneConfig, address, duration, file};
 use crate::dnssec::validity::Validity;
 use crate::export_command::{self, Format, SigningOrder};
+use crate::key_command::{self, KeyArgs};
 use crate::name::Name;
 use crate::rbldnsd;
 use crate::zone::EmptyNonTerminals;
@@ -61,6 +62,8 @@ pub enum Command {
     },
     /// Ask lists what they say of addresses and names.
     Lookup(LookupArgs),
+    /// Make, show and replace the keys of signed zones.
+    Key(KeyArgs),
     /// Answer ordinary queries out of range records.
     Relay(RelayArgs),
 }
@@ -161,6 +164,9 @@ enum RawCommand {
         #[arg(long, value_name = "PATH")]
         output: Option<PathBuf>,
     },
+    /// Make, show and replace the keys of signed zones
+    #[command(after_help = key_command::HELP)]
+    Key(KeyArgs),
     /// Tell the running server to look at its data files now
     #[command(after_help = RELOAD_HELP)]
     Reload {
@@ -308,6 +314,7 @@ impl Command {
                 Self::Reload { control: control(socket), zones, force }
             }
             RawCommand::Lookup(arguments) => Self::Lookup(arguments),
+            RawCommand::Key(arguments) => Self::Key(arguments),
             RawCommand::Relay(arguments) => Self::Relay(arguments),
             RawCommand::Status { json, socket } => Self::Status { control: control(socket), json },
         })
@@ -460,6 +467,9 @@ mod tests {
             "reload --help",
             "status --help",
             "lookup --help",
+            "key --help",
+            "key generate --help",
+            "key rollover --help",
             "relay --help",
             "rbldnsd --help",
             "rbldnsd -nh",
@@ -477,6 +487,11 @@ mod tests {
             ("serve --listen localhost", "'localhost'"),
             ("serve --port 53", "'--port'"),
             ("export bl.example:ip4set:a --format text", "zone, ranges, rbldnsd, nft, postfix-cidr, rpz"),
+            ("export bl.example:ip4set:a --format zone --signed", "--keys <DIR>"),
+            ("export bl.example:ip4set:a --format zone --keys d", "--signed"),
+            ("export a:ip:a --format zone --signed --keys d --signature-validity 1h", "between 1d and 366d"),
+            ("key generate bl.example", "--keys <DIR>"),
+            ("key ds . --keys d", "name is missing"),
             ("reload .", "name is missing"),
             ("rbldnsd -b 127.0.0.1 bl.example:bloom:a", "`bl.example:bloom:a`: unknown dataset type `bloom`"),
             ("", "Usage: nibbl <COMMAND>"),

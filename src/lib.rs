@@ -65,6 +65,7 @@ pub mod progress;
 // (both load)
 pub mod check;
 pub mod export_command;
+pub mod key_command;
 pub mod serve;
 // arguments -> what is to be done
 pub mod rbldnsd;
