@@ -22,7 +22,7 @@ mod tree;
 mod word;
 
 pub use address::Address;
-pub use compiled::PrefixTable;
+pub use compiled::{PrefixTable, Ranges};
 pub(crate) use simd::widest;
 
 /// What a table says of an address: 0 is "not listed", every other number belongs to the caller.
