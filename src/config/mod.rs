@@ -258,7 +258,7 @@ pub struct ZoneConfig {
     pub max_age: Option<u32>,
     /// Range records are served: anyone may read the whole list; false by default.
     pub ranges: bool,
-    /// The greatest size of a block of range records in octets, 672 to 16,000; 800 by default.
+    /// The greatest size of a block of range records in octets, 672 to 16,000; 704 by default.
     pub block_bytes: u16,
     /// The TTL of range records in seconds; by default the zone's.
     pub ranges_ttl: Option<u32>,
