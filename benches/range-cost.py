@@ -180,7 +180,8 @@ class Program:
 
     def __init__(self, command, ready):
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True)
+                                        stderr=subprocess.STDOUT, text=True,
+                                        env={**os.environ, "NIBBL_LOG": "plain"})
         self.lines, self.match = [], None
         found = threading.Event()
 

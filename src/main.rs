@@ -9,9 +9,11 @@ use std::time::SystemTime;
 use nibbl::check::check;
 use nibbl::cli::{CliError, Command};
 use nibbl::client::{lookup, relay};
+use nibbl::config::LogConfig;
 use nibbl::control::client::{ask, watch};
 use nibbl::control::{Reply, Request, default_path};
 use nibbl::export_command::{Failure, export};
+use nibbl::log;
 use nibbl::privileges::{self, Descent};
 use nibbl::rbldnsd::DEFAULT_USERS;
 use nibbl::serve::{Plan, serve};
@@ -29,12 +31,12 @@ fn main() -> ExitCode {
                 query_log: None,
                 statistics: None,
             };
-            code(serve(plan, &control, say), 1)
+            run(plan, &control)
         }
         Ok(Command::Rbldnsd(options)) => {
             options.notes().into_iter().for_each(say);
             match options.plan(privileges::user_for_root(&DEFAULT_USERS)) {
-                Ok(plan) => code(serve(plan, &control, say), 1),
+                Ok(plan) => run(plan, &control),
                 Err(error) => complain(error, 1),
             }
         }
@@ -79,6 +81,21 @@ fn main() -> ExitCode {
         Err(error) => complain(error, 2),
     };
     ExitCode::from(code)
+}
+
+/// Serves, with a log.
+fn run(plan: Plan, control: &Path) -> u8 {
+    let LogConfig { format, threshold } = plan.config.log;
+    if let Err(error) = log::start(format, threshold) {
+        return complain(error, 1);
+    }
+    match serve(plan, control) {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("{error}");
+            1
+        }
+    }
 }
 
 /// Asks the running server: 0 if all is well with its zones, 1 if not, 2 if there is no answer.

@@ -14,8 +14,10 @@ use toml::Spanned;
 
 use super::spec::{self, DatasetSpec};
 use super::{
-    Config, Control, ReadConfig, TcpLimits, TlsListener, TtlConfig, Watch, ZoneConfig, address, duration,
+    Config, Control, LogConfig, ReadConfig, TcpLimits, TlsListener, TtlConfig, Watch, ZoneConfig, address,
+    duration,
 };
+use crate::log::{Format, Threshold};
 use crate::name::Name;
 use crate::range_record::block;
 use crate::snapshot::Settings;
@@ -82,6 +84,8 @@ struct File {
     reload: ReloadTable,
     #[serde(default)]
     metrics: MetricsTable,
+    #[serde(default)]
+    log: LogTable,
     #[serde(default, rename = "zone")]
     zones: Vec<Spanned<ZoneTable>>,
 }
@@ -131,6 +135,15 @@ struct ReloadTable {
 #[serde(deny_unknown_fields)]
 struct MetricsTable {
     listen: Option<Listen<9153>>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogTable {
+    #[serde(default)]
+    format: Format,
+    #[serde(default)]
+    level: Threshold,
 }
 
 #[derive(serde::Deserialize)]
@@ -202,6 +215,7 @@ impl File {
                 Some(TextOrFalse(Some(path))) => Control::Path(own_dir.join(path)),
             },
             metrics: self.metrics.listen.map(|listen| listen.0),
+            log: LogConfig { format: self.log.format, threshold: self.log.level },
             watch: self.reload.check(),
             access,
             zones,

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 
+use crate::log::{Format, Threshold};
 use crate::name::Name;
 use crate::range_record::block;
 use crate::snapshot::Settings;
@@ -40,6 +41,8 @@ pub struct Config {
     pub control: Control,
     /// Where metrics, health and status are served over HTTP.
     pub metrics: Option<SocketAddr>,
+    /// How the server's own log is written.
+    pub log: LogConfig,
     /// When data files are looked at again.
     pub watch: Watch,
     /// The access list that holds for all zones (`:acl:FILE`).
@@ -59,6 +62,7 @@ impl Default for Config {
             settings: Settings::default(),
             control: Control::Default,
             metrics: None,
+            log: LogConfig::default(),
             watch: Watch::default(),
             access: None,
             zones: Vec::new(),
@@ -159,6 +163,15 @@ pub enum Control {
     Path(PathBuf),
     /// There is none.
     Off,
+}
+
+/// How the server's own log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogConfig {
+    /// As text, JSON, or into the journal; by default as it suits who reads it.
+    pub format: Format,
+    /// From what on; by default what happens and what is wrong.
+    pub threshold: Threshold,
 }
 
 /// When data files are looked at again.

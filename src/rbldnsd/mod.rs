@@ -17,7 +17,10 @@ use std::path::{Path, PathBuf};
 pub use plan::PlanError;
 
 use crate::config::spec::{self, SpecError, ZoneSpec};
-use crate::config::{Config, Control, ReadConfig, TtlConfig, Watch, ZoneConfig, address, duration};
+use crate::config::{
+    Config, Control, LogConfig, ReadConfig, TtlConfig, Watch, ZoneConfig, address, duration,
+};
+use crate::log::Format;
 use crate::name::Name;
 use crate::snapshot::Settings;
 
@@ -319,6 +322,7 @@ impl Options {
                 ..settings
             },
             control: Control::Off,
+            log: LogConfig { format: Format::Plain, ..LogConfig::default() },
             watch: Watch {
                 notify: !interval.is_zero(),
                 poll: Some(interval).filter(|interval| !interval.is_zero()),

@@ -38,13 +38,7 @@ impl Signals {
     }
 
     /// Does what signals say until one says stop.
-    pub(super) async fn attend(
-        mut self,
-        files: &Handle,
-        query_log: Option<&QueryLog>,
-        metrics: &Metrics,
-        say: fn(&str),
-    ) {
+    pub(super) async fn attend(mut self, files: &Handle, query_log: Option<&QueryLog>, metrics: &Metrics) {
         loop {
             let [first, second] = &mut self.user;
             tokio::select! {
@@ -56,14 +50,14 @@ impl Signals {
                         log.reopen();
                     }
                 }
-                _ = first.recv() => say(&counters(metrics)),
-                _ = second.recv() => say(&counters(metrics)),
+                _ = first.recv() => say_counters(metrics),
+                _ = second.recv() => say_counters(metrics),
             }
         }
     }
 }
 
-fn counters(metrics: &Metrics) -> String {
+fn say_counters(metrics: &Metrics) {
     let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    format!("statistics {}", StatisticsFile::new(false).line(epoch, &metrics.totals()).trim_end())
+    tracing::info!("statistics {}", StatisticsFile::new(false).line(epoch, &metrics.totals()).trim_end());
 }

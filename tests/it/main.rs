@@ -8,6 +8,7 @@ mod answers;
 mod commands;
 mod conformance;
 mod export;
+mod logs;
 mod lookup;
 mod monitor;
 mod oracle;
