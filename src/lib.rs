@@ -17,6 +17,8 @@ pub mod data_file;
 // Words that every module shares.
 pub mod address;
 pub mod name;
+// RRsets -> signatures (pure)
+pub mod dnssec;
 // entries -> compiled lists (pure)
 pub mod prefix_table;
 // (its states are the same)
@@ -62,11 +64,13 @@ pub mod control;
 // the other end
 pub mod client;
 // the program: what each sub-command does
+pub mod confinement;
 pub mod privileges;
 pub mod progress;
 // (both load)
 pub mod check;
 pub mod export_command;
+pub mod key_command;
 pub mod serve;
 // arguments -> what is to be done
 pub mod rbldnsd;

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nibbl::check::check;
 use nibbl::cli::{CliError, Command};
@@ -13,6 +13,7 @@ use nibbl::config::LogConfig;
 use nibbl::control::client::{ask, watch};
 use nibbl::control::{Reply, Request, default_path};
 use nibbl::export_command::{Failure, export};
+use nibbl::key_command;
 use nibbl::log;
 use nibbl::privileges::{self, Descent};
 use nibbl::rbldnsd::DEFAULT_USERS;
@@ -25,8 +26,8 @@ fn main() -> ExitCode {
     let code = match Command::from_arguments(std::env::args_os(), &control) {
         Ok(Command::Serve(config)) => {
             let plan = Plan {
+                descent: Descent { user: config.process.user.clone(), ..Descent::default() },
                 config: *config,
-                descent: Descent::default(),
                 load_or_fail: false,
                 query_log: None,
                 statistics: None,
@@ -70,6 +71,11 @@ fn main() -> ExitCode {
         Ok(Command::Lookup(arguments)) => {
             let mut out = BufWriter::new(io::stdout().lock());
             lookup::run(arguments, &mut out, say).unwrap_or_else(|error| complain(error, 2))
+        }
+        Ok(Command::Key(arguments)) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32;
+            let mut out = io::stdout().lock();
+            code(key_command::run(&arguments, now, &mut out), 1)
         }
         Ok(Command::Relay(arguments)) => code(relay::run(&arguments, say), 1),
         Err(CliError::Usage(usage)) => {

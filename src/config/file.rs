@@ -14,8 +14,8 @@ use toml::Spanned;
 
 use super::spec::{self, DatasetSpec};
 use super::{
-    Config, Control, LogConfig, ReadConfig, TcpLimits, TlsListener, TtlConfig, Watch, ZoneConfig, address,
-    duration,
+    Config, Control, LogConfig, Process, ReadConfig, TcpLimits, TlsListener, TtlConfig, Watch, ZoneConfig,
+    address, duration,
 };
 use crate::log::{Format, Threshold};
 use crate::name::Name;
@@ -77,6 +77,8 @@ struct File {
     #[serde(default)]
     server: ServerTable,
     #[serde(default)]
+    process: ProcessTable,
+    #[serde(default)]
     tcp: TcpTable,
     #[serde(default)]
     tls: Vec<TlsTable>,
@@ -103,6 +105,16 @@ struct ServerTable {
     #[serde(default)]
     notify_from: Vec<Network>,
     control: Option<TextOrFalse>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProcessTable {
+    user: Option<String>,
+    group: Option<String>,
+    confine: Option<bool>,
+    #[serde(default)]
+    read: Vec<PathBuf>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -214,12 +226,23 @@ impl File {
                 Some(TextOrFalse(None)) => Control::Off,
                 Some(TextOrFalse(Some(path))) => Control::Path(own_dir.join(path)),
             },
+            process: self.process.check(own_dir),
             metrics: self.metrics.listen.map(|listen| listen.0),
             log: LogConfig { format: self.log.format, threshold: self.log.level },
             watch: self.reload.check(),
             access,
             zones,
         })
+    }
+}
+
+impl ProcessTable {
+    fn check(self, own_dir: &Path) -> Process {
+        Process {
+            user: self.user.map(|user| (user, self.group)),
+            confine: self.confine.unwrap_or(Process::default().confine),
+            read: self.read.into_iter().map(|path| own_dir.join(path)).collect(),
+        }
     }
 }
 

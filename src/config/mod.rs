@@ -39,6 +39,8 @@ pub struct Config {
     pub settings: Settings,
     /// Where the control socket is.
     pub control: Control,
+    /// What the process gives up.
+    pub process: Process,
     /// Where metrics, health and status are served over HTTP.
     pub metrics: Option<SocketAddr>,
     /// How the server's own log is written.
@@ -61,6 +63,7 @@ impl Default for Config {
             tcp: TcpLimits::default(),
             settings: Settings::default(),
             control: Control::Default,
+            process: Process::default(),
             metrics: None,
             log: LogConfig::default(),
             watch: Watch::default(),
@@ -172,6 +175,24 @@ pub struct LogConfig {
     pub format: Format,
     /// From what on; by default what happens and what is wrong.
     pub threshold: Threshold,
+}
+
+/// What the process gives up once its sockets are open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The user and the group that root becomes, by name or number; the user's own group by default.
+    pub user: Option<(String, Option<String>)>,
+    /// It is confined to its files and to the system calls of a running server; true by default.
+    pub confine: bool,
+    /// Files and directories that it may read besides those that it is told of: where symbolic links
+    /// may lead one day.
+    pub read: Vec<PathBuf>,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self { user: None, confine: true, read: Vec::new() }
+    }
 }
 
 /// When data files are looked at again.

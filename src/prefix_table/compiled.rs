@@ -25,8 +25,9 @@
 //! ordinary lists 6 to 9, and IPv4 2 to 5.
 
 use super::tree::{Content, Run, Tree};
+use super::tree_builder::{Ends, TreeBuilder};
 use super::word::Word;
-use super::{Address, Entry, Range, Remark, State, TooManyPrefixes, UNLISTED, builder, simd};
+use super::{Address, Entry, Range, Remark, State, TooManyPrefixes, UNLISTED, builder, simd, sort};
 
 /// How many addresses are looked up together: what a server receives at once.
 const BATCH: usize = 64;
@@ -42,7 +43,7 @@ pub struct PrefixTable<A: Address> {
 
 impl<A: Address> Default for PrefixTable<A> {
     fn default() -> Self {
-        Self::compile(&[], &mut |_| ())
+        Self::compile(Vec::new(), &mut |_| ())
     }
 }
 
@@ -59,23 +60,23 @@ impl<A: Address> PrefixTable<A> {
         if entries.len() > 1 << 31 {
             return Err(TooManyPrefixes);
         }
-        debug_assert!(entries.iter().all(|entry| entry.first == entry.first.masked(entry.length)));
-        builder::sort(&mut entries);
-        Ok(Self::compile(&entries, remark))
+        debug_assert!(entries.iter().all(|entry| { entry.first } == entry.first.masked(entry.length)));
+        sort(&mut entries);
+        Ok(Self::compile(entries, remark))
     }
 
-    fn compile(entries: &[Entry<A>], remark: &mut dyn FnMut(Remark<A>)) -> Self {
-        let mut splits = false;
-        builder::flatten(entries, remark, |run| splits |= run.first != A::bounds(run.first.upper()).0);
-        let upper = Tree::build(|emit| {
-            builder::flatten(entries, &mut |_| (), |run| split(run, emit, &mut |_| ()));
+    fn compile(entries: Vec<Entry<A>>, remark: &mut dyn FnMut(Remark<A>)) -> Self {
+        let (mut upper, mut inner) = (Ends::default(), Ends::default());
+        builder::flatten(&entries, remark, |run| {
+            split(run, |run| upper.count(run), |run| inner.count(run));
         });
-        let inner = Tree::build(|emit| {
-            if splits {
-                builder::flatten(entries, &mut |_| (), |run| split(run, &mut |_| (), emit));
-            }
+        let (mut upper, mut inner) = (TreeBuilder::new(upper), TreeBuilder::new(inner));
+        builder::flatten(&entries, &mut |_| (), |run| {
+            split(run, |run| upper.push(run), |run| inner.push(run));
         });
-        Self { upper, inner }
+        // Never entries, finished blocks, and the blocks once more.
+        drop(entries);
+        Self { upper: upper.finish(), inner: inner.finish() }
     }
 
     /// The state of one address.
@@ -227,7 +228,7 @@ fn inside<A: Address>(upper: Run<A::Upper>, run: Run<A>) -> Range<A> {
 
 /// Gives `upper` the leading bits that a maximal run has whole, and once those that it splits; gives
 /// `inner` the parts of the run that begin or end inside of leading bits.
-fn split<A: Address>(run: Range<A>, upper: &mut dyn FnMut(Run<A::Upper>), inner: &mut dyn FnMut(Run<A>)) {
+fn split<A: Address>(run: Range<A>, mut upper: impl FnMut(Run<A::Upper>), mut inner: impl FnMut(Run<A>)) {
     let content = Content::State(run.state);
     let mut inner = |first: A, last: A| inner(Run { first, last, content });
     let split = |key| Run { first: key, last: key, content: Content::Split };

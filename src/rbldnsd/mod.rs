@@ -18,7 +18,7 @@ pub use plan::PlanError;
 
 use crate::config::spec::{self, SpecError, ZoneSpec};
 use crate::config::{
-    Config, Control, LogConfig, ReadConfig, TtlConfig, Watch, ZoneConfig, address, duration,
+    Config, Control, LogConfig, Process, ReadConfig, TtlConfig, Watch, ZoneConfig, address, duration,
 };
 use crate::log::Format;
 use crate::name::Name;
@@ -323,6 +323,8 @@ impl Options {
             },
             control: Control::Off,
             log: LogConfig { format: Format::Plain, ..LogConfig::default() },
+            // Its files may be anywhere, and rbldnsd is not confined either.
+            process: Process { confine: false, ..Process::default() },
             watch: Watch {
                 notify: !interval.is_zero(),
                 poll: Some(interval).filter(|interval| !interval.is_zero()),

@@ -2,11 +2,12 @@
 //! answer.
 //!
 //! ```text
-//! bind ─▶ give up privileges ─▶ first load ─▶ answer ─▶ until SIGINT or SIGTERM ─▶ stop
+//! bind ─▶ give up privileges, confine ─▶ first load ─▶ answer ─▶ until SIGINT or SIGTERM ─▶ stop
 //!                                               │
 //!             watch, SIGHUP, NOTIFY, control ─▶ reload's thread ─▶ the next snapshot
 //! ```
 
+mod needs;
 mod readiness;
 mod signals;
 mod statistics;
@@ -24,6 +25,7 @@ pub use statistics::Statistics;
 
 use crate::check::octets;
 use crate::config::{Config, Control, TcpLimits};
+use crate::confinement;
 use crate::control::{self, Socket};
 use crate::metrics::Metrics;
 use crate::monitor;
@@ -73,6 +75,12 @@ pub enum ServeError {
     /// Sockets, certificates.
     #[error("{0}")]
     Server(#[from] ServerError),
+    /// Root with nobody to become: what goes wrong in the server would go wrong in the system.
+    #[error(
+        "running as root on port {0}: say whom to become (`--user`, or `user` in `[process]`), or let the service \
+         manager start it as another user with CAP_NET_BIND_SERVICE"
+    )]
+    Root(u16),
     /// See [`privileges::descend`].
     #[error("{0}")]
     Descent(#[from] DescentError),
@@ -119,6 +127,17 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
     if listeners.is_empty() {
         return Err(ServeError::NoListeners);
     }
+    if privileges::user_id() == 0 && plan.descent.user.is_none() {
+        match listeners.iter().map(|listener| listener.address.port()).find(|port| (1..1024).contains(port)) {
+            Some(port) => return Err(ServeError::Root(port)),
+            None => {
+                tracing::warn!("running as root: say whom to become (`--user`, or `user` in `[process]`)");
+            }
+        }
+    }
+    if let Some(warning) = needs::open_files(&plan) {
+        tracing::warn!("{warning}");
+    }
     let bound = Server::bind(&listeners, limits(config))?;
     let bind = |address| monitor::bind(address).map_err(|source| ServeError::Monitor { address, source });
     let monitor = config.metrics.map(bind).transpose()?;
@@ -127,7 +146,14 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
             tracing::warn!("the service manager cannot be told of anything: {error}");
             Readiness::default()
         });
+    let readiness = Arc::new(readiness);
     privileges::descend(&plan.descent)?;
+    if config.process.confine {
+        let lacking = confinement::confine(&needs::of(&plan, default_control));
+        for lack in lacking {
+            tracing::warn!("{lack} (`confine = false` does without)");
+        }
+    }
     let start = |target: query_log::Target| {
         QueryLog::start(target.clone(), query_log::DEFAULT_QUEUE)
             .map_err(|source| ServeError::QueryLog { target, source })
@@ -146,7 +172,7 @@ async fn run(
     bound: Bound,
     monitor: Option<TcpListener>,
     query_log: Option<&QueryLog>,
-    readiness: &Readiness,
+    readiness: &Arc<Readiness>,
     default_control: &Path,
 ) -> Result<(), ServeError> {
     let started = SystemTime::now();
@@ -226,7 +252,13 @@ async fn run(
     let statistics = statistics.map(|plan| statistics::Writer::start(plan, metrics.clone())).transpose()?;
     tracing::info!("ready");
     readiness.ready();
-    signals.attend(&handle, query_log, &metrics).await;
+    let variable = |name| std::env::var_os(name);
+    let (interval, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
+    if let Some(interval) = readiness::watchdog(interval.as_deref(), pid.as_deref()) {
+        let readiness = readiness.clone();
+        tokio::spawn(async move { readiness.live(interval).await });
+    }
+    signals.attend(&handle, query_log, &metrics, readiness).await;
     readiness.stopping();
     server.stop().await;
     drop(statistics);

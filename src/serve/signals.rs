@@ -2,12 +2,15 @@
 //! SIGUSR1 and SIGUSR2 say the counters, which no signal resets.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::readiness::Readiness;
 use crate::metrics::{Metrics, StatisticsFile};
 use crate::query_log::QueryLog;
+use crate::reload::Order;
 use crate::reload::service::Handle;
 
 /// The signals that are attended to.
@@ -38,14 +41,20 @@ impl Signals {
     }
 
     /// Does what signals say until one says stop.
-    pub(super) async fn attend(mut self, files: &Handle, query_log: Option<&QueryLog>, metrics: &Metrics) {
+    pub(super) async fn attend(
+        mut self,
+        files: &Handle,
+        query_log: Option<&QueryLog>,
+        metrics: &Metrics,
+        readiness: &Arc<Readiness>,
+    ) {
         loop {
             let [first, second] = &mut self.user;
             tokio::select! {
                 _ = self.interrupt.recv() => return,
                 _ = self.terminate.recv() => return,
                 _ = self.hangup.recv() => {
-                    files.look_again();
+                    tokio::spawn(look_again(files.clone(), readiness.clone()));
                     if let Some(log) = query_log {
                         log.reopen();
                     }
@@ -55,6 +64,14 @@ impl Signals {
             }
         }
     }
+}
+
+/// Looks at all files; the service manager knows when that begins and ends.
+async fn look_again(files: Handle, readiness: Arc<Readiness>) {
+    readiness.reloading();
+    // What came of it is said line by line. A full queue means that a look is to come anyway.
+    let _ = files.reload(Order::default()).await;
+    readiness.ready();
 }
 
 fn say_counters(metrics: &Metrics) {

@@ -6,6 +6,7 @@ mod harness;
 
 mod answers;
 mod commands;
+mod confinement;
 mod conformance;
 mod export;
 mod logs;
