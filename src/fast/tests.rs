@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
-use crate::answer;
+use crate::answer::{self, Client, Outcome};
 use crate::config::ReadConfig;
 use crate::dataset::Dataset;
 use crate::name::Name;
@@ -199,20 +199,40 @@ fn question() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// The outcomes of the fast path; every reply of it is that of the general path.
+/// The outcomes of the fast path; every reply of it is that of the general path, and what it leaves
+/// out it leaves as it was.
 fn check(snapshot: &Snapshot, packets: &[(Vec<u8>, Client)]) -> Vec<Option<Outcome>> {
-    let received: Vec<_> =
-        packets.iter().map(|(packet, client)| Received { packet, client: *client }).collect();
-    let mut replies = vec![Vec::new(); received.len()];
-    let mut outcomes = vec![Some(Outcome::default()); received.len()];
-    FastPath::new(snapshot).respond(snapshot, &received, &mut replies, &mut outcomes);
-    for ((Received { packet, client }, reply), outcome) in received.iter().zip(&replies).zip(&outcomes) {
-        let Some(outcome) = outcome else { continue };
+    // What an earlier packet left behind must not count.
+    let mut buffers: Vec<Buffer> = packets.iter().rev().map(|(packet, _)| filled(packet)).collect();
+    for (buffer, (packet, _)) in buffers.iter_mut().zip(packets) {
+        buffer[..packet.len()].copy_from_slice(packet);
+    }
+    let mut elsewhere = vec![Vec::new(); packets.len()];
+    let places = buffers.iter_mut().zip(&mut elsewhere);
+    let mut batch: Vec<Exchange<'_>> = packets
+        .iter()
+        .zip(places)
+        .map(|((packet, client), (buffer, elsewhere))| {
+            Exchange::new(buffer, packet.len(), *client, elsewhere)
+        })
+        .collect();
+    FastPath::new(snapshot).respond(snapshot, &mut batch);
+    for (exchange, (packet, client)) in batch.iter().zip(packets) {
+        let Some(outcome) = exchange.outcome() else {
+            assert_eq!(exchange.packet(), packet, "was changed");
+            continue;
+        };
         let mut expected = Vec::new();
         assert_eq!(*outcome, answer::respond(snapshot, packet, *client, &mut expected), "{packet:02x?}");
-        assert_eq!(*reply, expected, "{packet:02x?}");
+        assert_eq!(exchange.reply(), Some(&expected[..]), "{packet:02x?}");
     }
-    outcomes
+    batch.iter().map(|exchange| exchange.outcome().copied()).collect()
+}
+
+/// A buffer full of the last octets of a packet.
+fn filled(packet: &[u8]) -> Buffer {
+    let mut octets = packet.iter().copied().cycle().skip(packet.len() / 2);
+    std::array::from_fn(|_| octets.next().unwrap_or(0xff))
 }
 
 fn client(last: u8) -> Client {

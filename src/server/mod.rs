@@ -41,7 +41,7 @@ pub use shed::Shed;
 pub use tls::CertificateError;
 
 use crate::answer::{Client, Outcome, Transport};
-use crate::fast::Received;
+use crate::fast::Exchange;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
 use crate::query_log::QuerySink;
 use crate::zone::Family;
@@ -294,37 +294,37 @@ impl<R: Responder> Service<R> {
     fn answer(&self, moment: &R::Moment, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome {
         reply.clear();
         let outcome = self.responder.respond(moment, packet, client, reply);
-        self.record(&mut self.counters.tally(), moment, &Received { packet, client }, &outcome, reply.len());
+        self.record(&mut self.counters.tally(), moment, packet, client, &outcome, reply.len());
         outcome
     }
 
-    /// As [`Self::answer`] for a batch: each reply at the place of its packet.
-    fn answer_batch(
-        &self,
-        moment: &R::Moment,
-        received: &[Received<'_>],
-        replies: &mut [Vec<u8>],
-        outcomes: &mut [Option<Outcome>],
-    ) {
-        replies.iter_mut().for_each(Vec::clear);
-        self.responder.respond_batch(moment, received, replies, outcomes);
+    /// As [`Self::answer`] for a batch. Empty packets are passed over.
+    fn answer_batch(&self, moment: &R::Moment, batch: &mut [Exchange<'_>]) {
+        self.responder.respond_batch(moment, batch);
         let mut tally = self.counters.tally();
-        for ((received, reply), outcome) in received.iter().zip(replies).zip(outcomes) {
-            if let Some(outcome) = outcome {
-                self.record(&mut tally, moment, received, outcome, reply.len());
+        for exchange in batch {
+            if exchange.outcome().is_none() && !exchange.packet().is_empty() {
+                exchange
+                    .respond(|packet, client, reply| self.responder.respond(moment, packet, client, reply));
+            }
+            if let Some(outcome) = exchange.outcome() {
+                let reply_octets = exchange.reply().map_or(0, <[u8]>::len);
+                let (packet, client) = (exchange.packet(), exchange.client());
+                self.record(&mut tally, moment, packet, client, outcome, reply_octets);
             }
         }
     }
 
+    /// Counts and logs. Of the packet only its length and its question count.
     fn record(
         &self,
         tally: &mut Tally<'_>,
         moment: &R::Moment,
-        received: &Received<'_>,
+        packet: &[u8],
+        client: Client,
         outcome: &Outcome,
         reply_octets: usize,
     ) {
-        let &Received { packet, client } = received;
         let slot = |zone| self.responder.zone_slot(moment, zone);
         tally.count(outcome, slot, packet.len(), reply_octets);
         if let Some(log) = self.query_log.as_ref().filter(|_| outcome.reply) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 
 use crate::answer::{self, Client, Outcome};
-use crate::fast::{FastPath, Received};
+use crate::fast::{Exchange, FastPath};
 use crate::metrics::{Metrics, ZoneSlot};
 use crate::snapshot::Snapshot;
 use crate::zone::Zone;
@@ -23,19 +23,9 @@ pub trait Responder: Send + Sync + 'static {
     /// Appends the reply to `packet` to `reply`, which is empty. Must not block.
     fn respond(&self, moment: &Self::Moment, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome;
 
-    /// As [`Self::respond`] for every packet of a batch: each reply goes into the empty buffer at its
-    /// place, and its outcome beside it. Every outcome is `Some` afterwards.
-    fn respond_batch(
-        &self,
-        moment: &Self::Moment,
-        received: &[Received<'_>],
-        replies: &mut [Vec<u8>],
-        outcomes: &mut [Option<Outcome>],
-    ) {
-        for ((received, reply), outcome) in received.iter().zip(replies).zip(outcomes) {
-            *outcome = Some(self.respond(moment, received.packet, received.client, reply));
-        }
-    }
+    /// Answers those packets of a batch for which there is a faster way than [`Self::respond`], with
+    /// the same replies.
+    fn respond_batch(&self, _moment: &Self::Moment, _batch: &mut [Exchange<'_>]) {}
 
     /// Where the counters of the zone at place `zone` of that moment are.
     fn zone_slot(&self, moment: &Self::Moment, zone: u32) -> Option<ZoneSlot>;
@@ -106,20 +96,8 @@ impl Responder for SnapshotResponder {
         outcome
     }
 
-    fn respond_batch(
-        &self,
-        moment: &Self::Moment,
-        received: &[Received<'_>],
-        replies: &mut [Vec<u8>],
-        outcomes: &mut [Option<Outcome>],
-    ) {
-        moment.fast.respond(&moment.snapshot, received, replies, outcomes);
-        for ((received, reply), outcome) in received.iter().zip(replies).zip(outcomes) {
-            if outcome.is_none() {
-                reply.clear();
-                *outcome = Some(self.respond(moment, received.packet, received.client, reply));
-            }
-        }
+    fn respond_batch(&self, moment: &Self::Moment, batch: &mut [Exchange<'_>]) {
+        moment.fast.respond(&moment.snapshot, batch);
     }
 
     fn zone_slot(&self, moment: &Self::Moment, zone: u32) -> Option<ZoneSlot> {
