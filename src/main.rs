@@ -29,7 +29,6 @@ fn main() -> ExitCode {
                 descent: Descent { user: config.process.user.clone(), ..Descent::default() },
                 config: *config,
                 load_or_fail: false,
-                query_log: None,
                 statistics: None,
             };
             run(plan, &control)

@@ -18,6 +18,7 @@ use ipnet::IpNet;
 
 use crate::log::{Format, Threshold};
 use crate::name::Name;
+use crate::query_log::Target;
 use crate::range_record::block;
 use crate::snapshot::Settings;
 use crate::zone_file::{Kind, ReadOptions};
@@ -45,6 +46,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// How the server's own log is written.
     pub log: LogConfig,
+    /// Where answered queries are written, a line each.
+    pub query_log: Option<Target>,
     /// When data files are looked at again.
     pub watch: Watch,
     /// The access list that holds for all zones (`:acl:FILE`).
@@ -66,6 +69,7 @@ impl Default for Config {
             process: Process::default(),
             metrics: None,
             log: LogConfig::default(),
+            query_log: None,
             watch: Watch::default(),
             access: None,
             zones: Vec::new(),

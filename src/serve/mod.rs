@@ -54,8 +54,6 @@ pub struct Plan {
     pub descent: Descent,
     /// Zones that do not load are a reason not to start.
     pub load_or_fail: bool,
-    /// Where a line for each query is written.
-    pub query_log: Option<query_log::Target>,
     /// Where a line of statistics is written now and then.
     pub statistics: Option<Statistics>,
 }
@@ -158,7 +156,7 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
         QueryLog::start(target.clone(), query_log::DEFAULT_QUEUE)
             .map_err(|source| ServeError::QueryLog { target, source })
     };
-    let query_log = plan.query_log.clone().map(start).transpose()?;
+    let query_log = config.query_log.clone().map(start).transpose()?;
     let runtime = Runtime::new()?;
     let result =
         runtime.block_on(run(&plan, bound, monitor, query_log.as_ref(), &readiness, default_control));

@@ -1,8 +1,12 @@
 //! The server's own log in its formats, and the query log of `nibbl.toml`.
 
+use nix::sys::signal::Signal;
+
+use crate::harness::client::ask;
+use crate::harness::dns::Query;
 use crate::harness::files::Directory;
 use crate::harness::process::Process;
-use crate::harness::server::nibbl;
+use crate::harness::server::{Server, nibbl};
 
 /// What a server says from its start to its end, in a format; its second zone does not load.
 fn log(format: &str, level: &str) -> String {
@@ -63,4 +67,35 @@ fn an_unknown_format_in_the_environment_is_an_error() {
     let output = command.current_dir(directory.path()).output().expect("nibbl");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("NIBBL_LOG: `xml` is not"));
+}
+
+#[test]
+fn queries_as_json_into_a_file_that_is_rotated() {
+    let directory = Directory::new();
+    directory.write("list", "3fff:1::/48\n");
+    let config = directory.write(
+        "nibbl.toml",
+        "[query_log]\nfile = 'queries'\nformat = 'json'\n[[zone]]\nname = 'bl.example'\ndatasets = ['ip:list']\n",
+    );
+    let server = Server::serve(["--config".as_ref(), config.as_os_str()]);
+    let (path, rotated) = (directory.path().join("queries"), directory.path().join("queries.1"));
+    let name = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.f.f.f.3.bl.example";
+    ask(server.udp, &Query::new(name, "A"));
+    std::fs::rename(&path, &rotated).expect("rename");
+    server.process.signal(Signal::SIGHUP);
+    // It is opened before the next line is written, and the signal may take its time.
+    let mut asked = 1;
+    while !path.exists() {
+        ask(server.udp, &Query::new("other.bl.example", "TXT"));
+        asked += 1;
+    }
+    server.stop();
+    let read = |path| std::fs::read_to_string(path).expect("a log");
+    let lines = [read(&rotated), read(&path)].concat();
+    let records: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+    assert_eq!(records.len(), asked);
+    assert_eq!((&records[0]["name"], &records[0]["listed"]), (&name.into(), &true.into()));
+    assert_eq!((&records[1]["type"], &records[1]["rcode"]), (&"TXT".into(), &"NXDOMAIN".into()));
+    assert_eq!((&records[0]["client"], &records[0]["transport"]), (&"127.0.0.1".into(), &"udp".into()));
 }
