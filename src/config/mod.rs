@@ -17,7 +17,9 @@ use std::time::{Duration, SystemTime};
 use ipnet::IpNet;
 
 use crate::dnssec::validity::Validity;
+use crate::log::{Format, Threshold};
 use crate::name::Name;
+use crate::query_log::Target;
 use crate::range_record::block;
 use crate::snapshot::Settings;
 use crate::zone::EmptyNonTerminals;
@@ -46,6 +48,10 @@ pub struct Config {
     pub process: Process,
     /// Where metrics, health and status are served over HTTP.
     pub metrics: Option<SocketAddr>,
+    /// How the server's own log is written.
+    pub log: LogConfig,
+    /// Where answered queries are written, a line each.
+    pub query_log: Option<Target>,
     /// When data files are looked at again.
     pub watch: Watch,
     /// The access list that holds for all zones (`:acl:FILE`).
@@ -67,6 +73,8 @@ impl Default for Config {
             control: Control::Default,
             process: Process::default(),
             metrics: None,
+            log: LogConfig::default(),
+            query_log: None,
             watch: Watch::default(),
             access: None,
             zones: Vec::new(),
@@ -184,6 +192,15 @@ pub enum Control {
     Path(PathBuf),
     /// There is none.
     Off,
+}
+
+/// How the server's own log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogConfig {
+    /// As text, JSON, or into the journal; by default as it suits who reads it.
+    pub format: Format,
+    /// From what on; by default what happens and what is wrong.
+    pub threshold: Threshold,
 }
 
 /// What the process gives up once its sockets are open.
