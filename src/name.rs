@@ -134,6 +134,23 @@ pub fn key_text(key: &[u8]) -> String {
     text
 }
 
+/// The name of a canonical key under `apex` in wire form; see [`Name::key`].
+pub fn key_wire(key: &[u8], apex: &[u8]) -> Vec<u8> {
+    let mut wire = Vec::with_capacity(key.len() + apex.len());
+    for label in key.strip_suffix(&[0]).map(|key| key.rsplit(|&octet| octet == 0)).into_iter().flatten() {
+        let start = wire.len();
+        wire.push(0);
+        let mut octets = label.iter();
+        while let Some(&octet) = octets.next() {
+            wire.push(if octet == 1 { octets.next().map_or(1, |octet| octet - 1) } else { octet });
+        }
+        // A label has at most 63 octets.
+        wire[start] = (wire.len() - start - 1) as u8;
+    }
+    wire.extend_from_slice(apex);
+    wire
+}
+
 /// The labels of a name in uncompressed wire form, left to right, without the root label.
 pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = wire;
@@ -261,9 +278,12 @@ mod tests {
         for pair in sorted.windows(2) {
             assert!(name(pair[0]).key() < name(pair[1]).key(), "{} < {}", pair[0], pair[1]);
         }
+        assert_eq!(key_wire(&[], name("b.x").wire()), name("b.x").wire());
         assert!(name("a.example").key().starts_with(&name("example").key()));
         for text in ["www.example", r"\001\000.\200\002.example", "*"] {
             assert_eq!(key_text(&name(text).key()), text);
+            let under = name(text).under(&name("b.x")).unwrap();
+            assert_eq!(key_wire(&name(text).key(), name("b.x").wire()), under.wire());
         }
     }
 }

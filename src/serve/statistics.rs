@@ -70,7 +70,7 @@ fn write(statistics: &Statistics, metrics: &Metrics, stopped: &Receiver<()>, say
             append(&format!("{}\n", epoch()));
             return;
         }
-        append(&file.line(epoch(), metrics.totals()));
+        append(&file.line(epoch(), &metrics.totals()));
     }
 }
 

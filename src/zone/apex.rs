@@ -31,6 +31,7 @@ pub struct Apex {
 #[derive(Debug)]
 struct Record {
     ttl: u32,
+    minimum: u32,
     rdata: Box<[u8]>,
 }
 
@@ -68,7 +69,7 @@ impl Apex {
         });
         Self {
             serial: soa.as_ref().map_or(0, |soa| soa.serial),
-            soa: soa.map(|soa| Record { ttl: soa.ttl, rdata: soa_rdata(&soa) }),
+            soa: soa.map(|soa| Record { ttl: soa.ttl, minimum: soa.minimum, rdata: soa_rdata(&soa) }),
             negative_ttl,
             name_server_ttl,
             name_servers: hosts,
@@ -83,6 +84,12 @@ impl Apex {
     /// The SOA record with the TTL of negative answers (RFC 2308, section 5).
     pub fn negative_soa(&self) -> Option<RecordSet<'_>> {
         self.soa().map(|soa| RecordSet { ttl: self.negative_ttl, ..soa })
+    }
+
+    /// The TTL of NSEC records in seconds: the lower of the SOA's TTL and minimum (RFC 9077, section 3),
+    /// and no more than what negative answers have. 0 without a SOA.
+    pub fn nsec_ttl(&self) -> u32 {
+        self.soa.as_ref().map_or(0, |soa| soa.ttl.min(soa.minimum).min(self.negative_ttl))
     }
 
     /// The NS records, if there are any.

@@ -1,5 +1,6 @@
 //! The transports over real sockets on loopback, with a responder that echoes.
 
+mod signed;
 mod tcp;
 mod tls;
 mod udp;
@@ -10,13 +11,16 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
-use crate::answer::Transport;
+use crate::answer::{Lacking, Transport};
 use crate::metrics::ZoneSlot;
 
 /// A failing test ends after this time instead of waiting for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const LOOPBACK: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
+
+/// How a query ends whose reply takes signatures.
+const SIGNED: &[u8] = b"signed";
 
 /// Replies to queries with what `reply` makes of them, and remembers who asked.
 struct Echo {
@@ -42,8 +46,18 @@ impl Responder for Echo {
         self.moments.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn respond(&self, (): &(), packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome {
+    fn respond(
+        &self,
+        (): &(),
+        packet: &[u8],
+        client: Client,
+        effort: Effort,
+        reply: &mut Vec<u8>,
+    ) -> Outcome {
         assert!(reply.is_empty());
+        if packet.ends_with(SIGNED) && effort != Effort::Make {
+            return Outcome { lacks: Some(Lacking::Positive), ..Outcome::default() };
+        }
         let made = (self.reply)(packet);
         if let Some(made) = &made {
             self.clients.lock().unwrap().push(client);
@@ -56,9 +70,13 @@ impl Responder for Echo {
             query_type: 1,
             query_class: 1,
             answers: 1,
-            look_again: false,
-            truncated: false,
+            ..Outcome::default()
         }
+    }
+
+    fn put_off(&self, (): &(), packet: &[u8], _lacking: &Outcome, reply: &mut Vec<u8>) -> Outcome {
+        reply.extend_from_slice(&packet[..2]);
+        Outcome { reply: true, truncated: true, ..Outcome::default() }
     }
 
     fn zone_slot(&self, (): &(), _zone: u32) -> Option<ZoneSlot> {
@@ -169,8 +187,8 @@ async fn a_dropped_server_gives_its_addresses_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_counted_and_logged() {
     let directory = tempfile::tempdir().unwrap();
-    let target = crate::log::Target { file: Some(directory.path().join("q.log")), unbuffered: false };
-    let log = crate::log::QueryLog::start(target, 100).unwrap();
+    let target = crate::query_log::Target { file: Some(directory.path().join("q.log")), unbuffered: false };
+    let log = crate::query_log::QueryLog::start(target, 100).unwrap();
     let metrics = Metrics::default();
     let bound = Server::bind(&[plain(LOOPBACK[0])], limits()).unwrap();
     let server = bound
@@ -185,7 +203,10 @@ async fn answers_are_counted_and_logged() {
     server.stop().await;
     drop(log);
     let totals = metrics.totals();
-    assert_eq!((totals.transports, totals.octets_in, totals.octets_out), ([1, 1, 0], 54, 54));
+    let came = |transport| totals.count(|labels| labels.origin.transport == transport);
+    assert_eq!([Transport::Udp, Transport::Tcp, Transport::Tls].map(came), [1, 1, 0]);
+    assert_eq!((totals.elsewhere.octets_in, totals.elsewhere.octets_out), (54, 54));
+    assert_eq!(totals.sum(|origin| origin.connections), 1);
     let log = std::fs::read_to_string(directory.path().join("q.log")).unwrap();
     assert_eq!(
         log.lines().filter(|line| line.ends_with(" 127.0.0.1 a.example A IN: NOERROR/1/27")).count(),

@@ -71,7 +71,7 @@ async fn tcp_clients_have_a_limit_each() {
         assert!(exchange(client, &query(1, 10)).is_ok());
     }
     assert!(closed(&mut tcp_client(address)));
-    assert_eq!(metrics.totals().refused_connections, 1);
+    assert_eq!(metrics.totals().sum(|origin| origin.refused_connections), 1);
     // Another client is not concerned.
     let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     other.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();

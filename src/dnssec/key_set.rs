@@ -1,0 +1,238 @@
+//! The keys of a zone over time: which are published, which sign, and what the zone above is told.
+//!
+//! Each key carries the times of its life, in the words of BIND's files. The changes are few and known ahead:
+//! [`KeySet::new`] makes a timetable of them, and [`KeySet::at`] looks the clock up in it. A rollover is
+//! nothing but keys with times (`rollover` sets them); nothing has to happen at the moment of a change.
+//!
+//! A change that would leave the zone without a signing key does not take place: the keys before it go on,
+//! which is better than a bogus zone, and [`KeySet::warnings`] says so.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::key::{Key, Role};
+use super::record_type::{CDNSKEY, CDS, DNSKEY};
+use super::time_text;
+use crate::name::Name;
+
+/// When a key does what, in seconds since 1970. `None` is never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// When it was made.
+    pub created: Option<u32>,
+    /// From then on it is in the DNSKEY RRset ...
+    pub publish: Option<u32>,
+    /// ... from then on it signs ...
+    pub activate: Option<u32>,
+    /// ... and no longer from then on ...
+    pub inactive: Option<u32>,
+    /// ... and from then on it is not in the DNSKEY RRset any more.
+    pub delete: Option<u32>,
+    /// From then on the CDS and CDNSKEY RRsets have it ...
+    pub sync_publish: Option<u32>,
+    /// ... and no longer from then on.
+    pub sync_delete: Option<u32>,
+}
+
+impl Timing {
+    /// A key that does all from `now` on.
+    pub fn from(now: u32, role: Role) -> Self {
+        Self {
+            created: Some(now),
+            publish: Some(now),
+            activate: Some(now),
+            sync_publish: (role == Role::SecureEntry).then_some(now),
+            ..Self::default()
+        }
+    }
+
+    /// True if the key is in the DNSKEY RRset.
+    pub fn is_published(&self, now: u32) -> bool {
+        is_between(now, self.publish, self.delete)
+    }
+
+    /// True if the key signs.
+    pub fn is_active(&self, now: u32) -> bool {
+        is_between(now, self.activate, self.inactive) && is_between(now, self.activate, self.delete)
+    }
+
+    /// True if the CDS RRset has the key.
+    pub fn is_synced(&self, now: u32) -> bool {
+        is_between(now, self.sync_publish, self.sync_delete)
+    }
+
+    /// All its times but that of its making, in no order.
+    pub fn times(&self) -> impl Iterator<Item = u32> {
+        let Self { created: _, publish, activate, inactive, delete, sync_publish, sync_delete } = *self;
+        [publish, activate, inactive, delete, sync_publish, sync_delete].into_iter().flatten()
+    }
+}
+
+fn is_between(now: u32, begin: Option<u32>, end: Option<u32>) -> bool {
+    begin.is_some_and(|begin| begin <= now) && end.is_none_or(|end| now < end)
+}
+
+/// A key and its times.
+#[derive(Clone, Debug)]
+pub struct TimedKey {
+    /// The key.
+    pub key: Arc<Key>,
+    /// Its times.
+    pub timing: Timing,
+}
+
+/// The keys of one zone.
+#[derive(Clone, Debug)]
+pub struct KeySet {
+    /// In the order of time; never empty.
+    stages: Vec<Stage>,
+    warnings: Vec<String>,
+}
+
+/// What holds between two changes.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// From when on.
+    begin: u32,
+    /// Until when; the last one has no end.
+    end: Option<u32>,
+    /// DNSKEY and, where there are any, CDS and CDNSKEY.
+    records: Vec<KeyRecords>,
+    /// What signs these.
+    key_signers: Vec<Arc<Key>>,
+    /// What signs all others.
+    zone_signers: Vec<Arc<Key>>,
+}
+
+/// An RRset at the apex that the keys bring along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecords {
+    /// DNSKEY, CDS or CDNSKEY.
+    pub record_type: u16,
+    /// The TTL in seconds.
+    pub ttl: u32,
+    /// The rdata of each record.
+    pub rdata: Vec<Cow<'static, [u8]>>,
+}
+
+/// Why there is no key set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeySetError {
+    /// No key ever signs.
+    #[error("no key is ever active")]
+    NoneActive,
+    /// Two keys cannot be told apart by what an RRSIG says of its key.
+    #[error("two keys have the tag {0}")]
+    SameTag(u16),
+}
+
+impl KeySet {
+    /// The TTL of the DNSKEY RRset where nothing else is said: an hour.
+    pub const DEFAULT_TTL: u32 = 3600;
+
+    /// The timetable of the keys of a zone, whose DNSKEY, CDS and CDNSKEY RRsets have `ttl`.
+    ///
+    /// # Errors
+    /// See [`KeySetError`].
+    pub fn new(apex: &Name, keys: &[TimedKey], ttl: u32) -> Result<Self, KeySetError> {
+        for (index, TimedKey { key, .. }) in keys.iter().enumerate() {
+            let same =
+                |other: &TimedKey| (other.key.tag(), other.key.algorithm()) == (key.tag(), key.algorithm());
+            if keys[..index].iter().any(same) {
+                return Err(KeySetError::SameTag(key.tag()));
+            }
+        }
+        let mut changes: Vec<u32> = keys.iter().flat_map(|key| key.timing.times()).collect();
+        changes.sort_unstable();
+        changes.dedup();
+        let mut stages: Vec<Stage> = Vec::new();
+        let mut warnings = Vec::new();
+        for begin in changes {
+            let stage = Stage::new(apex, keys, ttl, begin);
+            if stage.zone_signers.is_empty() {
+                // Before the first key is active, that is as it should be.
+                if !stages.is_empty() {
+                    let begin = time_text::show(begin);
+                    warnings.push(format!("from {begin} on no key would sign: what was before goes on"));
+                }
+                continue;
+            }
+            if let Some(before) = stages.last_mut() {
+                before.end = Some(begin);
+            }
+            stages.push(stage);
+        }
+        if stages.is_empty() {
+            return Err(KeySetError::NoneActive);
+        }
+        Ok(Self { stages, warnings })
+    }
+
+    /// What holds at `now`. Before the first key is active it signs all the same: the server's clock may be
+    /// behind that of whoever made the key.
+    pub fn at(&self, now: u32) -> &Stage {
+        let after = self.stages.partition_point(|stage| stage.begin <= now);
+        &self.stages[after.saturating_sub(1)]
+    }
+
+    /// Changes that do not take place, and why.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+impl Stage {
+    fn new(apex: &Name, keys: &[TimedKey], ttl: u32, begin: u32) -> Self {
+        let active: Vec<_> = keys.iter().filter(|key| key.timing.is_active(begin)).collect();
+        let signers = |role: Role| {
+            // Each algorithm signs everything (RFC 4035, section 2.2), with keys of the other kind where it
+            // has none of this.
+            let has = |other: &TimedKey| {
+                active
+                    .iter()
+                    .any(|key| key.key.algorithm() == other.key.algorithm() && key.key.role() == role)
+            };
+            let signs = active.iter().filter(|key| key.key.role() == role || !has(key));
+            signs.map(|key| key.key.clone()).collect::<Vec<_>>()
+        };
+        let set = |record_type, rdata: Vec<Vec<u8>>| KeyRecords {
+            record_type,
+            ttl,
+            rdata: rdata.into_iter().map(Cow::Owned).collect(),
+        };
+        let of = |is: fn(&Timing, u32) -> bool, rdata: &dyn Fn(&Key) -> Vec<u8>| {
+            let of = keys.iter().filter(|key| is(&key.timing, begin));
+            of.map(|key| rdata(&key.key)).collect::<Vec<_>>()
+        };
+        let records = [
+            set(DNSKEY, of(Timing::is_published, &Key::dnskey)),
+            set(CDS, of(Timing::is_synced, &|key| key.ds(apex))),
+            set(CDNSKEY, of(Timing::is_synced, &Key::dnskey)),
+        ];
+        Self {
+            begin,
+            end: None,
+            records: records.into_iter().filter(|set| !set.rdata.is_empty()).collect(),
+            key_signers: signers(Role::SecureEntry),
+            zone_signers: signers(Role::Zone),
+        }
+    }
+
+    /// When the keys change; `None` if they do not.
+    pub fn end(&self) -> Option<u32> {
+        self.end
+    }
+
+    /// The RRsets at the apex: DNSKEY and, where there are any, CDS and CDNSKEY.
+    pub fn records(&self) -> &[KeyRecords] {
+        &self.records
+    }
+
+    /// The keys that sign RRsets of a type.
+    pub fn signers(&self, record_type: u16) -> &[Arc<Key>] {
+        match record_type {
+            DNSKEY | CDS | CDNSKEY => &self.key_signers,
+            _ => &self.zone_signers,
+        }
+    }
+}
