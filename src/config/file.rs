@@ -199,7 +199,7 @@ struct ZoneTable {
     ranges_ttl: Option<Seconds>,
     #[serde(default)]
     ranges_clients: Vec<Network>,
-    signed: Option<bool>,
+    signed: Option<Spanned<bool>>,
     keys: Option<PathBuf>,
     signature_validity: Option<SignatureValidity>,
     empty_non_terminals: Option<EmptyNonTerminals>,
@@ -215,6 +215,8 @@ impl File {
             udp_size: server.udp_size.map_or(settings.udp_size, |size| size.0),
             version: server.version.map_or(settings.version, |text| text.0),
             identity: server.identity.map_or(settings.identity, |text| text.0),
+            // The other half is for signatures.
+            reply_cache: server.signature_cache.as_ref().map_or(settings.reply_cache, |octets| octets.0 / 2),
             notify_from: server.notify_from.into_iter().map(|network| network.0).collect(),
             ..settings
         };
@@ -242,7 +244,7 @@ impl File {
             pin: server.pin.unwrap_or(defaults.pin),
             tcp: self.tcp.check(),
             signing: SigningLimits {
-                cache: server.signature_cache.map_or(defaults.signing.cache, |octets| octets.0),
+                cache: server.signature_cache.as_ref().map_or(defaults.signing.cache, |octets| octets.0 / 2),
                 workers: server.signing_workers.map_or(defaults.signing.workers, usize::from),
                 rate: server.signing_rate.map(|rate| rate.0),
             },
@@ -315,14 +317,13 @@ impl ReloadTable {
 
 impl ZoneTable {
     /// How the zone is signed, if it is.
-    fn signing(&self, own_dir: &Path) -> Result<Option<SigningConfig>, &'static str> {
-        if self.signed != Some(true) {
-            return Ok(None);
-        }
+    fn signing(&self, own_dir: &Path) -> Result<Option<SigningConfig>, Misplaced> {
+        let Some(signed) = self.signed.as_ref().filter(|signed| *signed.as_ref()) else { return Ok(None) };
+        let refused = |message: &str| (signed.span().start, format!("a signed zone {message}"));
         if !self.ranges_clients.is_empty() {
-            return Err("a signed zone answers all clients the same: it cannot have ranges_clients");
+            return Err(refused("answers all clients the same: it cannot have `ranges_clients`"));
         }
-        let keys = self.keys.as_ref().ok_or("a signed zone needs `keys = \"DIRECTORY\"`")?;
+        let keys = self.keys.as_ref().ok_or_else(|| refused("needs `keys = \"DIRECTORY\"`"))?;
         Ok(Some(SigningConfig {
             keys: own_dir.join(keys),
             validity: self.signature_validity.as_ref().map_or_else(Validity::default, |validity| validity.0),
@@ -332,10 +333,9 @@ impl ZoneTable {
 
     fn check(self, own_dir: &Path, dir: &Path) -> Result<ZoneConfig, Misplaced> {
         let at = self.name.span().start;
-        let signing = self.signing(own_dir);
+        let signing = self.signing(own_dir)?;
         let mut zone = ZoneConfig::new(self.name.into_inner().0);
         let defaults = TtlConfig::default();
-        zone.signing = signing.map_err(|message| (at, format!("zone `{}`: {message}", zone.name)))?;
         let ttl = TtlConfig {
             default: self.ttl.map_or(defaults.default, |ttl| ttl.0),
             min: self.min_ttl.map_or(defaults.min, |ttl| ttl.0),
@@ -344,6 +344,7 @@ impl ZoneTable {
         if !ttl.is_consistent() {
             return Err((at, format!("zone `{}`: ttl is 0, or not between min_ttl and max_ttl", zone.name)));
         }
+        zone.signing = signing;
         zone.read = ReadConfig {
             accept_host_bits: self.accept_host_bits.unwrap_or(zone.read.accept_host_bits),
             decompress: self.decompress.unwrap_or(zone.read.decompress),

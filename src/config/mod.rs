@@ -168,7 +168,8 @@ impl Default for TcpLimits {
 /// What signing takes at most, over all signed zones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SigningLimits {
-    /// Octets of memory for signatures that were made; 64 MiB by default.
+    /// Octets of memory for signatures that were made; 32 MiB by default. Replies that are given again have
+    /// their own ([`Settings::reply_cache`]).
     pub cache: usize,
     /// Threads that make signatures; 0, the default, is one for every two cores.
     pub workers: usize,
@@ -178,7 +179,7 @@ pub struct SigningLimits {
 
 impl Default for SigningLimits {
     fn default() -> Self {
-        Self { cache: 64 << 20, workers: 0, rate: None }
+        Self { cache: 32 << 20, workers: 0, rate: None }
     }
 }
 
