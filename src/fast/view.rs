@@ -11,13 +11,12 @@ use super::Buffer;
 use super::question::end_of_name;
 use super::tail::Tail;
 use crate::address;
-use crate::address::Key;
 use crate::dataset::{AddressList, Data, Dataset, TEST_V4};
 use crate::name::{Name, labels};
 use crate::prefix_table::PrefixTable;
 use crate::snapshot::Snapshot;
 use crate::wire::HEADER_OCTETS;
-use crate::zone::{Status, Zone};
+use crate::zone::{Family, Status, Zone};
 
 /// The zones of a snapshot that are simple enough.
 #[derive(Debug)]
@@ -169,10 +168,10 @@ impl Plan {
     /// True if what is said of an address is what one table of its family says. Left to the general
     /// path are the addresses of both families and the test entries of RFC 5782.
     #[inline(always)]
-    pub(super) fn decides(&self, key: Key) -> bool {
-        match key {
-            Key::V4(address) => address != TEST_V4,
-            Key::V6(address) => {
+    pub(super) fn decides(&self, family: Family, address: u128) -> bool {
+        match family {
+            Family::V4 => address != u128::from(TEST_V4),
+            Family::V6 => {
                 address::mapped(address).is_none()
                     && (self.v4.is_empty() || address::six_to_four(address).is_none())
             }
