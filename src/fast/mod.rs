@@ -71,19 +71,17 @@ impl FastPath {
 
     /// Answers the plain questions of a batch in their buffers; leaves the others as they are.
     pub fn respond(&self, snapshot: &Snapshot, batch: &mut [Exchange<'_>]) {
-        for batch in batch.chunks_mut(BATCH) {
-            widest(
-                #[inline(always)]
-                || self.respond_together(snapshot, batch),
-            );
-        }
+        batch.chunks_mut(BATCH).for_each(|batch| self.respond_together(snapshot, batch));
     }
 
     /// As [`Self::respond`] for at most [`BATCH`] packets.
-    #[inline(always)]
     fn respond_together(&self, snapshot: &Snapshot, batch: &mut [Exchange<'_>]) {
         let mut asked = Asked { questions: [None; BATCH], addresses: [0; BATCH] };
-        let mut waiting = self.read(snapshot, batch, &mut asked);
+        // The steps are compiled each by itself: together they need more registers than there are.
+        let mut waiting = widest(
+            #[inline(always)]
+            || self.read(snapshot, batch, &mut asked),
+        );
         // Those of one zone and one family together.
         while let Some(Some(first)) = asked.questions.get(waiting.trailing_zeros() as usize) {
             let (plan, udp_size) = (first.1, snapshot.settings.udp_size);

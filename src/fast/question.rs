@@ -57,13 +57,12 @@ impl Plain {
         octets: usize,
         zone: impl FnOnce(usize) -> Option<(Z, usize)>,
     ) -> Option<(Self, u128, Z)> {
-        const NOT_A_QUERY: u16 = flag::RESPONSE | flag::OPCODE;
-        let &[_, _, f0, f1, 0, 1, 0, 0, 0, 0, 0, additionals @ 0..=1] =
-            buffer.first_chunk::<HEADER_OCTETS>()?
-        else {
-            return None;
-        };
-        if u16::from_be_bytes([f0, f1]) & NOT_A_QUERY != 0 {
+        const NOT_A_QUERY: u8 = ((flag::RESPONSE | flag::OPCODE) >> 8) as u8;
+        /// One question, and nothing in the sections of records; of the additional ones less than two.
+        const COUNTS: u64 = 1 << 48;
+        let (&[_, _, flags, _, ref counts @ ..], _) = buffer.split_first_chunk::<HEADER_OCTETS>()?;
+        let counts = u64::from_be_bytes(*counts);
+        if flags & NOT_A_QUERY != 0 || counts & !1 != COUNTS {
             return None;
         }
         let (family, address, apex) = read_address(buffer)?;
@@ -74,12 +73,11 @@ impl Plain {
             return None;
         }
         let question_end = name_end + 4;
-        let (edns, end) = match additionals {
-            0 => (None, question_end),
-            _ => {
-                let (edns, octets) = Edns::read(buffer.get(question_end..)?)?;
-                (Some(edns), question_end + octets)
-            }
+        let (edns, end) = if counts == COUNTS {
+            (None, question_end)
+        } else {
+            let (edns, octets) = Edns::read(buffer.get(question_end..)?)?;
+            (Some(edns), question_end + octets)
         };
         // A name has at most 255 octets, and an address a quarter of that.
         let plain = Self { family, apex: apex as u8, end: question_end as u16, record_type, edns };

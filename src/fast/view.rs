@@ -129,10 +129,13 @@ impl Apex {
     #[inline(always)]
     fn is_at(&self, buffer: &Buffer, at: usize) -> bool {
         let (octets, _) = buffer[at..].as_chunks();
-        let words = self.words.iter().zip(octets);
-        let differences = words
-            .fold(0, |sum, (word, octets)| sum | (word.octets ^ u64::from_le_bytes(*octets)) & word.matters);
-        differences == 0 && self.words.len() <= octets.len()
+        // One after the other: names are short.
+        self.words.len() <= octets.len()
+            && self
+                .words
+                .iter()
+                .zip(octets)
+                .all(|(word, octets)| (word.octets ^ u64::from_le_bytes(*octets)) & word.matters == 0)
     }
 }
 

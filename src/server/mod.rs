@@ -309,6 +309,7 @@ impl<R: Responder> Service<R> {
     }
 
     /// Counts and logs. Of the packet only its length and its question count.
+    #[inline(always)]
     fn record(
         &self,
         tally: &mut Tally<'_>,
