@@ -2,7 +2,7 @@
 //! behind it, whose name begins with a complete address. Everything else is for `query`, which alone
 //! judges what is wrong with a packet; here a packet is plain or it is not.
 
-use super::nibbles;
+use super::{Buffer, nibbles};
 use crate::address::Key;
 use crate::name::Name;
 use crate::wire::{HEADER_OCTETS, class, flag, record_type};
@@ -12,10 +12,10 @@ use crate::wire::{HEADER_OCTETS, class, flag, record_type};
 pub(super) struct Plain {
     /// The address that the name begins with.
     pub(super) key: Key,
-    /// Where in the packet the rest of the name begins.
-    apex: u8,
-    /// Where it ends, the root included.
-    name_end: u16,
+    /// Where in the packet the rest of the name begins, which is an apex.
+    pub(super) apex: usize,
+    /// Where the question ends.
+    pub(super) end: usize,
     /// QTYPE.
     pub(super) record_type: u16,
     pub(super) edns: Option<Edns>,
@@ -30,52 +30,44 @@ pub(super) struct Edns {
 }
 
 /// Octets of OPT before its options.
-const OPT_OCTETS: usize = 11;
+pub(super) const OPT_OCTETS: usize = 11;
 
 impl Plain {
-    /// The octets of type and class behind the name.
-    const TYPE_AND_CLASS: usize = 4;
-
-    /// Where in the packet the name goes on behind the address.
-    pub(super) fn apex(&self) -> usize {
-        self.apex.into()
-    }
-
-    /// Where the name ends, the root included.
-    pub(super) fn name_end(&self) -> usize {
-        self.name_end.into()
-    }
-
-    /// Where the question ends.
-    pub(super) fn end(&self) -> usize {
-        self.name_end() + Self::TYPE_AND_CLASS
-    }
-
-    /// Reads a packet; `None` where it is not plain.
+    /// Reads the packet of `octets` at the beginning of `buffer`; `zone` finds the zone whose apex is the
+    /// name at a place of the buffer, and where that name ends. `None` where the packet is not plain.
+    ///
+    /// What the buffer holds behind the packet is looked at, but nothing follows from it: the last
+    /// step asks whether everything that counted belongs to the packet.
     #[inline(always)]
-    pub(super) fn read(packet: &[u8]) -> Option<Self> {
+    pub(super) fn read<Z>(
+        buffer: &Buffer,
+        octets: usize,
+        zone: impl FnOnce(usize) -> Option<(Z, usize)>,
+    ) -> Option<(Self, Z)> {
         const NOT_A_QUERY: u16 = flag::RESPONSE | flag::OPCODE;
         let &[_, _, f0, f1, 0, 1, 0, 0, 0, 0, 0, additionals @ 0..=1] =
-            packet.first_chunk::<HEADER_OCTETS>()?
+            buffer.first_chunk::<HEADER_OCTETS>()?
         else {
             return None;
         };
         if u16::from_be_bytes([f0, f1]) & NOT_A_QUERY != 0 {
             return None;
         }
-        let (key, apex) = read_key(packet)?;
-        let name_end = end_of_name(packet, apex)?;
-        let fixed = packet.get(name_end..)?.first_chunk::<{ Self::TYPE_AND_CLASS }>()?;
-        let [record_type, class] = [[fixed[0], fixed[1]], [fixed[2], fixed[3]]].map(u16::from_be_bytes);
-        if class != class::IN || is_special(record_type) {
+        let (key, apex) = read_key(buffer)?;
+        let (zone, name_end) = zone(apex)?;
+        let &[t0, t1, c0, c1] = buffer.get(name_end..)?.first_chunk()?;
+        let record_type = u16::from_be_bytes([t0, t1]);
+        if [c0, c1] != class::IN.to_be_bytes() || is_special(record_type) {
             return None;
         }
-        // A name has at most 255 octets, and an address a quarter of that.
-        let mut plain = Self { key, apex: apex as u8, name_end: name_end as u16, record_type, edns: None };
+        let mut plain = Self { key, apex, end: name_end + 4, record_type, edns: None };
+        let mut end = plain.end;
         if additionals > 0 {
-            plain.edns = Some(Edns::read(&packet[plain.end()..])?);
+            let (edns, octets) = Edns::read(buffer.get(end..)?)?;
+            plain.edns = Some(edns);
+            end += octets;
         }
-        Some(plain)
+        (end <= octets).then_some((plain, zone))
     }
 }
 
@@ -86,8 +78,8 @@ fn is_special(wanted: u16) -> bool {
 
 /// The address at the beginning of the name, and where the labels behind it begin.
 #[inline(always)]
-fn read_key(packet: &[u8]) -> Option<(Key, usize)> {
-    let name = packet.get(HEADER_OCTETS..)?;
+fn read_key(buffer: &Buffer) -> Option<(Key, usize)> {
+    let name = &buffer[HEADER_OCTETS..];
     if let Some(address) = name.first_chunk().and_then(nibbles::read) {
         return Some((Key::V6(address), HEADER_OCTETS + nibbles::OCTETS));
     }
@@ -120,10 +112,9 @@ fn read_octets(name: &[u8]) -> Option<(u32, usize)> {
 }
 
 /// Where the name ends whose labels go on at `at`; `None` where it does not, or is too long.
-#[inline(always)]
-fn end_of_name(packet: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn end_of_name(buffer: &Buffer, mut at: usize) -> Option<usize> {
     loop {
-        match *packet.get(at)? {
+        match *buffer.get(at)? {
             0 => break,
             length @ 1..=63 => at += 1 + usize::from(length),
             _ => return None,
@@ -133,9 +124,9 @@ fn end_of_name(packet: &[u8], mut at: usize) -> Option<usize> {
 }
 
 impl Edns {
-    /// Reads the OPT record at the beginning of `record`.
+    /// Reads the OPT record at the beginning of `record`, and tells how many octets it has.
     #[inline(always)]
-    fn read(record: &[u8]) -> Option<Self> {
+    fn read(record: &[u8]) -> Option<(Self, usize)> {
         const OPT: [u8; 2] = record_type::OPT.to_be_bytes();
         let (&[root, t0, t1, s0, s1, _, version, do_bit, _, l0, l1], rdata) =
             record.split_first_chunk::<OPT_OCTETS>()?;
@@ -143,8 +134,8 @@ impl Edns {
             return None;
         }
         let options = rdata.get(..usize::from(u16::from_be_bytes([l0, l1])))?;
-        are_whole(options)
-            .then_some(Self { udp_size: u16::from_be_bytes([s0, s1]), dnssec_ok: do_bit & 0x80 != 0 })
+        let edns = Self { udp_size: u16::from_be_bytes([s0, s1]), dnssec_ok: do_bit & 0x80 != 0 };
+        are_whole(options).then_some((edns, OPT_OCTETS + options.len()))
     }
 }
 
