@@ -44,7 +44,7 @@ pub(super) struct End {
 /// Only runs that are not implied are items: behind the end of an item, up to the next, nothing is
 /// listed. So a listed prefix between unlisted ones is a single item.
 #[derive(Debug)]
-pub(super) struct Tree<K> {
+pub(super) struct Tree<K: Word> {
     directory: Directory<K>,
     blocks: Box<[Block]>,
     /// What the numbers of ends in blocks mean, the most frequent first: then a block of ordinary
@@ -89,8 +89,7 @@ impl<K: Word> Tree<K> {
         let mut blocks = [0; GROUP];
         for (group, keys) in keys.chunks(GROUP).enumerate() {
             let blocks = &mut blocks[..keys.len()];
-            self.directory.search_batch(keys, blocks);
-            blocks.iter().for_each(|&block| self.blocks[block].prefetch());
+            self.directory.search_batch(keys, blocks, &self.blocks);
             for (index, (&block, &key)) in blocks.iter().zip(keys).enumerate() {
                 found(group * GROUP + index, self.lookup_in(block, key));
             }
@@ -100,8 +99,7 @@ impl<K: Word> Tree<K> {
     #[inline(always)]
     fn lookup_in(&self, block: usize, key: K) -> Content {
         let lowest = self.directory.lowest_key(block);
-        let block = &self.blocks[block];
-        let item = self.item_of(block.record(lowest, block.search(lowest, key)));
+        let item = self.item_of(self.blocks[block].find(lowest, key));
         if key <= item.last { item.content } else { Content::State(UNLISTED) }
     }
 
@@ -187,7 +185,7 @@ impl<K: Word> Tree<K> {
 
 /// The runs of a tree in order. Every item is unpacked once.
 #[derive(Debug)]
-pub(super) struct Runs<'t, K> {
+pub(super) struct Runs<'t, K: Word> {
     tree: &'t Tree<K>,
     /// A key of the next run; `None` behind the last.
     next: Option<K>,

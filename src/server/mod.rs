@@ -363,6 +363,7 @@ impl<R: Responder> Service<R> {
     }
 
     /// Counts and logs. Of the packet only its length and its question count.
+    #[inline(always)]
     fn record(
         &self,
         tally: &mut Tally<'_>,
