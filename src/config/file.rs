@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,11 +15,13 @@ use toml::Spanned;
 
 use super::spec::{self, DatasetSpec};
 use super::{
-    Config, Control, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener, TtlConfig,
-    Watch, ZoneConfig, address, duration,
+    Config, Control, LogConfig, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener,
+    TtlConfig, Watch, ZoneConfig, address, duration,
 };
 use crate::dnssec::validity::Validity;
+use crate::log::{Format, Threshold};
 use crate::name::Name;
+use crate::query_log::{self, Target};
 use crate::range_record::block;
 use crate::snapshot::Settings;
 use crate::zone::EmptyNonTerminals;
@@ -87,6 +90,9 @@ struct File {
     reload: ReloadTable,
     #[serde(default)]
     metrics: MetricsTable,
+    #[serde(default)]
+    log: LogTable,
+    query_log: Option<QueryLogTable>,
     #[serde(default, rename = "zone")]
     zones: Vec<Spanned<ZoneTable>>,
 }
@@ -149,6 +155,24 @@ struct ReloadTable {
 #[serde(deny_unknown_fields)]
 struct MetricsTable {
     listen: Option<Listen<9153>>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogTable {
+    #[serde(default)]
+    format: Format,
+    #[serde(default)]
+    level: Threshold,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryLogTable {
+    file: PathBuf,
+    #[serde(default)]
+    format: query_log::Format,
+    sample: Option<NonZeroU32>,
 }
 
 #[derive(serde::Deserialize)]
@@ -232,6 +256,8 @@ impl File {
             },
             process: self.process.check(own_dir),
             metrics: self.metrics.listen.map(|listen| listen.0),
+            log: LogConfig { format: self.log.format, threshold: self.log.level },
+            query_log: self.query_log.map(|table| table.check(own_dir)),
             watch: self.reload.check(),
             access,
             zones,
@@ -259,6 +285,14 @@ impl TcpTable {
             in_flight: count(self.in_flight, defaults.in_flight),
             idle: self.idle.map_or(defaults.idle, |idle| Duration::from_secs(idle.0.into())),
         }
+    }
+}
+
+impl QueryLogTable {
+    fn check(self, own_dir: &Path) -> Target {
+        let file = (self.file != Path::new("-")).then(|| own_dir.join(self.file));
+        let sample = self.sample.unwrap_or(NonZeroU32::MIN);
+        Target { format: self.format, sample, ..Target::new(file) }
     }
 }
 

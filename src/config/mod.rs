@@ -17,7 +17,9 @@ use std::time::{Duration, SystemTime};
 use ipnet::IpNet;
 
 use crate::dnssec::validity::Validity;
+use crate::log::{Format, Threshold};
 use crate::name::Name;
+use crate::query_log::Target;
 use crate::range_record::block;
 use crate::snapshot::Settings;
 use crate::zone::EmptyNonTerminals;
@@ -46,6 +48,10 @@ pub struct Config {
     pub process: Process,
     /// Where metrics, health and status are served over HTTP.
     pub metrics: Option<SocketAddr>,
+    /// How the server's own log is written.
+    pub log: LogConfig,
+    /// Where answered queries are written, a line each.
+    pub query_log: Option<Target>,
     /// When data files are looked at again.
     pub watch: Watch,
     /// The access list that holds for all zones (`:acl:FILE`).
@@ -67,6 +73,8 @@ impl Default for Config {
             control: Control::Default,
             process: Process::default(),
             metrics: None,
+            log: LogConfig::default(),
+            query_log: None,
             watch: Watch::default(),
             access: None,
             zones: Vec::new(),
@@ -187,6 +195,15 @@ pub enum Control {
     Off,
 }
 
+/// How the server's own log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogConfig {
+    /// As text, JSON, or into the journal; by default as it suits who reads it.
+    pub format: Format,
+    /// From what on; by default what happens and what is wrong.
+    pub threshold: Threshold,
+}
+
 /// What the process gives up once its sockets are open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -259,7 +276,7 @@ pub struct ZoneConfig {
     pub max_age: Option<u32>,
     /// Range records are served: anyone may read the whole list; false by default.
     pub ranges: bool,
-    /// The greatest size of a block of range records in octets, 672 to 16,000; 800 by default.
+    /// The greatest size of a block of range records in octets, 672 to 16,000; 704 by default.
     pub block_bytes: u16,
     /// The TTL of range records in seconds; by default the zone's.
     pub ranges_ttl: Option<u32>,

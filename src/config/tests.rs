@@ -41,6 +41,13 @@ fn everything_said() {
         notify = false
         poll = 0
         settle_ms = 50
+        [log]
+        format = "json"
+        level = "warn"
+        [query_log]
+        file = "queries"
+        format = "json"
+        sample = 100
         [metrics]
         listen = "[::1]"
         [[zone]]
@@ -93,6 +100,9 @@ fn everything_said() {
     assert_eq!(config.tls[0].certificate, Path::new("/etc/nibbl/cert.pem"));
     assert_eq!((config.watch.poll, config.watch.settle.as_millis()), (None, 50));
     assert_eq!(config.access.unwrap().to_string(), "acl:/etc/nibbl/lists/clients.acl");
+    assert_eq!(config.log, LogConfig { format: Format::Json, threshold: Threshold::Warn });
+    let query_log = config.query_log.unwrap();
+    assert_eq!((query_log.to_string().as_str(), query_log.sample.get()), ("/etc/nibbl/queries", 100));
     let zone = &config.zones[0];
     assert_eq!(zone.name.to_string(), "BL.example");
     assert_eq!(zone.datasets[0].to_string(), "ip6trie:/etc/nibbl/lists/a,/etc/nibbl/lists/b");
@@ -140,6 +150,9 @@ fn errors_have_their_place() {
         ("[server]\nversion = ''", "2:11", "1 to 255"),
         ("[server]\nnotify_from = ['x/8']", "2:16", "not an address or prefix"),
         ("[server", "1:8", ""),
+        ("[query_log]\nsample = 5", "1:1", "missing field `file`"),
+        ("[query_log]\nfile = 'q'\nsample = 0", "3:10", "nonzero"),
+        ("[log]\nformat = 'xml'", "2:10", "unknown variant `xml`, expected one of `auto`"),
         ("[[tls]]\nlisten = '::1'\nkey = 'k'", "1:1", "missing field `certificate`"),
         ("[tcp]\nconnections = 0", "2:15", "1 to 1000000"),
         ("[tcp]\nidle = '1 minute'", "2:8", "not a time"),
@@ -239,7 +252,17 @@ fn the_readme_shows_all_keys() {
     let (_, example) = readme.split_once("```toml\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();
     parse(example).unwrap();
-    for table in ["", "[server]", "[tcp]", "[[tls]]", "[reload]", "[metrics]", "[[zone]]"] {
+    for table in [
+        "",
+        "[server]",
+        "[tcp]",
+        "[[tls]]",
+        "[reload]",
+        "[metrics]",
+        "[log]",
+        "[query_log]\nfile = 'q'",
+        "[[zone]]",
+    ] {
         let error = parse(&format!("{table}\nunheard_of = 1")).unwrap_err();
         let (_, known) = error.split_once("expected").unwrap();
         for key in known.split('`').skip(1).step_by(2) {

@@ -29,12 +29,11 @@ use std::net::IpAddr;
 
 pub use exchange::{BUFFER_OCTETS, Buffer, Exchange};
 
-use crate::address::Key;
 use crate::answer::{Outcome, Transport};
 use crate::dataset::{AddressList, Listing};
 use crate::prefix_table::{Address, PrefixTable, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
-use crate::zone::View;
+use crate::zone::{Family, View};
 use question::Plain;
 use reply::Verdict;
 use signed::Replies;
@@ -51,8 +50,11 @@ pub struct FastPath {
     replies: Replies,
 }
 
-/// The plain questions of a batch and their plans, at the places of their packets.
-type Asked<'s> = [Option<(Plain, &'s Plan)>; BATCH];
+/// The plain questions of a batch, at the places of their packets.
+struct Asked<'s> {
+    questions: [Option<(Plain, &'s Plan)>; BATCH],
+    addresses: [u128; BATCH],
+}
 
 /// A place for each packet of a batch, in one word.
 type Places = u64;
@@ -78,12 +80,7 @@ impl FastPath {
     /// Answers the plain questions of a batch in their buffers; leaves the others as they are. `now` is in
     /// seconds since 1970: when signatures must hold.
     pub fn respond(&self, snapshot: &Snapshot, now: u32, batch: &mut [Exchange<'_>]) {
-        for batch in batch.chunks_mut(BATCH) {
-            widest(
-                #[inline(always)]
-                || self.respond_together(snapshot, now, batch),
-            );
-        }
+        batch.chunks_mut(BATCH).for_each(|batch| self.respond_together(snapshot, now, batch));
     }
 
     /// Keeps the reply to a packet, if that asks a plain question to a signed zone: what is asked like it is
@@ -96,29 +93,35 @@ impl FastPath {
         let mut buffer = [0; BUFFER_OCTETS];
         buffer[..packet.len()].copy_from_slice(packet);
         let zone = |apex| self.zones.find(&buffer, apex, &mut None);
-        if let Some((plain, plan)) = Plain::read(&buffer, packet.len(), zone).filter(|(_, plan)| plan.signed)
-        {
-            self.replies.keep(&buffer, &plain, plan, outcome, reply);
+        let read = Plain::read(&buffer, packet.len(), zone);
+        if let Some((plain, address, plan)) = read.filter(|(.., plan)| plan.signed) {
+            self.replies.keep(&buffer, &plain, address, plan, outcome, reply);
         }
     }
 
     /// As [`Self::respond`] for at most [`BATCH`] packets.
-    #[inline(always)]
     fn respond_together(&self, snapshot: &Snapshot, now: u32, batch: &mut [Exchange<'_>]) {
-        let mut asked: Asked<'_> = [None; BATCH];
-        let mut waiting = self.read(snapshot, batch, &mut asked);
-        let udp_size = snapshot.settings.udp_size;
+        let mut asked = Asked { questions: [None; BATCH], addresses: [0; BATCH] };
+        // The steps are compiled each by itself: together they need more registers than there are.
+        let mut waiting = widest(
+            #[inline(always)]
+            || self.read(snapshot, batch, &mut asked),
+        );
         // Those of one zone and one family together.
-        while let Some(Some((plain, plan))) = asked.get(waiting.trailing_zeros() as usize) {
+        while let Some(Some(first)) = asked.questions.get(waiting.trailing_zeros() as usize) {
+            let ((plain, plan), udp_size) = (first, snapshot.settings.udp_size);
             if plan.signed {
-                let place = waiting.trailing_zeros();
-                self.replies.respond(&mut batch[place as usize], plain, plan, now, udp_size);
+                let place = waiting.trailing_zeros() as usize;
+                let address = asked.addresses[place];
+                self.replies.respond(&mut batch[place], plain, address, plan, now, udp_size);
                 waiting ^= 1 << place;
                 continue;
             }
-            waiting &= !match plain.key {
-                Key::V4(_) => answer(batch, &asked, waiting, plan, v4, plan.v4(), udp_size),
-                Key::V6(_) => answer(batch, &asked, waiting, plan, v6, plan.v6(), udp_size),
+            waiting &= !match plain.family {
+                Family::V4 => {
+                    answer(batch, &asked, waiting, first, |address| address as u32, plan.v4(), udp_size)
+                }
+                Family::V6 => answer(batch, &asked, waiting, first, |address| address, plan.v6(), udp_size),
             };
         }
     }
@@ -128,7 +131,8 @@ impl FastPath {
     fn read<'s>(&'s self, snapshot: &'s Snapshot, batch: &[Exchange<'_>], asked: &mut Asked<'s>) -> Places {
         let mut places = 0;
         let (mut last, mut known) = (None, None);
-        for ((index, exchange), asked) in batch.iter().enumerate().zip(asked) {
+        let asked = asked.questions.iter_mut().zip(&mut asked.addresses);
+        for ((index, exchange), (question, asked)) in batch.iter().enumerate().zip(asked) {
             // One step after the other: what closures hold is not compiled for wide registers.
             let read = Plain::read(
                 exchange.buffer,
@@ -136,12 +140,12 @@ impl FastPath {
                 #[inline(always)]
                 |apex| self.zones.find(exchange.buffer, apex, &mut last),
             );
-            let Some((plain, plan)) = read else { continue };
-            if exchange.client.transport != Transport::Udp || !plan.decides(plain.key) {
+            let Some((plain, address, plan)) = read else { continue };
+            if exchange.client.transport != Transport::Udp || !plan.decides(plain.family, address) {
                 continue;
             }
             if plan.open || sees_data(snapshot, plan, exchange.client.address, &mut known) {
-                *asked = Some((plain, plan));
+                (*question, *asked) = (Some((plain, plan)), address);
                 places |= 1 << index;
             }
         }
@@ -168,23 +172,15 @@ fn sees_data(
     }
 }
 
-fn v4(key: Key) -> Option<u32> {
-    if let Key::V4(address) = key { Some(address) } else { None }
-}
-
-fn v6(key: Key) -> Option<u128> {
-    if let Key::V6(address) = key { Some(address) } else { None }
-}
-
-/// Looks up those keys among `waiting` that are of one family and ask for the zone of `plan`, and
-/// answers them. Returns their places.
+/// Looks up those addresses among `waiting` that are asked of the zone of the `first` and have its
+/// family, and answers the questions. Returns their places.
 #[inline(always)]
 fn answer<'s, A: Address>(
     batch: &mut [Exchange<'_>],
     asked: &Asked<'s>,
     mut waiting: Places,
-    plan: &'s Plan,
-    address: impl Fn(Key) -> Option<A>,
+    &(Plain { family, .. }, plan): &(Plain, &'s Plan),
+    key: impl Fn(u128) -> A,
     tables: impl Iterator<Item = (&'s AddressList, &'s PrefixTable<A>)>,
     udp_size: u16,
 ) -> Places {
@@ -192,16 +188,15 @@ fn answer<'s, A: Address>(
     let mut places = [0; BATCH];
     let mut keys = [A::MIN; BATCH];
     let mut count = 0;
-    while let Some(Some((plain, other))) = asked.get(waiting.trailing_zeros() as usize) {
-        let lowest = waiting & waiting.wrapping_neg();
-        if let Some(address) = address(plain.key)
-            && other.index == plan.index
-        {
-            (places[count % BATCH], keys[count % BATCH]) = (lowest.trailing_zeros() as u8, address);
+    while let Some(Some((plain, other))) = asked.questions.get(waiting.trailing_zeros() as usize) {
+        let place = waiting.trailing_zeros();
+        if std::ptr::eq(*other, plan) && plain.family == family {
+            (places[count % BATCH], keys[count % BATCH]) =
+                (place as u8, key(asked.addresses[place as usize]));
             count += 1;
-            taken |= lowest;
+            taken |= 1 << place;
         }
-        waiting ^= lowest;
+        waiting &= waiting - 1;
     }
     let mut found = [Found::Nothing; BATCH];
     let mut states = [UNLISTED; BATCH];
@@ -217,6 +212,7 @@ fn answer<'s, A: Address>(
         }
     }
     for (&place, &found) in places[..count].iter().zip(&found) {
+        let place = usize::from(place) % BATCH;
         let verdict = match found {
             Found::Nothing => Verdict::Unlisted,
             Found::One(listing, state) => match listing.only_saying(state) {
@@ -225,10 +221,8 @@ fn answer<'s, A: Address>(
             },
             Found::Several => continue,
         };
-        if let (Some(exchange), Some(Some((plain, _)))) =
-            (batch.get_mut(usize::from(place)), asked.get(usize::from(place)))
-        {
-            reply::write(exchange, plain, plan, verdict, udp_size);
+        if let (Some(exchange), Some((plain, _))) = (batch.get_mut(place), &asked.questions[place]) {
+            reply::write(exchange, plain, asked.addresses[place], plan, verdict, udp_size);
         }
     }
     taken

@@ -3,19 +3,19 @@
 //! judges what is wrong with a packet; here a packet is plain or it is not.
 
 use super::{Buffer, nibbles};
-use crate::address::Key;
 use crate::name::Name;
 use crate::wire::{HEADER_OCTETS, class, flag, record_type};
+use crate::zone::Family;
 
-/// A plain question.
+/// A plain question, apart from its address: small, since a batch of them is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plain {
-    /// The address that the name begins with.
-    pub(super) key: Key,
+    /// The family of the address that the name begins with.
+    pub(super) family: Family,
     /// Where in the packet the rest of the name begins, which is an apex.
-    pub(super) apex: usize,
+    apex: u8,
     /// Where the question ends.
-    pub(super) end: usize,
+    end: u16,
     /// QTYPE.
     pub(super) record_type: u16,
     pub(super) edns: Option<Edns>,
@@ -33,8 +33,21 @@ pub(super) struct Edns {
 pub(super) const OPT_OCTETS: usize = 11;
 
 impl Plain {
+    /// Where in the packet the rest of the name begins, which is an apex.
+    #[inline(always)]
+    pub(super) fn apex(&self) -> usize {
+        self.apex.into()
+    }
+
+    /// Where the question ends.
+    #[inline(always)]
+    pub(super) fn end(&self) -> usize {
+        self.end.into()
+    }
+
     /// Reads the packet of `octets` at the beginning of `buffer`; `zone` finds the zone whose apex is the
-    /// name at a place of the buffer, and where that name ends. `None` where the packet is not plain.
+    /// name at a place of the buffer, and where that name ends. Returns the address, too. `None` where
+    /// the packet is not plain.
     ///
     /// What the buffer holds behind the packet is looked at, but nothing follows from it: the last
     /// step asks whether everything that counted belongs to the packet.
@@ -43,31 +56,32 @@ impl Plain {
         buffer: &Buffer,
         octets: usize,
         zone: impl FnOnce(usize) -> Option<(Z, usize)>,
-    ) -> Option<(Self, Z)> {
-        const NOT_A_QUERY: u16 = flag::RESPONSE | flag::OPCODE;
-        let &[_, _, f0, f1, 0, 1, 0, 0, 0, 0, 0, additionals @ 0..=1] =
-            buffer.first_chunk::<HEADER_OCTETS>()?
-        else {
-            return None;
-        };
-        if u16::from_be_bytes([f0, f1]) & NOT_A_QUERY != 0 {
+    ) -> Option<(Self, u128, Z)> {
+        const NOT_A_QUERY: u8 = ((flag::RESPONSE | flag::OPCODE) >> 8) as u8;
+        /// One question, and nothing in the sections of records; of the additional ones less than two.
+        const COUNTS: u64 = 1 << 48;
+        let (&[_, _, flags, _, ref counts @ ..], _) = buffer.split_first_chunk::<HEADER_OCTETS>()?;
+        let counts = u64::from_be_bytes(*counts);
+        if flags & NOT_A_QUERY != 0 || counts & !1 != COUNTS {
             return None;
         }
-        let (key, apex) = read_key(buffer)?;
+        let (family, address, apex) = read_address(buffer)?;
         let (zone, name_end) = zone(apex)?;
         let &[t0, t1, c0, c1] = buffer.get(name_end..)?.first_chunk()?;
         let record_type = u16::from_be_bytes([t0, t1]);
         if [c0, c1] != class::IN.to_be_bytes() || is_special(record_type) {
             return None;
         }
-        let mut plain = Self { key, apex, end: name_end + 4, record_type, edns: None };
-        let mut end = plain.end;
-        if additionals > 0 {
-            let (edns, octets) = Edns::read(buffer.get(end..)?)?;
-            plain.edns = Some(edns);
-            end += octets;
-        }
-        (end <= octets).then_some((plain, zone))
+        let question_end = name_end + 4;
+        let (edns, end) = if counts == COUNTS {
+            (None, question_end)
+        } else {
+            let (edns, octets) = Edns::read(buffer.get(question_end..)?)?;
+            (Some(edns), question_end + octets)
+        };
+        // A name has at most 255 octets, and an address a quarter of that.
+        let plain = Self { family, apex: apex as u8, end: question_end as u16, record_type, edns };
+        (end <= octets).then_some((plain, address, zone))
     }
 }
 
@@ -78,12 +92,12 @@ fn is_special(wanted: u16) -> bool {
 
 /// The address at the beginning of the name, and where the labels behind it begin.
 #[inline(always)]
-fn read_key(buffer: &Buffer) -> Option<(Key, usize)> {
+fn read_address(buffer: &Buffer) -> Option<(Family, u128, usize)> {
     let name = &buffer[HEADER_OCTETS..];
     if let Some(address) = name.first_chunk().and_then(nibbles::read) {
-        return Some((Key::V6(address), HEADER_OCTETS + nibbles::OCTETS));
+        return Some((Family::V6, address, HEADER_OCTETS + nibbles::OCTETS));
     }
-    read_octets(name).map(|(address, octets)| (Key::V4(address), HEADER_OCTETS + octets))
+    read_octets(name).map(|(address, octets)| (Family::V4, address.into(), HEADER_OCTETS + octets))
 }
 
 /// The IPv4 address that the first four labels spell backwards, and their octets. Not one of four

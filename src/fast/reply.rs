@@ -13,7 +13,6 @@ use super::exchange::{BUFFER_OCTETS, Buffer, Exchange};
 use super::question::{OPT_OCTETS, Plain};
 use super::tail;
 use super::view::Plan;
-use crate::address::Key;
 use crate::answer::Outcome;
 use crate::dataset::Saying;
 use crate::value::Template;
@@ -55,18 +54,19 @@ const RECORD_OCTETS: usize = 12;
 pub(super) fn write(
     exchange: &mut Exchange<'_>,
     plain: &Plain,
+    address: u128,
     plan: &Plan,
     verdict: Verdict<'_>,
     udp_size: u16,
 ) -> bool {
-    let Some((answer, code)) = answer(plain, plan, verdict) else { return false };
+    let Some((answer, code)) = answer(plain, address, plan, verdict) else { return false };
     let (octets, answers, tail) = match &answer {
         Answer::None => (0, 0, &plan.negative),
         Answer::Address(address, _) => (RECORD_OCTETS + address.len(), 1, &plan.positive),
         Answer::Text(text, _) => (RECORD_OCTETS + 1 + usize::from(text.octets), 1, &plan.positive),
     };
     let opt_octets = if plain.edns.is_some() { OPT_OCTETS } else { 0 };
-    let end = plain.end + octets + tail.len() + opt_octets;
+    let end = plain.end() + octets + tail.len() + opt_octets;
     if end > limit(plain, udp_size) {
         return false;
     }
@@ -75,14 +75,14 @@ pub(super) fn write(
         Answer::None => {}
         Answer::Address(address, ttl) => {
             let fixed = record(record_type::A, *ttl, address.len() as u16);
-            if let Some((place, rdata)) = buffer[plain.end..].split_first_chunk_mut() {
+            if let Some((place, rdata)) = buffer[plain.end()..].split_first_chunk_mut() {
                 *place = fixed;
                 rdata[..address.len()].copy_from_slice(address);
             }
         }
-        Answer::Text(text, ttl) => text.write(*ttl, &mut buffer[plain.end..plain.end + octets]),
+        Answer::Text(text, ttl) => text.write(*ttl, &mut buffer[plain.end()..plain.end() + octets]),
     }
-    tail.write(plain.apex, &mut buffer[plain.end + octets..]);
+    tail.write(plain.apex(), &mut buffer[plain.end() + octets..]);
     if let Some(edns) = plain.edns {
         write_opt(edns.dnssec_ok, udp_size, &mut buffer[end - OPT_OCTETS..]);
     }
@@ -95,10 +95,7 @@ pub(super) fn write(
         query_type: plain.record_type,
         query_class: class::IN,
         answers,
-        family: Some(match plain.key {
-            Key::V4(_) => Family::V4,
-            Key::V6(_) => Family::V6,
-        }),
+        family: Some(plain.family),
         listed: matches!(verdict, Verdict::Listed(..)),
         ..Outcome::default()
     };
@@ -108,12 +105,12 @@ pub(super) fn write(
 
 /// The record of the answer, if there is one, and the response code.
 #[inline(always)]
-fn answer<'v>(plain: &Plain, plan: &Plan, verdict: Verdict<'v>) -> Option<(Answer<'v>, u16)> {
+fn answer<'v>(plain: &Plain, address: u128, plan: &Plan, verdict: Verdict<'v>) -> Option<(Answer<'v>, u16)> {
     let Verdict::Listed(saying, ttl) = verdict else { return Some((Answer::None, rcode::NXDOMAIN)) };
     let answer = match (plain.record_type, &saying.text) {
         (record_type::A, _) => Answer::Address(saying.address, ttl),
         (record_type::TXT, Some(template)) => {
-            Answer::Text(Text::new(template, plain.key, plan.zone.options().dropin)?, ttl)
+            Answer::Text(Text::new(template, plain.family, address, plan.zone.options().dropin)?, ttl)
         }
         _ => Answer::None,
     };
@@ -142,19 +139,19 @@ fn record(record_type: u16, ttl: u32, rdata_octets: u16) -> [u8; RECORD_OCTETS] 
 
 impl<'v> Text<'v> {
     /// `None` if it is too long for one character-string.
-    fn new(template: &'v Template, key: Key, dropin: bool) -> Option<Self> {
+    fn new(template: &'v Template, family: Family, address: u128, dropin: bool) -> Option<Self> {
         const LONGEST_IN_DROPIN: usize = 254;
-        let mut address = SmallVec::new();
+        let mut text = SmallVec::new();
         if !template.is_literal() {
             // Writing to memory cannot fail.
-            let _ = match key {
-                Key::V4(v4) => write!(address, "{}", Ipv4Addr::from(v4)),
-                Key::V6(v6) => write!(address, "{}", Ipv6Addr::from(v6)),
+            let _ = match family {
+                Family::V4 => write!(text, "{}", Ipv4Addr::from(address as u32)),
+                Family::V6 => write!(text, "{}", Ipv6Addr::from(address)),
             };
         }
-        let octets = template.octets(address.len());
+        let octets = template.octets(text.len());
         let octets = if dropin { octets.min(LONGEST_IN_DROPIN) } else { octets };
-        Some(Self { template, address, octets: u8::try_from(octets).ok()? })
+        Some(Self { template, address: text, octets: u8::try_from(octets).ok()? })
     }
 
     /// Writes a TXT record that fills `place`.

@@ -23,7 +23,7 @@ use super::exchange::{BUFFER_OCTETS, Buffer, Exchange};
 use super::question::{OPT_OCTETS, Plain};
 use super::reply;
 use super::view::Plan;
-use crate::address::{Key, MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
+use crate::address::{MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
 use crate::answer::Outcome;
 use crate::dataset::TEST_V4;
 use crate::prefix_table::{Address, Range};
@@ -110,11 +110,12 @@ impl Replies {
         &self,
         exchange: &mut Exchange<'_>,
         plain: &Plain,
+        address: u128,
         plan: &Plan,
         now: u32,
         udp_size: u16,
     ) {
-        let Some(question) = Question::of(exchange.buffer, plain, plan) else { return };
+        let Some(question) = Question::of(exchange.buffer, plain, address, plan) else { return };
         let Some(kept) = self.kept.get(&question) else { return };
         if kept.outcome.holds_until.is_none_or(|until| now < until) {
             kept.write(exchange, plain, udp_size);
@@ -122,8 +123,16 @@ impl Replies {
     }
 
     /// Keeps what the general path replied to a plain question.
-    pub(super) fn keep(&self, buffer: &Buffer, plain: &Plain, plan: &Plan, outcome: &Outcome, reply: &[u8]) {
-        if let Some(question) = Question::of(buffer, plain, plan)
+    pub(super) fn keep(
+        &self,
+        buffer: &Buffer,
+        plain: &Plain,
+        address: u128,
+        plan: &Plan,
+        outcome: &Outcome,
+        reply: &[u8],
+    ) {
+        if let Some(question) = Question::of(buffer, plain, address, plan)
             && let Some(kept) = Kept::new(plain, outcome, reply)
         {
             self.kept.insert(question, Arc::new(kept));
@@ -140,9 +149,9 @@ impl Replies {
 
 impl Question {
     #[inline(always)]
-    fn of(buffer: &Buffer, plain: &Plain, plan: &Plan) -> Option<Self> {
+    fn of(buffer: &Buffer, plain: &Plain, address: u128, plan: &Plan) -> Option<Self> {
         let kind = Kind::of(plain.record_type)?;
-        let block = Block::of(buffer, plain, plan)?;
+        let block = Block::of(buffer, plain.family, address, plan)?;
         let dnssec_ok = plain.edns.is_some_and(|edns| edns.dnssec_ok);
         Some(Self { zone: plan.index, block, kind, dnssec_ok })
     }
@@ -165,19 +174,20 @@ impl Kind {
 impl Block {
     /// The block of the question's address; `None` where it may have names inside.
     #[inline(always)]
-    fn of(buffer: &Buffer, plain: &Plain, plan: &Plan) -> Option<Self> {
-        if !plan.decides(plain.key) {
+    fn of(buffer: &Buffer, family: Family, address: u128, plan: &Plan) -> Option<Self> {
+        if !plan.decides(family, address) {
             return None;
         }
-        match plain.key {
-            Key::V4(address) => {
+        match family {
+            Family::V4 => {
+                let address = address as u32;
                 let mut run = around(plan.v4().map(|(_, table)| table.range(address)));
                 run.leave_out(address, TEST_V4, TEST_V4);
                 let least = 8 * labels_to_an_octet(buffer, address)?;
                 let length = run.widest(address, 8, least);
                 Some(Self { family: Family::V4, first: address.masked(length).into(), length })
             }
-            Key::V6(address) => {
+            Family::V6 => {
                 let mut run = around(plan.v6().map(|(_, table)| table.range(address)));
                 run.leave_out(address, MAPPED, MAPPED_LAST);
                 if plan.v4().next().is_some() {
@@ -261,7 +271,7 @@ impl Kept {
         let word = |at: usize| Some(u16::from_be_bytes(*reply.get(at..)?.first_chunk()?));
         let counts = [word(6)?, word(8)?];
         let mut pointers = SmallVec::new();
-        let mut at = plain.end;
+        let mut at = plain.end();
         for _ in 0..counts.iter().sum() {
             while let length @ 1..=63 = *reply.get(at)? {
                 at += 1 + usize::from(length);
@@ -272,15 +282,15 @@ impl Kept {
                 let target = word(at)? & !POINTER;
                 // The name in the question is always at the same place.
                 if usize::from(target) != HEADER_OCTETS {
-                    let distance = target.checked_signed_diff(plain.apex as u16)?;
-                    pointers.push(Pointer { at: (at - plain.end) as u16, distance });
+                    let distance = target.checked_signed_diff(plain.apex() as u16)?;
+                    pointers.push(Pointer { at: (at - plain.end()) as u16, distance });
                 }
                 at += 2;
             }
             at += FIXED + usize::from(word(at + FIXED - 2)?);
         }
         let opt_octets = if plain.edns.is_some() { OPT_OCTETS } else { 0 };
-        let octets = reply.get(plain.end..at)?.into();
+        let octets = reply.get(plain.end()..at)?.into();
         (at + opt_octets == reply.len()).then(|| Self { octets, pointers, counts, outcome: *outcome })
     }
 
@@ -288,7 +298,7 @@ impl Kept {
     #[inline(always)]
     fn write(&self, exchange: &mut Exchange<'_>, plain: &Plain, udp_size: u16) {
         let opt_octets = if plain.edns.is_some() { OPT_OCTETS } else { 0 };
-        let start = plain.end;
+        let start = plain.end();
         let end = start + self.octets.len() + opt_octets;
         if end > reply::limit(plain, udp_size).min(BUFFER_OCTETS) {
             return;
@@ -296,7 +306,7 @@ impl Kept {
         let buffer = &mut *exchange.buffer;
         buffer[start..start + self.octets.len()].copy_from_slice(&self.octets);
         for pointer in &self.pointers {
-            let value = 0xc000 | (plain.apex as u16).wrapping_add_signed(pointer.distance);
+            let value = 0xc000 | (plain.apex() as u16).wrapping_add_signed(pointer.distance);
             if let Some(place) = buffer[start + usize::from(pointer.at)..].first_chunk_mut() {
                 *place = value.to_be_bytes();
             }

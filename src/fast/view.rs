@@ -11,13 +11,12 @@ use super::Buffer;
 use super::question::end_of_name;
 use super::tail::Tail;
 use crate::address;
-use crate::address::Key;
 use crate::dataset::{AddressList, Data, Dataset, TEST_V4};
 use crate::name::{Name, labels};
 use crate::prefix_table::PrefixTable;
 use crate::snapshot::Snapshot;
 use crate::wire::HEADER_OCTETS;
-use crate::zone::{Signing, Status, Zone};
+use crate::zone::{Family, Signing, Status, Zone};
 
 /// The zones of a snapshot that are simple enough.
 #[derive(Debug)]
@@ -139,10 +138,13 @@ impl Apex {
     #[inline(always)]
     fn is_at(&self, buffer: &Buffer, at: usize) -> bool {
         let (octets, _) = buffer[at..].as_chunks();
-        let words = self.words.iter().zip(octets);
-        let differences = words
-            .fold(0, |sum, (word, octets)| sum | (word.octets ^ u64::from_le_bytes(*octets)) & word.matters);
-        differences == 0 && self.words.len() <= octets.len()
+        // One after the other: names are short.
+        self.words.len() <= octets.len()
+            && self
+                .words
+                .iter()
+                .zip(octets)
+                .all(|(word, octets)| (word.octets ^ u64::from_le_bytes(*octets)) & word.matters == 0)
     }
 }
 
@@ -184,10 +186,10 @@ impl Plan {
     /// True if what is said of an address is what one table of its family says. Left to the general
     /// path are the addresses of both families and the test entries of RFC 5782.
     #[inline(always)]
-    pub(super) fn decides(&self, key: Key) -> bool {
-        match key {
-            Key::V4(address) => address != TEST_V4,
-            Key::V6(address) => {
+    pub(super) fn decides(&self, family: Family, address: u128) -> bool {
+        match family {
+            Family::V4 => address != u128::from(TEST_V4),
+            Family::V6 => {
                 address::mapped(address).is_none()
                     && (self.v4.is_empty() || address::six_to_four(address).is_none())
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::answer::{Outcome, Transport};
+use crate::answer::{Client, Outcome, Transport};
 use crate::metrics::{Metrics, Origin};
 use crate::name::Name;
 use crate::query_log::{QueryLog, Target};
@@ -87,9 +87,9 @@ fn every_documented_metric_moves() {
     };
     status.queries.shed = 1;
     let directory = tempfile::tempdir().unwrap();
-    let target = Target { file: Some(directory.path().join("q")), unbuffered: false };
-    let log = QueryLog::start(target, 1).unwrap();
-    log.sink().record(b"", std::net::Ipv4Addr::LOCALHOST.into(), &outcome, 1);
+    let log = QueryLog::start(Target::new(Some(directory.path().join("q"))), 1).unwrap();
+    let client = Client { address: std::net::Ipv4Addr::LOCALHOST.into(), transport: Transport::Udp };
+    log.sink().record(b"", client, &outcome, 1);
     let text = exposition::render(&status, &metrics.totals(), Some(&log.sink()));
     let sums = sums(&text);
     assert_eq!(sums.keys().copied().collect::<BTreeSet<_>>(), documented());

@@ -363,6 +363,7 @@ impl<R: Responder> Service<R> {
     }
 
     /// Counts and logs. Of the packet only its length and its question count.
+    #[inline(always)]
     fn record(
         &self,
         tally: &mut Tally<'_>,
@@ -375,7 +376,7 @@ impl<R: Responder> Service<R> {
         let slot = |zone| self.responder.zone_slot(moment, zone);
         tally.count(outcome, slot, packet.len(), reply_octets);
         if let Some(log) = self.query_log.as_ref().filter(|_| outcome.reply) {
-            log.record(packet, client.address, outcome, reply_octets);
+            log.record(packet, client, outcome, reply_octets);
         }
     }
 }

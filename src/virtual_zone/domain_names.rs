@@ -59,10 +59,9 @@ impl<'z> Nodes<'z> for DomainNames<'z> {
     fn at(&self, key: &[u8]) -> At<'z> {
         let (states, above) = self.data.table.entry(key);
         let above = above.map(|(length, state)| (&key[..length], state));
-        match states {
-            Some(states) => At::Node(self.node(key, states, above)),
-            None => At::Below(self.found(above)),
-        }
+        let Some(states) = states else { return At { own: None, below: self.found(above) } };
+        let Node { own, below, .. } = self.node(key, states, above);
+        At { own: Some(own), below }
     }
 
     fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>> {

@@ -25,11 +25,11 @@ pub(super) trait Nodes<'z> {
 }
 
 /// What a source has at a key.
-pub(super) enum At<'z> {
-    /// The name exists.
-    Node(Node<'z>),
-    /// It does not; what the nearest existing name above it says of the names below.
-    Below(Found<'z>),
+pub(super) struct At<'z> {
+    /// What it says of the name, if that exists.
+    pub(super) own: Option<Found<'z>>,
+    /// What it says of the names below, or what the nearest existing name above says of the names below that.
+    pub(super) below: Found<'z>,
 }
 
 /// A source whose names form a tree that is looked at from the root.
@@ -62,7 +62,7 @@ pub(super) type Labels = SmallVec<[u8; 8]>;
 pub(super) fn at<'z, T: Tree<'z>>(tree: &T, key: &[u8]) -> At<'z> {
     let (length, place) = tree.path(key).pop().unwrap_or_else(|| (0, tree.root()));
     let node = tree.node(&key[..length], &place);
-    if length == key.len() { At::Node(node) } else { At::Below(node.below) }
+    At { own: (length == key.len()).then_some(node.own), below: node.below }
 }
 
 /// [`Nodes::last_before`] of a tree.

@@ -2,7 +2,7 @@
 
 use super::Node;
 use super::nodes::{At, Nodes};
-use crate::dataset::GenericTable;
+use crate::dataset::{GenericSet, GenericTable};
 use crate::zone::Found;
 
 /// One name, which says nothing of those below it; its key is empty.
@@ -19,22 +19,22 @@ pub(super) struct GenericNames<'z> {
     pub(super) dropin: bool,
 }
 
-impl<'z> Single<'z> {
-    fn node(&self) -> Node<'z> {
-        Node { key: Vec::new(), own: self.own.clone(), below: self.nothing.clone() }
+impl<'z> GenericNames<'z> {
+    fn own(&self, sets: &'z [GenericSet]) -> Found<'z> {
+        let mut own = Found::new(self.dropin);
+        own.push_generic(sets);
+        own
     }
 }
 
 impl<'z> Nodes<'z> for Single<'z> {
     fn walk(&self) -> Box<dyn Iterator<Item = Node<'z>> + 'z> {
-        Box::new(std::iter::once(self.node()))
+        let node = Node { key: Vec::new(), own: self.own.clone(), below: self.nothing.clone() };
+        Box::new(std::iter::once(node))
     }
 
     fn at(&self, key: &[u8]) -> At<'z> {
-        match key.is_empty() {
-            true => At::Node(self.node()),
-            false => At::Below(self.nothing.clone()),
-        }
+        At { own: key.is_empty().then(|| self.own.clone()), below: self.nothing.clone() }
     }
 
     fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>> {
@@ -48,24 +48,17 @@ impl<'z> Nodes<'z> for Single<'z> {
 
 impl<'z> Nodes<'z> for GenericNames<'z> {
     fn walk(&self) -> Box<dyn Iterator<Item = Node<'z>> + 'z> {
-        let dropin = self.dropin;
-        Box::new(self.table.iter().map(move |(key, sets)| {
-            let mut own = Found::new(dropin);
-            own.push_generic(sets);
-            Node { key: key.to_vec(), own, below: Found::new(dropin) }
+        let names = *self;
+        Box::new(self.table.iter().map(move |(key, sets)| Node {
+            key: key.to_vec(),
+            own: names.own(sets),
+            below: Found::new(names.dropin),
         }))
     }
 
     fn at(&self, key: &[u8]) -> At<'z> {
-        let nothing = Found::new(self.dropin);
-        match self.table.get(key) {
-            Some(sets) => {
-                let mut own = nothing.clone();
-                own.push_generic(sets);
-                At::Node(Node { key: key.to_vec(), own, below: nothing })
-            }
-            None => At::Below(nothing),
-        }
+        let own = self.table.get(key).map(|sets| self.own(sets));
+        At { own, below: Found::new(self.dropin) }
     }
 
     fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>> {

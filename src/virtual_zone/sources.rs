@@ -2,7 +2,7 @@
 
 use super::address_tree::AddressTree;
 use super::domain_names::DomainNames;
-use super::nodes::{At, Nodes};
+use super::nodes::Nodes;
 use super::range_blocks::RangeBlocks;
 use super::records::{GenericNames, Single};
 use super::{Node, fits};
@@ -88,12 +88,13 @@ impl<'z> Source<'z> {
         if self.is_left_to_others(key) {
             return;
         }
-        match self.nodes.at(left) {
-            At::Node(node) => {
-                own.extend(node.own);
-                below.extend(node.below);
+        let at = self.nodes.at(left);
+        match at.own {
+            Some(found) => {
+                own.extend(found);
+                below.extend(at.below);
             }
-            At::Below(inherited) => self.inherit(key, &inherited, own, below),
+            None => self.inherit(key, &at.below, own, below),
         }
     }
 

@@ -156,7 +156,7 @@ fn check_neighbours(zone: &Zone) -> Result<(), TestCaseError> {
         let virtual_zone = VirtualZone::new(zone, empty_non_terminals);
         let names: Vec<_> = virtual_zone.names().collect();
         let keys = strange_keys(&names);
-        let step = (keys.len() / 250).max(1);
+        let step = (keys.len() / 80).max(1);
         for key in keys.into_iter().step_by(step) {
             prop_assert_eq!(virtual_zone.find(&key), matched(&names, &key), "{}", key.escape_ascii());
             let at = names.partition_point(|name| name.key <= key) - 1;
