@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -59,6 +60,8 @@ pub enum Command {
         control: PathBuf,
         /// Print the reply as it came.
         json: bool,
+        /// Ask again and again, after this time.
+        watch: Option<Duration>,
     },
     /// Ask lists what they say of addresses and names.
     Lookup(LookupArgs),
@@ -179,12 +182,16 @@ enum RawCommand {
         #[arg(value_name = "ZONE", value_parser = zone_name)]
         zones: Vec<Name>,
     },
-    /// Show the zones of the running server: entries, age, and what is wrong
+    /// Show how the running server is: its zones, their age, queries, and what is wrong
     #[command(after_help = STATUS_HELP)]
     Status {
         /// Print the server's reply, one line of JSON
-        #[arg(long)]
+        #[arg(long, conflicts_with = "watch")]
         json: bool,
+        /// Show it again every so many seconds, queries as rates
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1",
+              value_parser = clap::value_parser!(u32).range(1..))]
+        watch: Option<u32>,
         #[command(flatten)]
         socket: Socket,
     },
@@ -262,7 +269,7 @@ Exit codes: 0 all zones are up to date, 1 a zone keeps its old data (or has none
 
 const STATUS_HELP: &str = "\
 Example:
-  nibbl status --json
+  nibbl status --watch
 
 Exit codes: 0 all zones are served, 1 a zone is not, or keeps old data, 2 no answer.";
 
@@ -316,7 +323,11 @@ impl Command {
             RawCommand::Lookup(arguments) => Self::Lookup(arguments),
             RawCommand::Key(arguments) => Self::Key(arguments),
             RawCommand::Relay(arguments) => Self::Relay(arguments),
-            RawCommand::Status { json, socket } => Self::Status { control: control(socket), json },
+            RawCommand::Status { json, watch, socket } => Self::Status {
+                control: control(socket),
+                json,
+                watch: watch.map(|seconds| Duration::from_secs(seconds.into())),
+            },
         })
     }
 }
@@ -452,7 +463,9 @@ mod tests {
             panic!("not reload")
         };
         assert_eq!((control, zones.len()), (PathBuf::from("/run/nibbl.sock"), 1));
-        let Command::Status { control, json: true } = command("status --json --control /x").unwrap() else {
+        let Command::Status { control, json: true, watch: None } =
+            command("status --json --control /x").unwrap()
+        else {
             panic!("not status")
         };
         assert_eq!(control, PathBuf::from("/x"));

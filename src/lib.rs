@@ -48,12 +48,17 @@ pub mod fast;
 // the network rim
 pub mod log;
 pub mod metrics;
+pub mod query_log;
 pub mod server;
 // arguments and nibbl.toml -> checked options
 pub mod config;
 // files that changed -> the next snapshot
 pub mod reload;
 pub mod watch;
+// what an operator sees
+pub mod status;
+// (over HTTP)
+pub mod monitor;
 // talking to the running server
 pub mod control;
 // the other end

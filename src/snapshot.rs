@@ -58,6 +58,8 @@ pub struct Settings {
     pub version: Option<String>,
     /// TXT of id.server and hostname.bind in class CH; `None` refuses.
     pub identity: Option<String>,
+    /// Octets of memory for replies of signed zones that are given again.
+    pub reply_cache: usize,
     /// Who may send NOTIFY.
     pub notify_from: Vec<IpNet>,
 }
@@ -70,6 +72,7 @@ impl Default for Settings {
             udp_size: 1232,
             version: Some(format!("nibbl {}", env!("CARGO_PKG_VERSION"))),
             identity: None,
+            reply_cache: 32 << 20,
             notify_from: Vec::new(),
         }
     }

@@ -55,6 +55,11 @@ impl ValueTable {
         Some(id)
     }
 
+    /// The values, by id, given away.
+    pub fn into_values(self) -> Vec<Value> {
+        self.values
+    }
+
     /// The values, by id.
     pub fn values(&self) -> &[Value] {
         &self.values
@@ -133,12 +138,20 @@ impl Template {
 
     /// Appends the text with `key_text`, the address (or matching name) as text, in its places.
     pub fn expand(&self, key_text: &[u8], out: &mut Vec<u8>) {
-        let mut pieces = self.pieces.iter();
-        out.extend_from_slice(pieces.next().map_or(&[][..], |first| first));
-        for piece in pieces {
-            out.extend_from_slice(key_text);
-            out.extend_from_slice(piece);
-        }
+        self.pieces(key_text).for_each(|piece| out.extend_from_slice(piece));
+    }
+
+    /// What the text with `key_text` in its places is made of, in its order.
+    pub fn pieces<'t>(&'t self, key_text: &'t [u8]) -> impl Iterator<Item = &'t [u8]> {
+        let (first, others) =
+            self.pieces.split_first().map_or((&[][..], &[][..]), |(first, others)| (&**first, others));
+        std::iter::once(first).chain(others.iter().flat_map(move |piece| [key_text, piece]))
+    }
+
+    /// Octets of the text with a key text of so many octets in its places.
+    pub fn octets(&self, key_octets: usize) -> usize {
+        let places = self.pieces.len().saturating_sub(1);
+        places * key_octets + self.pieces.iter().map(|piece| piece.len()).sum::<usize>()
     }
 
     /// True if the text is the same for every address.

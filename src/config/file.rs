@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,11 +15,13 @@ use toml::Spanned;
 
 use super::spec::{self, DatasetSpec};
 use super::{
-    Config, Control, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener, TtlConfig,
-    Watch, ZoneConfig, address, duration,
+    Config, Control, LogConfig, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener,
+    TtlConfig, Watch, ZoneConfig, address, duration,
 };
 use crate::dnssec::validity::Validity;
+use crate::log::{Format, Threshold};
 use crate::name::Name;
+use crate::query_log::{self, Target};
 use crate::range_record::block;
 use crate::snapshot::Settings;
 use crate::zone::EmptyNonTerminals;
@@ -85,6 +88,11 @@ struct File {
     tls: Vec<TlsTable>,
     #[serde(default)]
     reload: ReloadTable,
+    #[serde(default)]
+    metrics: MetricsTable,
+    #[serde(default)]
+    log: LogTable,
+    query_log: Option<QueryLogTable>,
     #[serde(default, rename = "zone")]
     zones: Vec<Spanned<ZoneTable>>,
 }
@@ -143,6 +151,30 @@ struct ReloadTable {
     settle_limit_ms: Option<Count>,
 }
 
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MetricsTable {
+    listen: Option<Listen<9153>>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogTable {
+    #[serde(default)]
+    format: Format,
+    #[serde(default)]
+    level: Threshold,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryLogTable {
+    file: PathBuf,
+    #[serde(default)]
+    format: query_log::Format,
+    sample: Option<NonZeroU32>,
+}
+
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ZoneTable {
@@ -161,12 +193,13 @@ struct ZoneTable {
     test_value: Option<Ipv4Addr>,
     sixtofour: Option<bool>,
     max_change: Option<u32>,
+    max_age: Option<Seconds>,
     ranges: Option<bool>,
     block_bytes: Option<BlockBytes>,
     ranges_ttl: Option<Seconds>,
     #[serde(default)]
     ranges_clients: Vec<Network>,
-    signed: Option<bool>,
+    signed: Option<Spanned<bool>>,
     keys: Option<PathBuf>,
     signature_validity: Option<SignatureValidity>,
     empty_non_terminals: Option<EmptyNonTerminals>,
@@ -182,6 +215,8 @@ impl File {
             udp_size: server.udp_size.map_or(settings.udp_size, |size| size.0),
             version: server.version.map_or(settings.version, |text| text.0),
             identity: server.identity.map_or(settings.identity, |text| text.0),
+            // The other half is for signatures.
+            reply_cache: server.signature_cache.as_ref().map_or(settings.reply_cache, |octets| octets.0 / 2),
             notify_from: server.notify_from.into_iter().map(|network| network.0).collect(),
             ..settings
         };
@@ -209,7 +244,7 @@ impl File {
             pin: server.pin.unwrap_or(defaults.pin),
             tcp: self.tcp.check(),
             signing: SigningLimits {
-                cache: server.signature_cache.map_or(defaults.signing.cache, |octets| octets.0),
+                cache: server.signature_cache.as_ref().map_or(defaults.signing.cache, |octets| octets.0 / 2),
                 workers: server.signing_workers.map_or(defaults.signing.workers, usize::from),
                 rate: server.signing_rate.map(|rate| rate.0),
             },
@@ -220,6 +255,9 @@ impl File {
                 Some(TextOrFalse(Some(path))) => Control::Path(own_dir.join(path)),
             },
             process: self.process.check(own_dir),
+            metrics: self.metrics.listen.map(|listen| listen.0),
+            log: LogConfig { format: self.log.format, threshold: self.log.level },
+            query_log: self.query_log.map(|table| table.check(own_dir)),
             watch: self.reload.check(),
             access,
             zones,
@@ -250,6 +288,14 @@ impl TcpTable {
     }
 }
 
+impl QueryLogTable {
+    fn check(self, own_dir: &Path) -> Target {
+        let file = (self.file != Path::new("-")).then(|| own_dir.join(self.file));
+        let sample = self.sample.unwrap_or(NonZeroU32::MIN);
+        Target { format: self.format, sample, ..Target::new(file) }
+    }
+}
+
 impl ReloadTable {
     fn check(self) -> Watch {
         let defaults = Watch::default();
@@ -271,14 +317,13 @@ impl ReloadTable {
 
 impl ZoneTable {
     /// How the zone is signed, if it is.
-    fn signing(&self, own_dir: &Path) -> Result<Option<SigningConfig>, &'static str> {
-        if self.signed != Some(true) {
-            return Ok(None);
-        }
+    fn signing(&self, own_dir: &Path) -> Result<Option<SigningConfig>, Misplaced> {
+        let Some(signed) = self.signed.as_ref().filter(|signed| *signed.as_ref()) else { return Ok(None) };
+        let refused = |message: &str| (signed.span().start, format!("a signed zone {message}"));
         if !self.ranges_clients.is_empty() {
-            return Err("a signed zone answers all clients the same: it cannot have ranges_clients");
+            return Err(refused("answers all clients the same: it cannot have `ranges_clients`"));
         }
-        let keys = self.keys.as_ref().ok_or("a signed zone needs `keys = \"DIRECTORY\"`")?;
+        let keys = self.keys.as_ref().ok_or_else(|| refused("needs `keys = \"DIRECTORY\"`"))?;
         Ok(Some(SigningConfig {
             keys: own_dir.join(keys),
             validity: self.signature_validity.as_ref().map_or_else(Validity::default, |validity| validity.0),
@@ -288,10 +333,9 @@ impl ZoneTable {
 
     fn check(self, own_dir: &Path, dir: &Path) -> Result<ZoneConfig, Misplaced> {
         let at = self.name.span().start;
-        let signing = self.signing(own_dir);
+        let signing = self.signing(own_dir)?;
         let mut zone = ZoneConfig::new(self.name.into_inner().0);
         let defaults = TtlConfig::default();
-        zone.signing = signing.map_err(|message| (at, format!("zone `{}`: {message}", zone.name)))?;
         let ttl = TtlConfig {
             default: self.ttl.map_or(defaults.default, |ttl| ttl.0),
             min: self.min_ttl.map_or(defaults.min, |ttl| ttl.0),
@@ -300,6 +344,7 @@ impl ZoneTable {
         if !ttl.is_consistent() {
             return Err((at, format!("zone `{}`: ttl is 0, or not between min_ttl and max_ttl", zone.name)));
         }
+        zone.signing = signing;
         zone.read = ReadConfig {
             accept_host_bits: self.accept_host_bits.unwrap_or(zone.read.accept_host_bits),
             decompress: self.decompress.unwrap_or(zone.read.decompress),
@@ -324,6 +369,7 @@ impl ZoneTable {
         zone.test_value = self.test_value.unwrap_or(zone.test_value);
         zone.sixtofour = self.sixtofour.unwrap_or(zone.sixtofour);
         zone.max_change = self.max_change.or(zone.max_change);
+        zone.max_age = self.max_age.map(|age| age.0);
         zone.ranges = self.ranges.unwrap_or(zone.ranges);
         zone.block_bytes = self.block_bytes.map_or(zone.block_bytes, |size| size.0);
         zone.ranges_ttl = self.ranges_ttl.map(|ttl| ttl.0);

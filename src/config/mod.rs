@@ -17,7 +17,9 @@ use std::time::{Duration, SystemTime};
 use ipnet::IpNet;
 
 use crate::dnssec::validity::Validity;
+use crate::log::{Format, Threshold};
 use crate::name::Name;
+use crate::query_log::Target;
 use crate::range_record::block;
 use crate::snapshot::Settings;
 use crate::zone::EmptyNonTerminals;
@@ -44,6 +46,12 @@ pub struct Config {
     pub control: Control,
     /// What the process gives up.
     pub process: Process,
+    /// Where metrics, health and status are served over HTTP.
+    pub metrics: Option<SocketAddr>,
+    /// How the server's own log is written.
+    pub log: LogConfig,
+    /// Where answered queries are written, a line each.
+    pub query_log: Option<Target>,
     /// When data files are looked at again.
     pub watch: Watch,
     /// The access list that holds for all zones (`:acl:FILE`).
@@ -64,6 +72,9 @@ impl Default for Config {
             settings: Settings::default(),
             control: Control::Default,
             process: Process::default(),
+            metrics: None,
+            log: LogConfig::default(),
+            query_log: None,
             watch: Watch::default(),
             access: None,
             zones: Vec::new(),
@@ -157,7 +168,8 @@ impl Default for TcpLimits {
 /// What signing takes at most, over all signed zones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SigningLimits {
-    /// Octets of memory for signatures that were made; 64 MiB by default.
+    /// Octets of memory for signatures that were made; 32 MiB by default. Replies that are given again have
+    /// their own ([`Settings::reply_cache`]).
     pub cache: usize,
     /// Threads that make signatures; 0, the default, is one for every two cores.
     pub workers: usize,
@@ -167,7 +179,7 @@ pub struct SigningLimits {
 
 impl Default for SigningLimits {
     fn default() -> Self {
-        Self { cache: 64 << 20, workers: 0, rate: None }
+        Self { cache: 32 << 20, workers: 0, rate: None }
     }
 }
 
@@ -181,6 +193,15 @@ pub enum Control {
     Path(PathBuf),
     /// There is none.
     Off,
+}
+
+/// How the server's own log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogConfig {
+    /// As text, JSON, or into the journal; by default as it suits who reads it.
+    pub format: Format,
+    /// From what on; by default what happens and what is wrong.
+    pub threshold: Threshold,
 }
 
 /// What the process gives up once its sockets are open.
@@ -251,9 +272,11 @@ pub struct ZoneConfig {
     /// A reload that changes the number of entries by more percent than this, and by 1,000 or more,
     /// waits for `nibbl reload --force` (RFC 6471, section 3.2); 50 by default, `None` never waits.
     pub max_change: Option<u32>,
+    /// The age of the newest data file in seconds from which the server is not ready (`/readyz`).
+    pub max_age: Option<u32>,
     /// Range records are served: anyone may read the whole list; false by default.
     pub ranges: bool,
-    /// The greatest size of a block of range records in octets, 672 to 16,000; 800 by default.
+    /// The greatest size of a block of range records in octets, 672 to 16,000; 704 by default.
     pub block_bytes: u16,
     /// The TTL of range records in seconds; by default the zone's.
     pub ranges_ttl: Option<u32>,
@@ -278,6 +301,7 @@ impl ZoneConfig {
             test_value: Ipv4Addr::new(127, 0, 0, 2),
             sixtofour: true,
             max_change: Some(50),
+            max_age: None,
             ranges: false,
             block_bytes: block::DEFAULT_LIMIT as u16,
             ranges_ttl: None,

@@ -27,6 +27,9 @@ fn everything_said() {
         identity = "ns1"
         notify_from = ["192.0.2.0/24", "2001:db8::5"]
         control = "run/nibbl.sock"
+        signature_cache = "1G"
+        signing_workers = 3
+        signing_rate = 500
         [tcp]
         connections = 10
         idle = "1m"
@@ -38,6 +41,15 @@ fn everything_said() {
         notify = false
         poll = 0
         settle_ms = 50
+        [log]
+        format = "json"
+        level = "warn"
+        [query_log]
+        file = "queries"
+        format = "json"
+        sample = 100
+        [metrics]
+        listen = "[::1]"
         [[zone]]
         name = "BL.example."
         datasets = ["ip6trie:a,b", { type = "dnhash", files = ["/data/with,comma"] }]
@@ -50,13 +62,30 @@ fn everything_said() {
         test_value = "127.0.10.2"
         sixtofour = false
         max_change = 20
+        max_age = "1d"
         ranges = true
         block_bytes = 1000
         ranges_ttl = "5m"
         ranges_clients = ["192.0.2.0/24", "2001:db8::1"]
+        [[zone]]
+        name = "signed.example"
+        datasets = ["ip:a"]
+        signed = true
+        keys = "keys"
+        signature_validity = "7d"
+        empty_non_terminals = "plain"
         "#,
     )
     .unwrap();
+    assert_eq!(config.signing, SigningLimits { cache: 512 << 20, workers: 3, rate: Some(500) });
+    assert_eq!(config.settings.reply_cache, 512 << 20);
+    let signing = SigningConfig {
+        keys: "/etc/nibbl/keys".into(),
+        validity: Validity::new(7 * 86_400).unwrap(),
+        empty_non_terminals: EmptyNonTerminals::Plain,
+    };
+    assert_eq!(config.zones[1].signing, Some(signing));
+    assert_eq!(config.zones[0].signing, None);
     assert_eq!(
         config.listen,
         ["192.0.2.1:53", "[2001:db8::1]:5353"].map(|text| text.parse().unwrap()).to_vec()
@@ -71,6 +100,9 @@ fn everything_said() {
     assert_eq!(config.tls[0].certificate, Path::new("/etc/nibbl/cert.pem"));
     assert_eq!((config.watch.poll, config.watch.settle.as_millis()), (None, 50));
     assert_eq!(config.access.unwrap().to_string(), "acl:/etc/nibbl/lists/clients.acl");
+    assert_eq!(config.log, LogConfig { format: Format::Json, threshold: Threshold::Warn });
+    let query_log = config.query_log.unwrap();
+    assert_eq!((query_log.to_string().as_str(), query_log.sample.get()), ("/etc/nibbl/queries", 100));
     let zone = &config.zones[0];
     assert_eq!(zone.name.to_string(), "BL.example");
     assert_eq!(zone.datasets[0].to_string(), "ip6trie:/etc/nibbl/lists/a,/etc/nibbl/lists/b");
@@ -79,6 +111,7 @@ fn everything_said() {
     assert_eq!(zone.datasets[1].read.ttl, TtlConfig { default: 3600, min: 60, max: 0 });
     assert_eq!(zone.access.as_ref().unwrap().kind, Kind::Acl);
     assert_eq!((zone.negative_ttl, zone.max_change), (Some(30), Some(20)));
+    assert_eq!((zone.max_age, config.metrics), (Some(86_400), Some("[::1]:9153".parse().unwrap())));
     assert!(zone.strict && !zone.test_entries && !zone.sixtofour);
     assert_eq!(zone.test_value.to_string(), "127.0.10.2");
     assert_eq!((zone.ranges, zone.block_bytes, zone.ranges_ttl), (true, 1000, Some(300)));
@@ -117,6 +150,9 @@ fn errors_have_their_place() {
         ("[server]\nversion = ''", "2:11", "1 to 255"),
         ("[server]\nnotify_from = ['x/8']", "2:16", "not an address or prefix"),
         ("[server", "1:8", ""),
+        ("[query_log]\nsample = 5", "1:1", "missing field `file`"),
+        ("[query_log]\nfile = 'q'\nsample = 0", "3:10", "nonzero"),
+        ("[log]\nformat = 'xml'", "2:10", "unknown variant `xml`, expected one of `auto`"),
         ("[[tls]]\nlisten = '::1'\nkey = 'k'", "1:1", "missing field `certificate`"),
         ("[tcp]\nconnections = 0", "2:15", "1 to 1000000"),
         ("[tcp]\nidle = '1 minute'", "2:8", "not a time"),
@@ -137,6 +173,17 @@ fn errors_have_their_place() {
             "a second zone",
         ),
         ("[[zone]]\nname = 'bl'\nname = 'bl'", "3:1", "duplicate key"),
+        ("[server]\nsignature_cache = '64X'", "2:19", "octets, or text like"),
+        ("[server]\nsigning_workers = 70000", "2:19", "invalid value"),
+        ("[server]\nsigning_rate = 0", "2:16", "1 to 1000000"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsigned = true", "4:10", "needs `keys"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsignature_validity = '1h'", "4:22", "1d to 366d"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nempty_non_terminals = 'x'", "4:23", "unknown variant"),
+        (
+            "[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsigned = true\nranges_clients = ['::1']",
+            "4:10",
+            "cannot have `ranges_clients`",
+        ),
     ] {
         let error = parse(text).unwrap_err();
         assert!(error.starts_with(&format!("/etc/nibbl/nibbl.toml:{place}: ")), "{text:?} gives {error}");
@@ -205,7 +252,17 @@ fn the_readme_shows_all_keys() {
     let (_, example) = readme.split_once("```toml\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();
     parse(example).unwrap();
-    for table in ["", "[server]", "[tcp]", "[[tls]]", "[reload]", "[[zone]]"] {
+    for table in [
+        "",
+        "[server]",
+        "[tcp]",
+        "[[tls]]",
+        "[reload]",
+        "[metrics]",
+        "[log]",
+        "[query_log]\nfile = 'q'",
+        "[[zone]]",
+    ] {
         let error = parse(&format!("{table}\nunheard_of = 1")).unwrap_err();
         let (_, known) = error.split_once("expected").unwrap();
         for key in known.split('`').skip(1).step_by(2) {

@@ -3,19 +3,23 @@
 //! Nearly all that a DNSBL is asked has one form: a complete reversed address under an apex, class IN,
 //! with or without EDNS. `question` recognises this form in the bytes of a packet, `view` knows the
 //! zones that are simple enough, the keys of the whole batch are looked up together in each table, so
-//! that their cache misses overlap, and `reply` writes the answer behind the echoed question.
-//! Nothing is allocated and nothing waits.
+//! that their cache misses overlap, and `reply` writes the answer behind the question, in the buffer
+//! of the packet. Nothing is allocated, nothing is copied and nothing waits.
 //!
-//! What is not of that form is left out (`None`), and the general path (`query`, `answer`) answers it.
+//! What is not of that form is left as it is, and the general path (`query`, `answer`) answers it.
 //! Both give the same bytes for every packet; where a case is rare, this path leaves it to the other
 //! rather than know it too. Its tests hold it against `answer::respond`.
 //!
 //! A [`FastPath`] belongs to one snapshot and is made when that is published. It keeps no copy of what
 //! values say: a record is put together from the value in as many instructions as it would be copied.
 
+mod exchange;
 mod nibbles;
 mod question;
 mod reply;
+mod signed;
+#[cfg(test)]
+mod signed_tests;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -23,16 +27,16 @@ mod view;
 
 use std::net::IpAddr;
 
-use smallvec::SmallVec;
+pub use exchange::{BUFFER_OCTETS, Buffer, Exchange};
 
-use crate::address::Key;
-use crate::answer::{Client, Outcome, Transport};
+use crate::answer::{Outcome, Transport};
 use crate::dataset::{AddressList, Listing};
 use crate::prefix_table::{Address, PrefixTable, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
-use crate::zone::View;
+use crate::zone::{Family, View};
 use question::Plain;
 use reply::Verdict;
+use signed::Replies;
 use view::{Plan, Zones};
 
 /// Packets answered together.
@@ -42,116 +46,116 @@ pub const BATCH: usize = 64;
 #[derive(Debug)]
 pub struct FastPath {
     zones: Zones,
+    /// What was replied from signed zones.
+    replies: Replies,
 }
 
-/// A packet, and who sent it.
-#[derive(Clone, Copy, Debug)]
-pub struct Received<'p> {
-    /// The message.
-    pub packet: &'p [u8],
-    /// Its sender.
-    pub client: Client,
-}
-
-/// A plain question of the batch.
+/// The plain questions of a batch, at the places of their packets.
 struct Asked<'s> {
-    /// Its place in the batch.
-    packet: usize,
-    plain: Plain,
-    plan: &'s Plan,
-    found: Found<'s>,
+    questions: [Option<(Plain, &'s Plan)>; BATCH],
+    addresses: [u128; BATCH],
 }
+
+/// A place for each packet of a batch, in one word.
+type Places = u64;
+const _: () = assert!(BATCH == Places::BITS as usize);
 
 /// What the tables say of a key.
+#[derive(Clone, Copy)]
 enum Found<'s> {
-    /// It was not looked up yet.
-    Waiting,
     Nothing,
     One(&'s Listing, State),
     /// More than this path can merge.
     Several,
 }
 
-type Batch<'s> = SmallVec<[Asked<'s>; BATCH]>;
-
 impl FastPath {
     /// Finds out which zones of a snapshot can be answered from this way, and how.
     pub fn new(snapshot: &Snapshot) -> Self {
-        Self { zones: Zones::new(snapshot) }
+        let zones = Zones::new(snapshot);
+        let octets = if zones.any_signed() { snapshot.settings.reply_cache } else { 0 };
+        Self { zones, replies: Replies::new(octets) }
     }
 
-    /// Answers the plain questions among `received`, each into the empty buffer at its place.
-    /// `outcomes` tells which: where it is `None`, the buffer may hold anything.
-    ///
-    /// # Panics
-    /// If the three slices differ in length.
-    pub fn respond(
-        &self,
-        snapshot: &Snapshot,
-        received: &[Received<'_>],
-        replies: &mut [Vec<u8>],
-        outcomes: &mut [Option<Outcome>],
-    ) {
-        assert!(
-            received.len() == replies.len() && received.len() == outcomes.len(),
-            "a place for every reply"
-        );
-        let batches = received.chunks(BATCH).zip(replies.chunks_mut(BATCH)).zip(outcomes.chunks_mut(BATCH));
-        for ((received, replies), outcomes) in batches {
-            outcomes.fill(None);
-            widest(
-                #[inline(always)]
-                || self.respond_together(snapshot, received, replies, outcomes),
-            );
+    /// Answers the plain questions of a batch in their buffers; leaves the others as they are. `now` is in
+    /// seconds since 1970: when signatures must hold.
+    pub fn respond(&self, snapshot: &Snapshot, now: u32, batch: &mut [Exchange<'_>]) {
+        batch.chunks_mut(BATCH).for_each(|batch| self.respond_together(snapshot, now, batch));
+    }
+
+    /// Keeps the reply to a packet, if that asks a plain question to a signed zone: what is asked like it is
+    /// answered so too, until its signatures should be made again.
+    pub fn keep(&self, packet: &[u8], outcome: &Outcome, reply: &[u8]) {
+        let usable = outcome.reply && !outcome.truncated && !outcome.renew && packet.len() <= BUFFER_OCTETS;
+        if !usable || !self.zones.any_signed() {
+            return;
+        }
+        let mut buffer = [0; BUFFER_OCTETS];
+        buffer[..packet.len()].copy_from_slice(packet);
+        let zone = |apex| self.zones.find(&buffer, apex, &mut None);
+        let read = Plain::read(&buffer, packet.len(), zone);
+        if let Some((plain, address, plan)) = read.filter(|(.., plan)| plan.signed) {
+            self.replies.keep(&buffer, &plain, address, plan, outcome, reply);
         }
     }
 
     /// As [`Self::respond`] for at most [`BATCH`] packets.
-    #[inline(always)]
-    fn respond_together(
-        &self,
-        snapshot: &Snapshot,
-        received: &[Received<'_>],
-        replies: &mut [Vec<u8>],
-        outcomes: &mut [Option<Outcome>],
-    ) {
-        let mut asked = Batch::new();
-        self.read(snapshot, received, &mut asked);
-        look_up(&mut asked);
-        for Asked { packet, plain, plan, found } in &asked {
-            let verdict = match *found {
-                Found::Nothing => Some(Verdict::Unlisted),
-                Found::One(listing, state) => {
-                    listing.only_saying(state).map(|saying| Verdict::Listed(saying, listing.ttl))
+    fn respond_together(&self, snapshot: &Snapshot, now: u32, batch: &mut [Exchange<'_>]) {
+        let mut asked = Asked { questions: [None; BATCH], addresses: [0; BATCH] };
+        // The steps are compiled each by itself: together they need more registers than there are.
+        let mut waiting = widest(
+            #[inline(always)]
+            || self.read(snapshot, batch, &mut asked),
+        );
+        // Those of one zone and one family together.
+        while let Some(Some(first)) = asked.questions.get(waiting.trailing_zeros() as usize) {
+            let ((plain, plan), udp_size) = (first, snapshot.settings.udp_size);
+            if plan.signed {
+                let place = waiting.trailing_zeros() as usize;
+                let address = asked.addresses[place];
+                self.replies.respond(&mut batch[place], plain, address, plan, now, udp_size);
+                waiting ^= 1 << place;
+                continue;
+            }
+            waiting &= !match plain.family {
+                Family::V4 => {
+                    answer(batch, &asked, waiting, first, |address| address as u32, plan.v4(), udp_size)
                 }
-                Found::Waiting | Found::Several => None,
+                Family::V6 => answer(batch, &asked, waiting, first, |address| address, plan.v6(), udp_size),
             };
-            let Some(verdict) = verdict else { continue };
-            let (bytes, reply) = (received[*packet].packet, &mut replies[*packet]);
-            outcomes[*packet] = reply::write(bytes, plain, plan, verdict, snapshot.settings.udp_size, reply);
         }
     }
 
-    /// The plain questions of a batch whose clients see the data.
+    /// Finds the plain questions of a batch whose clients see the data; returns their places.
     #[inline(always)]
-    fn read<'s>(&'s self, snapshot: &'s Snapshot, received: &[Received<'_>], asked: &mut Batch<'s>) {
-        let mut known = None;
-        for (index, &Received { packet, client }) in received.iter().enumerate() {
+    fn read<'s>(&'s self, snapshot: &'s Snapshot, batch: &[Exchange<'_>], asked: &mut Asked<'s>) -> Places {
+        let mut places = 0;
+        let (mut last, mut known) = (None, None);
+        let asked = asked.questions.iter_mut().zip(&mut asked.addresses);
+        for ((index, exchange), (question, asked)) in batch.iter().enumerate().zip(asked) {
             // One step after the other: what closures hold is not compiled for wide registers.
-            let Some(plain) = Plain::read(packet) else { continue };
-            let Some(plan) = self.zones.find(&packet[plain.apex()..plain.name_end()]) else { continue };
-            if client.transport != Transport::Udp || !plan.decides(plain.key) {
+            let read = Plain::read(
+                exchange.buffer,
+                exchange.packet().len(),
+                #[inline(always)]
+                |apex| self.zones.find(exchange.buffer, apex, &mut last),
+            );
+            let Some((plain, address, plan)) = read else { continue };
+            if exchange.client.transport != Transport::Udp || !plan.decides(plain.family, address) {
                 continue;
             }
-            if plan.open || sees_data(snapshot, plan, client.address, &mut known) {
-                asked.push(Asked { packet: index, plain, plan, found: Found::Waiting });
+            if plan.open || sees_data(snapshot, plan, exchange.client.address, &mut known) {
+                (*question, *asked) = (Some((plain, plan)), address);
+                places |= 1 << index;
             }
         }
+        places
     }
 }
 
 /// Whether the access lists let a client see the data of a zone. `known` is what was found last:
 /// packets of one resolver often follow each other.
+#[inline(always)]
 fn sees_data(
     snapshot: &Snapshot,
     plan: &Plan,
@@ -168,52 +172,58 @@ fn sees_data(
     }
 }
 
-/// Looks all keys up, those of one zone and one family together.
+/// Looks up those addresses among `waiting` that are asked of the zone of the `first` and have its
+/// family, and answers the questions. Returns their places.
 #[inline(always)]
-fn look_up(asked: &mut [Asked<'_>]) {
-    let v4 = |key| if let Key::V4(address) = key { Some(address) } else { None };
-    let v6 = |key| if let Key::V6(address) = key { Some(address) } else { None };
-    each_zone(asked, v4, Plan::v4);
-    each_zone(asked, v6, Plan::v6);
-}
-
-/// Looks the keys of one family up, zone by zone.
-#[inline(always)]
-fn each_zone<'s, A: Address, T>(
-    asked: &mut [Asked<'s>],
-    address: impl Fn(Key) -> Option<A>,
-    tables: impl Fn(&'s Plan) -> T,
-) where
-    T: Iterator<Item = (&'s AddressList, &'s PrefixTable<A>)>,
-{
+fn answer<'s, A: Address>(
+    batch: &mut [Exchange<'_>],
+    asked: &Asked<'s>,
+    mut waiting: Places,
+    &(Plain { family, .. }, plan): &(Plain, &'s Plan),
+    key: impl Fn(u128) -> A,
+    tables: impl Iterator<Item = (&'s AddressList, &'s PrefixTable<A>)>,
+    udp_size: u16,
+) -> Places {
+    let mut taken = 0;
     let mut places = [0; BATCH];
     let mut keys = [A::MIN; BATCH];
-    let mut states = [UNLISTED; BATCH];
-    let waits =
-        |asked: &Asked<'_>| matches!(asked.found, Found::Waiting) && address(asked.plain.key).is_some();
-    while let Some(first) = asked.iter().position(waits) {
-        let plan = asked[first].plan;
-        let mut count = 0;
-        for (place, asked) in asked.iter_mut().enumerate().skip(first) {
-            if let Some(address) = address(asked.plain.key)
-                && asked.plan.index == plan.index
-            {
-                asked.found = Found::Nothing;
-                (places[count], keys[count]) = (place, address);
-                count += 1;
-            }
+    let mut count = 0;
+    while let Some(Some((plain, other))) = asked.questions.get(waiting.trailing_zeros() as usize) {
+        let place = waiting.trailing_zeros();
+        if std::ptr::eq(*other, plan) && plain.family == family {
+            (places[count % BATCH], keys[count % BATCH]) =
+                (place as u8, key(asked.addresses[place as usize]));
+            count += 1;
+            taken |= 1 << place;
         }
-        for (list, table) in tables(plan) {
-            table.lookup_batch(&keys[..count], &mut states[..count]);
-            for (&place, &state) in places[..count].iter().zip(&states) {
-                if state != UNLISTED {
-                    let found = &mut asked[place].found;
-                    *found = match found {
-                        Found::Nothing => Found::One(&list.listing, state),
-                        _ => Found::Several,
-                    };
-                }
+        waiting &= waiting - 1;
+    }
+    let mut found = [Found::Nothing; BATCH];
+    let mut states = [UNLISTED; BATCH];
+    for (list, table) in tables {
+        table.lookup_batch(&keys[..count], &mut states[..count]);
+        for (found, &state) in found[..count].iter_mut().zip(&states) {
+            if state != UNLISTED {
+                *found = match found {
+                    Found::Nothing => Found::One(&list.listing, state),
+                    _ => Found::Several,
+                };
             }
         }
     }
+    for (&place, &found) in places[..count].iter().zip(&found) {
+        let place = usize::from(place) % BATCH;
+        let verdict = match found {
+            Found::Nothing => Verdict::Unlisted,
+            Found::One(listing, state) => match listing.only_saying(state) {
+                Some(saying) => Verdict::Listed(saying, listing.ttl),
+                None => continue,
+            },
+            Found::Several => continue,
+        };
+        if let (Some(exchange), Some((plain, _))) = (batch.get_mut(place), &asked.questions[place]) {
+            reply::write(exchange, plain, asked.addresses[place], plan, verdict, udp_size);
+        }
+    }
+    taken
 }

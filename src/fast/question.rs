@@ -2,20 +2,20 @@
 //! behind it, whose name begins with a complete address. Everything else is for `query`, which alone
 //! judges what is wrong with a packet; here a packet is plain or it is not.
 
-use super::nibbles;
-use crate::address::Key;
+use super::{Buffer, nibbles};
 use crate::name::Name;
 use crate::wire::{HEADER_OCTETS, class, flag, record_type};
+use crate::zone::Family;
 
-/// A plain question.
+/// A plain question, apart from its address: small, since a batch of them is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plain {
-    /// The address that the name begins with.
-    pub(super) key: Key,
-    /// Where in the packet the rest of the name begins.
+    /// The family of the address that the name begins with.
+    pub(super) family: Family,
+    /// Where in the packet the rest of the name begins, which is an apex.
     apex: u8,
-    /// Where it ends, the root included.
-    name_end: u16,
+    /// Where the question ends.
+    end: u16,
     /// QTYPE.
     pub(super) record_type: u16,
     pub(super) edns: Option<Edns>,
@@ -30,52 +30,58 @@ pub(super) struct Edns {
 }
 
 /// Octets of OPT before its options.
-const OPT_OCTETS: usize = 11;
+pub(super) const OPT_OCTETS: usize = 11;
 
 impl Plain {
-    /// The octets of type and class behind the name.
-    const TYPE_AND_CLASS: usize = 4;
-
-    /// Where in the packet the name goes on behind the address.
+    /// Where in the packet the rest of the name begins, which is an apex.
+    #[inline(always)]
     pub(super) fn apex(&self) -> usize {
         self.apex.into()
     }
 
-    /// Where the name ends, the root included.
-    pub(super) fn name_end(&self) -> usize {
-        self.name_end.into()
-    }
-
     /// Where the question ends.
+    #[inline(always)]
     pub(super) fn end(&self) -> usize {
-        self.name_end() + Self::TYPE_AND_CLASS
+        self.end.into()
     }
 
-    /// Reads a packet; `None` where it is not plain.
+    /// Reads the packet of `octets` at the beginning of `buffer`; `zone` finds the zone whose apex is the
+    /// name at a place of the buffer, and where that name ends. Returns the address, too. `None` where
+    /// the packet is not plain.
+    ///
+    /// What the buffer holds behind the packet is looked at, but nothing follows from it: the last
+    /// step asks whether everything that counted belongs to the packet.
     #[inline(always)]
-    pub(super) fn read(packet: &[u8]) -> Option<Self> {
-        const NOT_A_QUERY: u16 = flag::RESPONSE | flag::OPCODE;
-        let &[_, _, f0, f1, 0, 1, 0, 0, 0, 0, 0, additionals @ 0..=1] =
-            packet.first_chunk::<HEADER_OCTETS>()?
-        else {
+    pub(super) fn read<Z>(
+        buffer: &Buffer,
+        octets: usize,
+        zone: impl FnOnce(usize) -> Option<(Z, usize)>,
+    ) -> Option<(Self, u128, Z)> {
+        const NOT_A_QUERY: u8 = ((flag::RESPONSE | flag::OPCODE) >> 8) as u8;
+        /// One question, and nothing in the sections of records; of the additional ones less than two.
+        const COUNTS: u64 = 1 << 48;
+        let (&[_, _, flags, _, ref counts @ ..], _) = buffer.split_first_chunk::<HEADER_OCTETS>()?;
+        let counts = u64::from_be_bytes(*counts);
+        if flags & NOT_A_QUERY != 0 || counts & !1 != COUNTS {
             return None;
+        }
+        let (family, address, apex) = read_address(buffer)?;
+        let (zone, name_end) = zone(apex)?;
+        let &[t0, t1, c0, c1] = buffer.get(name_end..)?.first_chunk()?;
+        let record_type = u16::from_be_bytes([t0, t1]);
+        if [c0, c1] != class::IN.to_be_bytes() || is_special(record_type) {
+            return None;
+        }
+        let question_end = name_end + 4;
+        let (edns, end) = if counts == COUNTS {
+            (None, question_end)
+        } else {
+            let (edns, octets) = Edns::read(buffer.get(question_end..)?)?;
+            (Some(edns), question_end + octets)
         };
-        if u16::from_be_bytes([f0, f1]) & NOT_A_QUERY != 0 {
-            return None;
-        }
-        let (key, apex) = read_key(packet)?;
-        let name_end = end_of_name(packet, apex)?;
-        let fixed = packet.get(name_end..)?.first_chunk::<{ Self::TYPE_AND_CLASS }>()?;
-        let [record_type, class] = [[fixed[0], fixed[1]], [fixed[2], fixed[3]]].map(u16::from_be_bytes);
-        if class != class::IN || is_special(record_type) {
-            return None;
-        }
         // A name has at most 255 octets, and an address a quarter of that.
-        let mut plain = Self { key, apex: apex as u8, name_end: name_end as u16, record_type, edns: None };
-        if additionals > 0 {
-            plain.edns = Some(Edns::read(&packet[plain.end()..])?);
-        }
-        Some(plain)
+        let plain = Self { family, apex: apex as u8, end: question_end as u16, record_type, edns };
+        (end <= octets).then_some((plain, address, zone))
     }
 }
 
@@ -86,12 +92,12 @@ fn is_special(wanted: u16) -> bool {
 
 /// The address at the beginning of the name, and where the labels behind it begin.
 #[inline(always)]
-fn read_key(packet: &[u8]) -> Option<(Key, usize)> {
-    let name = packet.get(HEADER_OCTETS..)?;
+fn read_address(buffer: &Buffer) -> Option<(Family, u128, usize)> {
+    let name = &buffer[HEADER_OCTETS..];
     if let Some(address) = name.first_chunk().and_then(nibbles::read) {
-        return Some((Key::V6(address), HEADER_OCTETS + nibbles::OCTETS));
+        return Some((Family::V6, address, HEADER_OCTETS + nibbles::OCTETS));
     }
-    read_octets(name).map(|(address, octets)| (Key::V4(address), HEADER_OCTETS + octets))
+    read_octets(name).map(|(address, octets)| (Family::V4, address.into(), HEADER_OCTETS + octets))
 }
 
 /// The IPv4 address that the first four labels spell backwards, and their octets. Not one of four
@@ -120,10 +126,9 @@ fn read_octets(name: &[u8]) -> Option<(u32, usize)> {
 }
 
 /// Where the name ends whose labels go on at `at`; `None` where it does not, or is too long.
-#[inline(always)]
-fn end_of_name(packet: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn end_of_name(buffer: &Buffer, mut at: usize) -> Option<usize> {
     loop {
-        match *packet.get(at)? {
+        match *buffer.get(at)? {
             0 => break,
             length @ 1..=63 => at += 1 + usize::from(length),
             _ => return None,
@@ -133,9 +138,9 @@ fn end_of_name(packet: &[u8], mut at: usize) -> Option<usize> {
 }
 
 impl Edns {
-    /// Reads the OPT record at the beginning of `record`.
+    /// Reads the OPT record at the beginning of `record`, and tells how many octets it has.
     #[inline(always)]
-    fn read(record: &[u8]) -> Option<Self> {
+    fn read(record: &[u8]) -> Option<(Self, usize)> {
         const OPT: [u8; 2] = record_type::OPT.to_be_bytes();
         let (&[root, t0, t1, s0, s1, _, version, do_bit, _, l0, l1], rdata) =
             record.split_first_chunk::<OPT_OCTETS>()?;
@@ -143,8 +148,8 @@ impl Edns {
             return None;
         }
         let options = rdata.get(..usize::from(u16::from_be_bytes([l0, l1])))?;
-        are_whole(options)
-            .then_some(Self { udp_size: u16::from_be_bytes([s0, s1]), dnssec_ok: do_bit & 0x80 != 0 })
+        let edns = Self { udp_size: u16::from_be_bytes([s0, s1]), dnssec_ok: do_bit & 0x80 != 0 };
+        are_whole(options).then_some((edns, OPT_OCTETS + options.len()))
     }
 }
 

@@ -1,14 +1,18 @@
-//! Writes the reply to a plain question: header and question as they came, at most one record that
-//! points to the name, the encoded tail of the zone, OPT.
+//! Writes the reply to a plain question in the place of its packet: behind header and question at
+//! most one record that points to the name, the encoded tail of the zone, OPT.
+//!
+//! Nothing is written before it is certain that all of it fits, so that the general path finds the
+//! packet whole where it has to answer.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use smallvec::SmallVec;
 
-use super::question::Plain;
+use super::exchange::{BUFFER_OCTETS, Buffer, Exchange};
+use super::question::{OPT_OCTETS, Plain};
+use super::tail;
 use super::view::Plan;
-use crate::address::Key;
 use crate::answer::Outcome;
 use crate::dataset::Saying;
 use crate::value::Template;
@@ -24,122 +28,164 @@ pub(super) enum Verdict<'v> {
     Listed(&'v Saying, u32),
 }
 
+/// The record of an answer.
+enum Answer<'v> {
+    None,
+    Address([u8; 4], u32),
+    Text(Text<'v>, u32),
+}
+
+/// The character-string of a TXT record.
+struct Text<'v> {
+    template: &'v Template,
+    /// What stands for the address in it.
+    address: SmallVec<[u8; 48]>,
+    octets: u8,
+}
+
 /// A pointer to the name in the question.
 const NAME: u16 = 0xc000 | HEADER_OCTETS as u16;
-/// Octets of OPT without options.
-const OPT_OCTETS: usize = 11;
+/// Octets of a record before its rdata.
+const RECORD_OCTETS: usize = 12;
 
-/// Writes the reply into `reply`, which is empty. `None` where it is not that simple (it does not
-/// fit, or the text is too long for one character-string); then `reply` holds anything.
+/// Writes the reply. `false` where it is not that simple (it does not fit, or the text is too long for
+/// one character-string); then nothing has happened.
 #[inline(always)]
 pub(super) fn write(
-    packet: &[u8],
+    exchange: &mut Exchange<'_>,
     plain: &Plain,
+    address: u128,
     plan: &Plan,
     verdict: Verdict<'_>,
     udp_size: u16,
-    reply: &mut Vec<u8>,
-) -> Option<Outcome> {
-    reply.extend_from_slice(packet.get(..plain.end())?);
-    let mut code = rcode::NOERROR;
-    let mut answers = 0;
-    match verdict {
-        Verdict::Unlisted => code = rcode::NXDOMAIN,
-        Verdict::Listed(saying, ttl) => match (plain.record_type, &saying.text) {
-            (record_type::A, _) => {
-                record(record_type::A, ttl, saying.address.len(), reply);
-                reply.extend_from_slice(&saying.address);
-                answers = 1;
-            }
-            (record_type::TXT, Some(template)) => {
-                write_text(template, plain.key, plan.zone.options().dropin, ttl, reply)?;
-                answers = 1;
-            }
-            _ => {}
-        },
+) -> bool {
+    let Some((answer, code)) = answer(plain, address, plan, verdict) else { return false };
+    let (octets, answers, tail) = match &answer {
+        Answer::None => (0, 0, &plan.negative),
+        Answer::Address(address, _) => (RECORD_OCTETS + address.len(), 1, &plan.positive),
+        Answer::Text(text, _) => (RECORD_OCTETS + 1 + usize::from(text.octets), 1, &plan.positive),
+    };
+    let opt_octets = if plain.edns.is_some() { OPT_OCTETS } else { 0 };
+    let end = plain.end() + octets + tail.len() + opt_octets;
+    if end > limit(plain, udp_size) {
+        return false;
     }
-    let tail = if answers > 0 { &plan.positive } else { &plan.negative };
-    let opt_octets = plain.edns.map_or(0, |_| OPT_OCTETS);
-    if reply.len() + tail.len() + opt_octets > limit(plain, udp_size) {
-        return None;
+    let buffer = &mut *exchange.buffer;
+    match &answer {
+        Answer::None => {}
+        Answer::Address(address, ttl) => {
+            let fixed = record(record_type::A, *ttl, address.len() as u16);
+            if let Some((place, rdata)) = buffer[plain.end()..].split_first_chunk_mut() {
+                *place = fixed;
+                rdata[..address.len()].copy_from_slice(address);
+            }
+        }
+        Answer::Text(text, ttl) => text.write(*ttl, &mut buffer[plain.end()..plain.end() + octets]),
     }
-    tail.write(plain.apex(), reply);
+    tail.write(plain.apex(), &mut buffer[plain.end() + octets..]);
     if let Some(edns) = plain.edns {
-        const TYPE: [u8; 2] = record_type::OPT.to_be_bytes();
-        let [s0, s1] = udp_size.to_be_bytes();
-        let dnssec_ok = u8::from(edns.dnssec_ok) << 7;
-        reply.extend_from_slice(&[0, TYPE[0], TYPE[1], s0, s1, 0, 0, dnssec_ok, 0, 0, 0]);
+        write_opt(edns.dnssec_ok, udp_size, &mut buffer[end - OPT_OCTETS..]);
     }
     let additionals = tail.additionals + u16::from(plain.edns.is_some());
-    finish_header(reply, code, [1, answers, tail.authorities, additionals]);
-    Some(Outcome {
+    finish_header(buffer, code, [1, answers, tail.authorities, additionals]);
+    let outcome = Outcome {
         reply: true,
         zone: Some(plan.index),
         rcode: code,
         query_type: plain.record_type,
         query_class: class::IN,
         answers,
-        family: Some(match plain.key {
-            Key::V4(_) => Family::V4,
-            Key::V6(_) => Family::V6,
-        }),
+        family: Some(plain.family),
         listed: matches!(verdict, Verdict::Listed(..)),
         ..Outcome::default()
-    })
+    };
+    exchange.replied(end, outcome);
+    true
 }
 
-/// The most octets that a reply may have (RFC 6891, section 6.2.5).
-fn limit(plain: &Plain, udp_size: u16) -> usize {
-    const WITHOUT_EDNS: u16 = 512;
-    plain.edns.map_or(WITHOUT_EDNS, |edns| edns.udp_size.min(udp_size).max(WITHOUT_EDNS)).into()
-}
-
-/// Appends a record up to its rdata.
+/// The record of the answer, if there is one, and the response code.
 #[inline(always)]
-fn record(record_type: u16, ttl: u32, rdata_octets: usize, reply: &mut Vec<u8>) {
-    let mut octets = [0; 12];
-    octets[..2].copy_from_slice(&NAME.to_be_bytes());
-    octets[2..4].copy_from_slice(&record_type.to_be_bytes());
-    octets[4..6].copy_from_slice(&class::IN.to_be_bytes());
-    octets[6..10].copy_from_slice(&ttl.to_be_bytes());
-    octets[10..].copy_from_slice(&(rdata_octets as u16).to_be_bytes());
-    reply.extend_from_slice(&octets);
+fn answer<'v>(plain: &Plain, address: u128, plan: &Plan, verdict: Verdict<'v>) -> Option<(Answer<'v>, u16)> {
+    let Verdict::Listed(saying, ttl) = verdict else { return Some((Answer::None, rcode::NXDOMAIN)) };
+    let answer = match (plain.record_type, &saying.text) {
+        (record_type::A, _) => Answer::Address(saying.address, ttl),
+        (record_type::TXT, Some(template)) => {
+            Answer::Text(Text::new(template, plain.family, address, plan.zone.options().dropin)?, ttl)
+        }
+        _ => Answer::None,
+    };
+    Some((answer, rcode::NOERROR))
 }
 
-/// Appends a TXT record of one character-string, expanded in its place.
-fn write_text(template: &Template, key: Key, dropin: bool, ttl: u32, reply: &mut Vec<u8>) -> Option<()> {
-    const LONGEST_IN_DROPIN: usize = 254;
-    let mut address = SmallVec::<[u8; 48]>::new();
-    if !template.is_literal() {
-        // Writing to memory cannot fail.
-        let _ = match key {
-            Key::V4(v4) => write!(address, "{}", Ipv4Addr::from(v4)),
-            Key::V6(v6) => write!(address, "{}", Ipv6Addr::from(v6)),
-        };
+/// The most octets that a reply may have (RFC 6891, section 6.2.5), and that may be written here: a
+/// tail is copied in whole pieces.
+#[inline(always)]
+pub(super) fn limit(plain: &Plain, udp_size: u16) -> usize {
+    const WITHOUT_EDNS: u16 = 512;
+    let limit = plain.edns.map_or(WITHOUT_EDNS, |edns| edns.udp_size.min(udp_size).max(WITHOUT_EDNS));
+    usize::from(limit).min(BUFFER_OCTETS - tail::COPIED)
+}
+
+/// A record up to its rdata.
+#[inline(always)]
+fn record(record_type: u16, ttl: u32, rdata_octets: u16) -> [u8; RECORD_OCTETS] {
+    let [n0, n1] = NAME.to_be_bytes();
+    let [t0, t1] = record_type.to_be_bytes();
+    let [c0, c1] = class::IN.to_be_bytes();
+    let [s0, s1, s2, s3] = ttl.to_be_bytes();
+    let [o0, o1] = rdata_octets.to_be_bytes();
+    [n0, n1, t0, t1, c0, c1, s0, s1, s2, s3, o0, o1]
+}
+
+impl<'v> Text<'v> {
+    /// `None` if it is too long for one character-string.
+    fn new(template: &'v Template, family: Family, address: u128, dropin: bool) -> Option<Self> {
+        const LONGEST_IN_DROPIN: usize = 254;
+        let mut text = SmallVec::new();
+        if !template.is_literal() {
+            // Writing to memory cannot fail.
+            let _ = match family {
+                Family::V4 => write!(text, "{}", Ipv4Addr::from(address as u32)),
+                Family::V6 => write!(text, "{}", Ipv6Addr::from(address)),
+            };
+        }
+        let octets = template.octets(text.len());
+        let octets = if dropin { octets.min(LONGEST_IN_DROPIN) } else { octets };
+        Some(Self { template, address: text, octets: u8::try_from(octets).ok()? })
     }
-    let start = reply.len();
-    record(record_type::TXT, ttl, 0, reply);
-    reply.push(0);
-    let text = reply.len();
-    template.expand(&address, reply);
-    if dropin {
-        reply.truncate(text + LONGEST_IN_DROPIN);
+
+    /// Writes a TXT record that fills `place`.
+    fn write(&self, ttl: u32, place: &mut [u8]) {
+        let Some((fixed, rdata)) = place.split_first_chunk_mut() else { return };
+        *fixed = record(record_type::TXT, ttl, u16::from(self.octets) + 1);
+        let Some((octets, mut text)) = rdata.split_first_mut() else { return };
+        *octets = self.octets;
+        self.template.pieces(&self.address).for_each(|piece| {
+            let written = piece.len().min(text.len());
+            let (place, rest) = std::mem::take(&mut text).split_at_mut(written);
+            place.copy_from_slice(&piece[..written]);
+            text = rest;
+        });
     }
-    let octets = u8::try_from(reply.len() - text).ok()?;
-    reply[text - 1] = octets;
-    reply[start + 10..start + 12].copy_from_slice(&(u16::from(octets) + 1).to_be_bytes());
-    Some(())
+}
+
+/// Writes OPT without options.
+#[inline(always)]
+pub(super) fn write_opt(dnssec_ok: bool, udp_size: u16, place: &mut [u8]) {
+    const TYPE: [u8; 2] = record_type::OPT.to_be_bytes();
+    let [s0, s1] = udp_size.to_be_bytes();
+    if let Some(place) = place.first_chunk_mut::<OPT_OCTETS>() {
+        *place = [0, TYPE[0], TYPE[1], s0, s1, 0, 0, u8::from(dnssec_ok) << 7, 0, 0, 0];
+    }
 }
 
 /// Makes the header of the query that of its reply: RD and CD are copied, RA, AD and Z are clear.
 #[inline(always)]
-fn finish_header(reply: &mut [u8], code: u16, counts: [u16; 4]) {
-    let Some(header) = reply.first_chunk_mut::<HEADER_OCTETS>() else { return };
+pub(super) fn finish_header(buffer: &mut Buffer, code: u16, counts: [u16; 4]) {
     const COPIED: u16 = flag::RECURSION_DESIRED | flag::CHECKING_DISABLED;
-    let asked = u16::from_be_bytes([header[2], header[3]]);
+    let asked = u16::from_be_bytes([buffer[2], buffer[3]]);
     let flags = flag::RESPONSE | flag::AUTHORITATIVE | asked & COPIED | code;
-    header[2..4].copy_from_slice(&flags.to_be_bytes());
-    for (place, count) in header[4..].chunks_exact_mut(2).zip(counts) {
-        place.copy_from_slice(&count.to_be_bytes());
-    }
+    buffer[2..4].copy_from_slice(&flags.to_be_bytes());
+    let counts = counts.iter().fold(0, |counts, &count| counts << 16 | u64::from(count));
+    buffer[4..HEADER_OCTETS].copy_from_slice(&counts.to_be_bytes());
 }

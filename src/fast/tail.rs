@@ -10,13 +10,18 @@ use crate::zone::RecordSet;
 /// Encoded records, and where their pointers are.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
+    /// Filled up to at least [`COPIED`], so that the copy of a short tail has a known length.
     octets: Vec<u8>,
+    len: usize,
     pointers: Vec<Pointer>,
     /// Records in the authority section.
     pub(super) authorities: u16,
     /// Records in the additional section.
     pub(super) additionals: u16,
 }
+
+/// Octets that are always copied: an SOA with names of usual length.
+pub(super) const COPIED: usize = 64;
 
 /// A compression pointer (RFC 1035, section 4.1.4) into the apex in the question.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +37,7 @@ impl Tail {
     pub(super) fn negative(soa: &RecordSet<'_>) -> Self {
         let mut tail = Self::default();
         tail.authorities = tail.records(&[], Some(0), soa);
-        tail
+        tail.filled_up()
     }
 
     /// NS of the apex, and the addresses of the name servers. `None` where a name server is named
@@ -47,24 +52,44 @@ impl Tail {
             }
             tail.additionals += tail.records(own, offset, records);
         }
-        Some(tail)
+        Some(tail.filled_up())
     }
 
+    /// Octets of the records.
     pub(super) fn len(&self) -> usize {
-        self.octets.len()
+        self.len
     }
 
-    /// Appends the records to a reply in which the apex begins at `apex`.
+    /// Writes the records to the beginning of `place`, for a reply in which the apex begins at `apex`;
+    /// what is behind them there is lost. Nothing is written where the room does not suffice for that.
     #[inline(always)]
-    pub(super) fn write(&self, apex: usize, reply: &mut Vec<u8>) {
-        let start = reply.len();
-        reply.extend_from_slice(&self.octets);
+    pub(super) fn write(&self, apex: usize, place: &mut [u8]) {
+        if self.octets.is_empty() {
+            return;
+        }
+        let (Some((start, rest)), Some((copied, copied_rest))) =
+            (place.split_first_chunk_mut::<COPIED>(), self.octets.split_first_chunk::<COPIED>())
+        else {
+            return;
+        };
+        *start = *copied;
+        if !copied_rest.is_empty()
+            && let Some(rest) = rest.get_mut(..copied_rest.len())
+        {
+            rest.copy_from_slice(copied_rest);
+        }
         for pointer in &self.pointers {
             let value = 0xc000 | (apex + pointer.offset) as u16;
-            if let Some(place) = reply[start + pointer.at..].first_chunk_mut() {
+            if let Some(place) = place.get_mut(pointer.at..).and_then(<[u8]>::first_chunk_mut) {
                 *place = value.to_be_bytes();
             }
         }
+    }
+
+    fn filled_up(mut self) -> Self {
+        self.len = self.octets.len();
+        self.octets.resize(self.len.max(COPIED), 0);
+        self
     }
 
     /// Adds an RRset owned by labels and what they point to; tells how many records it has.

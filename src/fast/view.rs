@@ -1,41 +1,51 @@
-//! What the fast path knows of a snapshot: its apexes in the order in which they are searched, and of
-//! each zone that is simple enough a [`Plan`].
+//! What the fast path knows of a snapshot: a [`Plan`] of each zone that is simple enough, in the
+//! order in which they are searched.
 //!
 //! A zone is simple where the answer to a complete address follows from its address tables alone. Not
 //! so with domain lists, combined datasets, records at names like an address, or a zone nested below
 //! a label like one; nor at the root, whose name has no place that a pointer could lead to.
 
-use std::ops::Range;
 use std::sync::Arc;
 
+use super::Buffer;
+use super::question::end_of_name;
 use super::tail::Tail;
 use crate::address;
-use crate::address::Key;
 use crate::dataset::{AddressList, Data, Dataset, TEST_V4};
-use crate::name::labels;
+use crate::name::{Name, labels};
 use crate::prefix_table::PrefixTable;
 use crate::snapshot::Snapshot;
-use crate::zone::{Signing, Status, Zone};
+use crate::wire::HEADER_OCTETS;
+use crate::zone::{Family, Signing, Status, Zone};
 
-/// All apexes of a snapshot.
+/// The zones of a snapshot that are simple enough.
 #[derive(Debug)]
 pub(super) struct Zones {
-    /// In order of their lengths, then of their names.
-    entries: Box<[Entry]>,
-    /// Where in `entries` the names of a length begin, by that length, and where the longest end.
+    /// In order of the lengths of their names, then of their names.
+    plans: Box<[Plan]>,
+    /// Where in `plans` the names of a length begin, by that length, and where the longest end.
     by_length: Box<[u32; LENGTHS + 1]>,
+    any_signed: bool,
 }
 
 /// One more than the longest name.
 const LENGTHS: usize = 256;
 
+/// The name of a zone, as names in packets are compared with it.
 #[derive(Debug)]
-struct Entry {
-    /// The name in wire form and in lower case.
-    apex: Box<[u8]>,
-    /// For each octet of it the bits that do not matter: that of the letter case, in letters.
-    letter_case: Box<[u8]>,
-    plan: Option<Plan>,
+struct Apex {
+    /// In wire form and in lower case.
+    octets: Box<[u8]>,
+    /// The same, eight octets at a time.
+    words: Box<[ApexWord]>,
+}
+
+/// Eight octets of a name.
+#[derive(Clone, Copy, Debug)]
+struct ApexWord {
+    octets: u64,
+    /// The bits that matter: in letters all but that of the letter case, behind the name none.
+    matters: u64,
 }
 
 /// How the plain questions of a zone are answered.
@@ -43,7 +53,10 @@ struct Entry {
 pub(super) struct Plan {
     /// The place of the zone in the snapshot.
     pub(super) index: u32,
+    apex: Apex,
     pub(super) zone: Arc<Zone>,
+    /// It is signed: replies are found, not made.
+    pub(super) signed: bool,
     /// No access list looks at its clients.
     pub(super) open: bool,
     /// What follows the answer section of a negative answer: the SOA.
@@ -60,68 +73,91 @@ impl Zones {
     pub(super) fn new(snapshot: &Snapshot) -> Self {
         let names: Vec<Box<[u8]>> =
             snapshot.zones().iter().map(|zone| zone.name().lowercase_wire()).collect();
-        let mut places: Vec<usize> = (0..names.len()).collect();
-        places.sort_by_key(|&place| (names[place].len(), &names[place]));
-        let plan = |place: usize| Plan::new(snapshot, place, &names);
-        let entries: Box<[Entry]> =
-            places.into_iter().map(|place| Entry::new(names[place].clone(), plan(place))).collect();
-        let by_length =
-            std::array::from_fn(|length| entries.partition_point(|entry| entry.apex.len() < length) as u32);
-        Self { entries, by_length: Box::new(by_length) }
+        let mut plans: Box<[Plan]> =
+            (0..names.len()).filter_map(|place| Plan::new(snapshot, place, &names)).collect();
+        plans.sort_by(|one, other| one.apex.order().cmp(&other.apex.order()));
+        let by_length = std::array::from_fn(|length| {
+            plans.partition_point(|plan| plan.apex.octets.len() < length) as u32
+        });
+        let any_signed = plans.iter().any(|plan| plan.signed);
+        Self { plans, by_length: Box::new(by_length), any_signed }
     }
 
-    /// The plan of the zone with a name, in wire form and any letter case.
+    /// True if one of the zones is signed.
+    pub(super) fn any_signed(&self) -> bool {
+        self.any_signed
+    }
+
+    /// The plan of the zone whose name, in any letter case, is at a place of a buffer, and where that
+    /// name ends. `last` is the plan found last: questions for one zone often follow each other.
     #[inline(always)]
-    pub(super) fn find(&self, name: &[u8]) -> Option<&Plan> {
-        let [start, end] = *self.by_length.get(name.len()..)?.first_chunk()?;
-        let candidates: Range<usize> = start as usize..end as usize;
-        let candidate = match candidates.len() {
-            0 => return None,
-            1 => candidates.start,
-            _ => {
-                let lowercase = name.to_ascii_lowercase();
-                let found =
-                    self.entries[candidates.clone()].binary_search_by(|entry| (*entry.apex).cmp(&lowercase));
-                candidates.start + found.ok()?
-            }
+    pub(super) fn find<'z>(
+        &'z self,
+        buffer: &Buffer,
+        at: usize,
+        last: &mut Option<&'z Plan>,
+    ) -> Option<(&'z Plan, usize)> {
+        let plan = match *last {
+            Some(plan) if plan.apex.is_at(buffer, at) => plan,
+            _ => self.search(buffer, at)?,
         };
-        let entry = &self.entries[candidate];
-        if entry.is_named(name) { entry.plan.as_ref() } else { None }
+        *last = Some(plan);
+        let end = at + plan.apex.octets.len();
+        (end <= HEADER_OCTETS + Name::MAX_OCTETS).then_some((plan, end))
+    }
+
+    #[inline(never)]
+    fn search(&self, buffer: &Buffer, at: usize) -> Option<&Plan> {
+        let name = &buffer[at..end_of_name(buffer, at)?];
+        let [start, end] = *self.by_length.get(name.len()..)?.first_chunk()?;
+        let candidates = &self.plans[start as usize..end as usize];
+        let lowercase = name.to_ascii_lowercase();
+        let found = candidates.binary_search_by(|plan| (*plan.apex.octets).cmp(&lowercase)).ok()?;
+        Some(&candidates[found])
     }
 }
 
-impl Entry {
-    fn new(apex: Box<[u8]>, plan: Option<Plan>) -> Self {
-        let letter_case =
-            apex.iter().map(|octet| if octet.is_ascii_lowercase() { 0x20 } else { 0 }).collect();
-        Self { apex, letter_case, plan }
+impl Apex {
+    fn new(octets: Box<[u8]>) -> Self {
+        let words = octets.chunks(8).map(|octets| {
+            let (mut word, mut matters) = ([0; 8], [0; 8]);
+            word[..octets.len()].copy_from_slice(octets);
+            for (octet, matters) in octets.iter().zip(&mut matters) {
+                *matters = if octet.is_ascii_lowercase() { !0x20 } else { 0xff };
+            }
+            ApexWord { octets: u64::from_le_bytes(word), matters: u64::from_le_bytes(matters) }
+        });
+        Self { words: words.collect(), octets }
     }
 
-    /// True for the name of this entry, or any of the same length that differs from it in letter case.
+    fn order(&self) -> (usize, &[u8]) {
+        (self.octets.len(), &self.octets)
+    }
+
+    /// True if a buffer holds this name at a place, in any letter case.
     #[inline(always)]
-    fn is_named(&self, name: &[u8]) -> bool {
-        let differ = |[apex, ignored, name]: [&[u8; 8]; 3]| {
-            (u64::from_le_bytes(*apex) ^ u64::from_le_bytes(*name)) & !u64::from_le_bytes(*ignored)
-        };
-        let parts = [&self.apex, &self.letter_case, name];
-        // The last eight octets may overlap those before.
-        let [Some(apex), Some(ignored), Some(last)] = parts.map(<[u8]>::last_chunk) else {
-            return self.apex.eq_ignore_ascii_case(name);
-        };
-        let [(apexes, _), (ignoreds, _), (names, _)] = parts.map(<[u8]>::as_chunks);
-        let words = apexes.iter().zip(ignoreds).zip(names);
-        words.fold(differ([apex, ignored, last]), |sum, ((apex, ignored), name)| {
-            sum | differ([apex, ignored, name])
-        }) == 0
+    fn is_at(&self, buffer: &Buffer, at: usize) -> bool {
+        let (octets, _) = buffer[at..].as_chunks();
+        // One after the other: names are short.
+        self.words.len() <= octets.len()
+            && self
+                .words
+                .iter()
+                .zip(octets)
+                .all(|(word, octets)| (word.octets ^ u64::from_le_bytes(*octets)) & word.matters == 0)
     }
 }
 
 impl Plan {
     fn new(snapshot: &Snapshot, index: usize, names: &[Box<[u8]>]) -> Option<Self> {
         let zone = &snapshot.zones()[index];
+        let signed = match zone.signing() {
+            Signing::None => false,
+            Signing::By(_) => true,
+            Signing::Impossible => return None,
+        };
         let simple = zone.status() == Status::Serving
-            && matches!(zone.signing(), Signing::None)
-            && zone.datasets().iter().all(|dataset| is_simple(dataset))
+            && zone.datasets().iter().all(|dataset| is_simple(dataset, signed))
             && names[index].len() > 1
             && !names.iter().any(|name| is_nested_in_an_address(name, &names[index]));
         if !simple {
@@ -136,6 +172,8 @@ impl Plan {
         };
         Some(Self {
             index: index as u32,
+            apex: Apex::new(names[index].clone()),
+            signed,
             open: !snapshot.has_access_list() && !zone.has_access_list(),
             negative: zone.apex().negative_soa().map_or_else(Tail::default, |soa| Tail::negative(&soa)),
             positive: positive?,
@@ -148,10 +186,10 @@ impl Plan {
     /// True if what is said of an address is what one table of its family says. Left to the general
     /// path are the addresses of both families and the test entries of RFC 5782.
     #[inline(always)]
-    pub(super) fn decides(&self, key: Key) -> bool {
-        match key {
-            Key::V4(address) => address != TEST_V4,
-            Key::V6(address) => {
+    pub(super) fn decides(&self, family: Family, address: u128) -> bool {
+        match family {
+            Family::V4 => address != u128::from(TEST_V4),
+            Family::V6 => {
                 address::mapped(address).is_none()
                     && (self.v4.is_empty() || address::six_to_four(address).is_none())
             }
@@ -182,19 +220,23 @@ fn addresses(dataset: &Dataset) -> Option<&AddressList> {
     }
 }
 
-fn is_simple(dataset: &Dataset) -> bool {
+/// True for datasets that make no names among addresses; in a signed zone not even above them.
+fn is_simple(dataset: &Dataset, signed: bool) -> bool {
     match &dataset.data {
         Data::Addresses(_) | Data::Access(_) => true,
-        Data::Generic(table) => !table.iter().any(|(owner, _)| is_below_an_address(owner)),
+        Data::Generic(table) => {
+            let least = if signed { 2 } else { 4 };
+            !table.iter().any(|(owner, _)| begins_like_an_address(owner, least))
+        }
         Data::Names(_) | Data::Combined(_) => false,
     }
 }
 
-/// True if the owner with this key may be an IPv4 or an IPv6 address, or below one.
-fn is_below_an_address(owner: &[u8]) -> bool {
-    const FEWEST_LABELS: usize = 4;
-    let labels = owner.split(|&octet| octet == 0).take(FEWEST_LABELS);
-    labels.clone().count() == FEWEST_LABELS && labels.clone().all(is_digits)
+/// True if the owner with this key has `least` labels or more, of which so many may be those of an
+/// address. Four make an IPv4 address, or a name below one of IPv6.
+fn begins_like_an_address(owner: &[u8], least: usize) -> bool {
+    let labels = owner.strip_suffix(&[0]).unwrap_or(owner).split(|&octet| octet == 0).take(least);
+    labels.clone().count() == least && labels.clone().all(is_digits)
 }
 
 /// True if a name lies below `apex`, right behind a label that an address may have.

@@ -8,7 +8,7 @@
 
 use std::hint::select_unpredictable;
 
-use super::word::{Word, Words, read_bits, write_bits};
+use super::word::{NARROW, Octets, Word, read_bits, read_narrow, write_bits};
 use super::{State, simd};
 
 const BITS: u32 = 64 * 16;
@@ -20,7 +20,7 @@ const _: () = assert!(HEADER_BITS + (MAX_RECORDS as u32 + 1) * 8 > BITS);
 /// The packed form. Its lowest key is kept elsewhere.
 #[repr(align(128))]
 #[derive(Clone, Debug)]
-pub(super) struct Block(Words);
+pub(super) struct Block(Octets);
 
 /// One item: a key, the number of its end, its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Layout {
 impl Block {
     #[inline(always)]
     fn layout(&self) -> Layout {
-        let header = self.0[0] as u32;
+        let header = self.0.first_chunk().map_or(0, |header| u32::from_le_bytes(*header));
         Layout {
             records: (header & 127) + 1,
             shift: header >> 7 & 127,
@@ -69,7 +69,7 @@ impl Block {
     #[inline(always)]
     pub(super) fn prefetch(&self) {
         simd::prefetch(&self.0[0]);
-        simd::prefetch(&self.0[8]);
+        simd::prefetch(&self.0[64]);
     }
 
     /// How many records there are: at least one.
@@ -92,6 +92,36 @@ impl Block {
         place
     }
 
+    /// The last record whose key is at most `key`, which is at least `lowest`: [`Self::search`] and
+    /// [`Self::record`] in one.
+    #[inline(always)]
+    pub(super) fn find<K: Word>(&self, lowest: K, key: K) -> Record<K> {
+        let layout = self.layout();
+        let record = layout.record();
+        if record > NARROW {
+            return self.record(lowest, self.search(lowest, key));
+        }
+        let wanted = ((key - lowest) >> layout.shift).saturating_u64();
+        let read = |position| read_narrow(&self.0, position, layout.key);
+        // The first step leaves a power of two.
+        let mut stride = record << layout.records.ilog2();
+        let end = layout.position(layout.records);
+        let mut position = select_unpredictable(read(end - stride) <= wanted, end - stride, HEADER_BITS);
+        while stride > record {
+            stride /= 2;
+            let middle = position + stride;
+            position = select_unpredictable(read(middle) <= wanted, middle, position);
+        }
+        let bits = read_narrow(&self.0, position, record);
+        let low = |bits: u64, width: u32| bits & ((1 << width) - 1);
+        let rest = bits >> layout.key;
+        Record {
+            key: lowest + (K::of_narrow(low(bits, layout.key)) << layout.shift),
+            end: low(rest, layout.end) as u8,
+            state: (rest >> layout.end) as State,
+        }
+    }
+
     /// The record at `place`.
     #[inline(always)]
     pub(super) fn record<K: Word>(&self, lowest: K, place: u32) -> Record<K> {
@@ -104,7 +134,7 @@ impl Block {
     }
 
     fn pack<K: Word>(records: &[Record<K>], layout: Layout) -> Self {
-        let mut words = [0; 16];
+        let mut words = [0; 128];
         let Layout { shift, key, end, state, .. } = layout;
         let header = (layout.records - 1) | shift << 7 | key << 14 | end << 22 | state << 26;
         write_bits(&mut words, 0, HEADER_BITS, header.into());

@@ -8,7 +8,7 @@ const FANOUT: usize = 16;
 
 /// A static B+ tree without pointers.
 #[derive(Debug)]
-pub(super) struct Directory<K> {
+pub(super) struct Directory<K: Word> {
     /// The levels, from the root down.
     levels: Box<[Level]>,
     /// The nodes of all levels, the bottom level first, the root last.
@@ -24,9 +24,10 @@ struct Level {
     keys: usize,
 }
 
+/// Keys are kept mirrored: in the form in which a processor compares many at once.
 #[repr(align(64))]
 #[derive(Clone, Debug)]
-struct Node<K>([K; FANOUT]);
+struct Node<K: Word>([K::Mirrored; FANOUT]);
 
 impl<K: Word> Directory<K> {
     /// The directory of ascending keys, of which the first is 0.
@@ -45,8 +46,8 @@ impl<K: Word> Directory<K> {
             let start = nodes.len();
             for node in 0..keys.div_ceil(FANOUT) {
                 let key = |place: usize| match place {
-                    _ if place >= keys => K::ONES,
-                    _ if start == 0 => lowest_keys[place],
+                    _ if place >= keys => K::ONES.mirrored(),
+                    _ if start == 0 => lowest_keys[place].mirrored(),
                     _ => nodes[below + place].0[0],
                 };
                 let node = Node(std::array::from_fn(|index| key(node * FANOUT + index)));
@@ -61,49 +62,59 @@ impl<K: Word> Directory<K> {
     /// The place of the last lowest key that is at most `key`.
     #[inline(always)]
     pub(super) fn search(&self, key: K) -> usize {
-        let mut place = 0;
-        for level in &self.levels {
-            place = self.descend(level, place, key);
-        }
-        place
+        let key = key.mirrored();
+        self.levels.iter().fold(0, |place, level| level.descend(self.nodes_of(level), place, key))
     }
 
-    /// As [`Self::search`] for many keys, a level at a time, so that their cache misses overlap.
+    /// As [`Self::search`] for many keys, a level at a time, so that their cache misses overlap; in the
+    /// end asks for the `items` that are there.
     #[inline(always)]
-    pub(super) fn search_batch(&self, keys: &[K], places: &mut [usize]) {
+    pub(super) fn search_batch<T>(&self, keys: &[K], places: &mut [usize], items: &[T]) {
         places.fill(0);
         for (depth, level) in self.levels.iter().enumerate() {
-            for (place, &key) in places.iter_mut().zip(keys) {
-                *place = self.descend(level, *place, key);
-                if let Some(below) = self.levels.get(depth + 1) {
-                    let node = &self.nodes[below.start + *place].0;
-                    simd::prefetch(&node[0]);
-                    simd::prefetch(&node[FANOUT / 2]);
-                }
+            let (level, nodes) = (*level, self.nodes_of(level));
+            let places = places.iter_mut().zip(keys);
+            let found = places.map(
+                #[inline(always)]
+                |(place, key)| {
+                    *place = level.descend(nodes, *place, key.mirrored());
+                    *place
+                },
+            );
+            match self.levels.get(depth + 1) {
+                Some(below) => simd::prefetch_each(self.nodes_of(below), found),
+                None => simd::prefetch_each(items, found),
             }
         }
     }
 
-    /// From a node of one level to the place of `key` in that level, which is a node of the next.
     #[inline(always)]
-    fn descend(&self, level: &Level, node: usize, key: K) -> usize {
-        let keys = &self.nodes[level.start + node].0;
-        let mut reached = 0;
-        for &first in keys {
-            reached += usize::from(first <= key);
-        }
-        // The first key of a node on the way is at most `key`; the highest key also reaches the filling.
-        (node * FANOUT + reached - 1).min(level.keys - 1)
+    fn nodes_of(&self, level: &Level) -> &[Node<K>] {
+        &self.nodes[level.start..]
     }
 
     /// The lowest key at a place.
     #[inline(always)]
     pub(super) fn lowest_key(&self, place: usize) -> K {
-        self.nodes[place / FANOUT].0[place % FANOUT]
+        K::of_mirrored(self.nodes[place / FANOUT].0[place % FANOUT])
     }
 
     /// The memory behind the directory, in octets.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.levels) + size_of_val(&*self.nodes)
+    }
+}
+
+impl Level {
+    /// From a node of this level to the place of a mirrored key in it, which is a node of the next.
+    #[inline(always)]
+    fn descend<K: Word>(&self, nodes: &[Node<K>], node: usize, key: K::Mirrored) -> usize {
+        let mut above = 0;
+        for &first in &nodes[node].0 {
+            above += usize::from(first < key);
+        }
+        // The first key of a node on the way is at most the one wanted, so that it is not above; the
+        // highest key there is also reaches the filling.
+        (node * FANOUT + FANOUT - 1 - above).min(self.keys - 1)
     }
 }

@@ -18,6 +18,23 @@ pub(super) fn prefetch<T>(place: &T) {
     let _ = place;
 }
 
+/// Asks for all cache lines of the items at these places, as far as there are any.
+#[inline(always)]
+pub(super) fn prefetch_each<T>(items: &[T], places: impl Iterator<Item = usize>) {
+    #[cfg(target_arch = "x86_64")]
+    for place in places {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        const LINE: usize = 64;
+        let start = items.as_ptr().wrapping_add(place).cast::<i8>();
+        for line in (0..size_of::<T>()).step_by(LINE) {
+            // SAFETY: a prefetch reads nothing and takes any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    places.for_each(|_| ());
+}
+
 /// Runs `work`, compiled for AVX2 and BMI2 where the machine has both. What `work` calls is compiled so
 /// as far as it is inlined.
 #[inline(always)]

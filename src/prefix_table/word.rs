@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 use std::ops::{Add, BitAnd, BitOr, BitXor, Shl, Shr, Sub};
 
-/// The octets of a packed block as numbers.
-pub(super) type Words = [u64; 16];
+/// The octets of a packed block.
+pub(super) type Octets = [u8; 128];
 
 /// An unsigned number of [`Word::WIDTH`] bits.
 pub trait Word:
@@ -28,6 +28,12 @@ pub trait Word:
     const ZERO: Self;
     /// All bits set.
     const ONES: Self;
+    /// A number as [`Word::mirrored`] makes it.
+    type Mirrored: Copy + Ord + Debug + Send + Sync;
+    /// The number in reverse order, and signed: processors compare signed numbers many at once.
+    fn mirrored(self) -> Self::Mirrored;
+    /// The number that was mirrored.
+    fn of_mirrored(mirrored: Self::Mirrored) -> Self;
     /// The number with the lowest `count` (0 to `WIDTH`) bits set.
     fn ones(count: u32) -> Self;
     /// How many bits it takes to write `self`; none for 0.
@@ -39,35 +45,73 @@ pub trait Word:
     /// The number before this one; the last before 0.
     fn previous(self) -> Self;
     /// Reads the number of `width` bits (0 to `WIDTH`) at bit `position`.
-    fn read(words: &Words, position: u32, width: u32) -> Self;
+    fn read(octets: &Octets, position: u32, width: u32) -> Self;
+    /// A number of so few bits that it is one of `Self`, too.
+    fn of_narrow(narrow: u64) -> Self;
+    /// The number, if it has at most 64 bits; else the highest one of 64.
+    fn saturating_u64(self) -> u64;
     /// Sets the bits of a number of `width` bits (0 to `WIDTH`) at bit `position`, clear before.
-    fn write(self, words: &mut Words, position: u32, width: u32);
+    fn write(self, octets: &mut Octets, position: u32, width: u32);
 }
 
-/// Reads `width` bits (0 to 64). Bits beyond the last word are read from the first, so that there
-/// is nothing to check; no field reaches there.
+/// The most bits that [`read_narrow`] reads: those of eight octets, less the seven that may stand before.
+pub(super) const NARROW: u32 = 57;
+
+/// Reads `width` bits (0 to [`NARROW`]) in one step.
 #[inline(always)]
-pub(super) fn read_bits(words: &Words, position: u32, width: u32) -> u64 {
-    let (index, shift) = ((position / 64) as usize, position % 64);
-    let low = words[index % 16] >> shift;
-    let high = (words[(index + 1) % 16] << 1) << (63 - shift);
-    (low | high) & u64::MAX.unbounded_shr(64 - width)
+pub(super) fn read_narrow(octets: &Octets, position: u32, width: u32) -> u64 {
+    let start = start_of(position);
+    let word = octets[start as usize..].first_chunk().map_or(0, |octets| u64::from_le_bytes(*octets));
+    word.wrapping_shr(position - 8 * start) & ((1 << width) - 1)
 }
 
-pub(super) fn write_bits(words: &mut Words, position: u32, width: u32, value: u64) {
-    let (index, shift) = ((position / 64) as usize, position % 64);
-    words[index % 16] |= value << shift;
-    if shift + width > 64 {
-        words[(index + 1) % 16] |= value >> (64 - shift);
+/// Reads `width` bits (0 to 64).
+#[inline(always)]
+pub(super) fn read_bits(octets: &Octets, position: u32, width: u32) -> u64 {
+    let low = width.min(32);
+    read_narrow(octets, position, low) | read_narrow(octets, position + low, width - low) << low
+}
+
+/// Sets the bits of a number of `width` bits (0 to 64), clear before.
+pub(super) fn write_bits(octets: &mut Octets, position: u32, width: u32, value: u64) {
+    let low = width.min(32);
+    write_narrow(octets, position, value & u64::ones(low));
+    write_narrow(octets, position + low, value.unbounded_shr(low));
+}
+
+fn write_narrow(octets: &mut Octets, position: u32, value: u64) {
+    let start = start_of(position);
+    if let Some(place) = octets[start as usize..].first_chunk_mut() {
+        *place = (u64::from_le_bytes(*place) | value.wrapping_shl(position - 8 * start)).to_le_bytes();
     }
 }
 
+/// The first of the eight octets by which a number at bit `position` is read and written: what begins
+/// in the last eight also ends there. Behind all of them are only numbers of no bits.
+#[inline(always)]
+fn start_of(position: u32) -> u32 {
+    const LAST: u32 = (size_of::<Octets>() - 8) as u32;
+    (position / 8).min(LAST)
+}
+
 macro_rules! impl_word {
-    ($number:ty, $read:expr, $write:expr) => {
+    ($number:ty, $signed:ty, $read:expr, $write:expr) => {
         impl Word for $number {
             const WIDTH: u32 = <$number>::BITS;
             const ZERO: Self = 0;
             const ONES: Self = <$number>::MAX;
+
+            type Mirrored = $signed;
+
+            #[inline(always)]
+            fn mirrored(self) -> $signed {
+                self as $signed ^ <$signed>::MAX
+            }
+
+            #[inline(always)]
+            fn of_mirrored(mirrored: $signed) -> Self {
+                (mirrored ^ <$signed>::MAX) as Self
+            }
 
             #[inline(always)]
             fn ones(count: u32) -> Self {
@@ -93,12 +137,22 @@ macro_rules! impl_word {
             }
 
             #[inline(always)]
-            fn read(words: &Words, position: u32, width: u32) -> Self {
-                $read(words, position, width)
+            fn read(octets: &Octets, position: u32, width: u32) -> Self {
+                $read(octets, position, width)
             }
 
-            fn write(self, words: &mut Words, position: u32, width: u32) {
-                $write(words, position, width, self)
+            #[inline(always)]
+            fn of_narrow(narrow: u64) -> Self {
+                narrow as Self
+            }
+
+            #[inline(always)]
+            fn saturating_u64(self) -> u64 {
+                u64::try_from(self).unwrap_or(u64::MAX)
+            }
+
+            fn write(self, octets: &mut Octets, position: u32, width: u32) {
+                $write(octets, position, width, self)
             }
         }
     };
@@ -106,22 +160,24 @@ macro_rules! impl_word {
 
 impl_word!(
     u32,
-    |words, position, width| read_bits(words, position, width) as u32,
-    |words, position, width, value| {
-        write_bits(words, position, width, u64::from(value));
+    i32,
+    |octets, position, width| read_bits(octets, position, width) as u32,
+    |octets, position, width, value| {
+        write_bits(octets, position, width, u64::from(value));
     }
 );
-impl_word!(u64, read_bits, write_bits);
+impl_word!(u64, i64, read_bits, write_bits);
 impl_word!(
     u128,
-    |words, position, width: u32| {
+    i128,
+    |octets, position, width: u32| {
         let low = width.min(64);
-        let high = read_bits(words, position + low, width - low);
-        u128::from(high) << 64 | u128::from(read_bits(words, position, low))
+        let high = read_bits(octets, position + low, width - low);
+        u128::from(high) << 64 | u128::from(read_bits(octets, position, low))
     },
-    |words: &mut Words, position, width: u32, value: u128| {
+    |octets: &mut Octets, position, width: u32, value: u128| {
         let low = width.min(64);
-        write_bits(words, position, low, value as u64);
-        write_bits(words, position + low, width - low, (value >> 64) as u64);
+        write_bits(octets, position, low, value as u64);
+        write_bits(octets, position + low, width - low, (value >> 64) as u64);
     }
 );

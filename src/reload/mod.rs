@@ -23,7 +23,7 @@ pub mod source;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use report::{Problem, Report, ZoneReport};
+pub use report::{Notice, Problem, Report, ZoneReport};
 pub use source::{LoadError, Loaded, Source};
 
 use crate::config::{Config, DatasetConfig, ZoneConfig};
@@ -46,6 +46,8 @@ pub struct Loader<S: Source> {
     zones: Vec<ZoneState<S>>,
     access: Option<AccessState<S>>,
     generation: u64,
+    /// When the files were looked at last.
+    looked: SystemTime,
 }
 
 struct DatasetState<S: Source> {
@@ -90,15 +92,15 @@ pub struct Round {
     /// A new snapshot was published.
     pub published: bool,
     /// What is wrong, or strange: only what is new since the last look.
-    pub complaints: Vec<String>,
+    pub complaints: Vec<Notice>,
     /// What became of the zones that changed.
-    pub news: Vec<String>,
+    pub news: Vec<Notice>,
 }
 
 impl Round {
     /// All that there is to say.
-    pub fn lines(&self) -> impl Iterator<Item = &str> {
-        self.complaints.iter().chain(&self.news).map(String::as_str)
+    pub fn notices(&self) -> impl Iterator<Item = &Notice> {
+        self.complaints.iter().chain(&self.news)
     }
 }
 
@@ -126,13 +128,14 @@ impl<S: Source> Loader<S> {
             published: None,
         });
         let zones = zones.collect();
-        Self { source, datasets, zones, access, generation: 0 }
+        Self { source, datasets, zones, access, generation: 0, looked: UNIX_EPOCH }
     }
 
     /// Looks at the files of the ordered zones, loads what changed, and publishes a new snapshot if
     /// that changes anything.
     pub fn look(&mut self, order: &Order, now: SystemTime) -> Round {
         let mut round = Round::default();
+        self.looked = now;
         for index in self.ordered_datasets(order) {
             self.datasets[index].look(&self.source, now, &mut round);
         }
@@ -143,7 +146,7 @@ impl<S: Source> Loader<S> {
         for zone in self.zones.iter_mut().filter(|zone| order.names(&zone.config.name)) {
             changed |= zone.take(&self.datasets, order.force, now, &mut round);
             if zone.published.is_some() && self.source.has_changed(&zone.config) {
-                round.news.push(format!("zone {}: its keys are read again", zone.config.name));
+                round.news.push(Notice::of_zone(&zone.config.name, "its keys are read again".into()));
                 zone.published = None;
             }
         }
@@ -174,6 +177,7 @@ impl<S: Source> Loader<S> {
     pub fn report(&self) -> Report {
         Report {
             generation: self.generation,
+            looked: seconds(self.looked),
             zones: self.zones.iter().map(ZoneState::report).collect(),
             access_problem: self.access.as_ref().and_then(|access| access.problem.clone()),
         }
@@ -198,12 +202,12 @@ impl<S: Source> Loader<S> {
                 continue;
             }
             if status == Status::Expired {
-                round.complaints.push(format!("zone {}: the data has expired", zone.config.name));
+                round.complaints.push(Notice::of_zone(&zone.config.name, "the data has expired".into()));
             }
             let mut findings = Diagnostics::default();
             let datasets = if status == Status::NeverLoaded { &[] } else { &zone.served[..] };
             let served = self.source.zone(&zone.config, datasets, status, &mut findings);
-            round.complaints.extend(findings.kept().iter().map(|finding| finding.to_string()));
+            round.complaints.extend(findings.kept().iter().map(|finding| finding.to_string().into()));
             zone.published = Some((served, status));
             changed = true;
         }
@@ -248,7 +252,7 @@ impl<S: Source> DatasetState<S> {
             Err(error) => self.error.as_ref() != Some(error),
         };
         if is_news {
-            round.complaints.extend(diagnostics.kept().iter().map(|finding| finding.to_string()));
+            round.complaints.extend(diagnostics.kept().iter().map(|finding| finding.to_string().into()));
         }
         match result {
             Ok(loaded) => {
@@ -307,14 +311,14 @@ impl<S: Source> ZoneState<S> {
         let name = &self.config.name;
         if let Some(problem) = problem.as_ref().filter(|&problem| self.problem.as_ref() != Some(problem)) {
             let keeps = if self.served.is_empty() { "has no data" } else { "keeps its old data" };
-            round.complaints.push(format!("zone {name}: {keeps}: {problem}"));
+            round.complaints.push(Notice::of_zone(name, format!("{keeps}: {problem}")));
         }
         let recovered = self.problem.is_some() && problem.is_none();
         self.problem = problem;
         let Ok(offered) = offered else { return false };
         let is_same_data = same_data(&offered, &self.served);
         if is_same_data && recovered {
-            round.news.push(format!("zone {name}: its files are again as they are served"));
+            round.news.push(Notice::of_zone(name, "its files are again as they are served".into()));
         }
         if same(&offered, &self.served) {
             return false;
@@ -323,10 +327,10 @@ impl<S: Source> ZoneState<S> {
         self.loaded = now;
         self.published = None;
         if before.is_empty() {
-            round.news.push(format!("zone {name}: {} entries", entries(&self.served)));
+            round.news.push(Notice::of_zone(name, format!("{} entries", entries(&self.served))));
         } else if !is_same_data {
             let (old, new) = (entries(&before), entries(&self.served));
-            round.news.push(format!("zone {name}: {new} entries, before {old}"));
+            round.news.push(Notice::of_zone(name, format!("{new} entries, before {old}")));
         }
         true
     }
@@ -357,7 +361,7 @@ impl<S: Source> ZoneState<S> {
 
     /// `open` is false while the server's access list was never loaded: then nobody gets anything.
     fn status(&self, now: SystemTime, open: bool) -> Status {
-        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = seconds(now);
         if self.served.is_empty() || !open {
             Status::NeverLoaded
         } else if self.expires().is_some_and(|expires| expires <= now) {
@@ -375,8 +379,9 @@ impl<S: Source> ZoneState<S> {
             errors: self.served.iter().map(|loaded| loaded.errors).sum(),
             warnings: self.served.iter().map(|loaded| loaded.warnings).sum(),
             modified: self.served.iter().map(|loaded| loaded.modified).max().unwrap_or(0),
-            loaded: self.loaded.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            loaded: seconds(self.loaded),
             expires: self.expires(),
+            max_age: self.config.max_age.map(u64::from),
             problem: self.problem.clone(),
         }
     }
@@ -389,7 +394,7 @@ impl<S: Source> AccessState<S> {
         if let Some(problem) = problem.as_ref().filter(|&problem| self.problem.as_ref() != Some(problem)) {
             let keeps =
                 if self.served.is_some() { "is kept as it was" } else { "is missing: no zone is served" };
-            round.complaints.push(format!("the server's access list {keeps}: {problem}"));
+            round.complaints.push(format!("the server's access list {keeps}: {problem}").into());
         }
         self.problem = problem;
         match (offered, &self.served) {
@@ -401,6 +406,11 @@ impl<S: Source> AccessState<S> {
             (Err(_), _) => false,
         }
     }
+}
+
+/// Seconds since 1970.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn same<S: Source>(one: &[Arc<Loaded<S>>], other: &[Arc<Loaded<S>>]) -> bool {

@@ -1,5 +1,8 @@
 //! How the zones are: what `nibbl status` shows and `nibbl reload` replies.
 
+use std::fmt;
+
+use crate::name::Name;
 use crate::zone::Status;
 
 /// All zones at one moment.
@@ -7,6 +10,8 @@ use crate::zone::Status;
 pub struct Report {
     /// How many snapshots were published so far.
     pub generation: u64,
+    /// When the files were looked at last, in seconds since 1970; 0 if they never were.
+    pub looked: u64,
     /// The zones, in the order of the configuration.
     pub zones: Vec<ZoneReport>,
     /// Why the server's access list is not the one that its files hold.
@@ -34,6 +39,9 @@ pub struct ZoneReport {
     /// When the data expires (`$TIMESTAMP`), in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires: Option<u64>,
+    /// The age of its files in seconds from which the server is not ready (`max_age`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_age: Option<u64>,
     /// Why the served data is not what the files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<Problem>,
@@ -72,7 +80,45 @@ pub enum Problem {
 impl Report {
     /// True when every zone is served and holds what its files hold.
     pub fn is_clean(&self) -> bool {
-        self.access_problem.is_none()
-            && self.zones.iter().all(|zone| zone.status == Status::Serving && zone.problem.is_none())
+        self.access_problem.is_none() && self.zones.iter().all(ZoneReport::is_clean)
+    }
+}
+
+impl ZoneReport {
+    /// True when the zone is served and holds what its files hold.
+    pub fn is_clean(&self) -> bool {
+        self.status == Status::Serving && self.problem.is_none()
+    }
+}
+
+/// Something to say about a look at the files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The zone that it concerns, if it is one.
+    pub zone: Option<String>,
+    text: String,
+}
+
+impl Notice {
+    /// Says something of a zone.
+    pub fn of_zone(zone: &Name, text: String) -> Self {
+        Self { zone: Some(zone.to_string()), text }
+    }
+}
+
+/// Says something that concerns no single zone.
+impl From<String> for Notice {
+    fn from(text: String) -> Self {
+        Self { zone: None, text }
+    }
+}
+
+/// The whole sentence.
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.zone {
+            Some(zone) => write!(f, "zone {zone}: {}", self.text),
+            None => f.write_str(&self.text),
+        }
     }
 }

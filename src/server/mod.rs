@@ -17,6 +17,7 @@
 
 mod later;
 mod responder;
+mod shed;
 mod signers;
 mod sockets;
 mod tcp;
@@ -39,13 +40,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
+pub use shed::Shed;
 pub use signers::SigningLimits;
 pub use tls::CertificateError;
 
 use crate::answer::{Client, Effort, Outcome, Transport};
-use crate::fast::Received;
-use crate::log::QuerySink;
+use crate::fast::Exchange;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
+use crate::query_log::QuerySink;
 use crate::zone::Family;
 use signers::{Queue, Send};
 
@@ -180,6 +182,11 @@ impl Server {
     /// The addresses listened on, in the order of the listeners, with their actual ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What the sockets lose.
+    pub fn shed(&self) -> Shed {
+        Shed(self.udp_sockets.clone())
     }
 
     /// Stops gracefully: what was received is answered, answers are sent as far as clients take
@@ -329,53 +336,47 @@ impl<R: Responder> Service<R> {
         reply.clear();
         let outcome = self.responder.respond(moment, packet, client, effort, reply);
         if outcome.lacks.is_none() {
-            self.record(
-                &mut self.counters.tally(),
-                moment,
-                &Received { packet, client },
-                &outcome,
-                reply.len(),
-            );
+            self.record(&mut self.counters.tally(), moment, packet, client, &outcome, reply.len());
         }
         outcome
     }
 
-    /// As [`Self::answer`] for a batch of UDP packets: each reply at the place of its packet. `send`
-    /// makes what sends a reply later to the sender of the packet at a place.
-    fn answer_batch(
-        &self,
-        moment: &R::Moment,
-        received: &[Received<'_>],
-        replies: &mut [Vec<u8>],
-        outcomes: &mut [Option<Outcome>],
-        send: impl Fn(usize) -> Send,
-    ) {
-        replies.iter_mut().for_each(Vec::clear);
-        self.responder.respond_batch(moment, received, self.queue.effort(), replies, outcomes);
+    /// As [`Self::answer`] for a batch of UDP packets. Empty ones are passed over. `send` makes what sends
+    /// a reply later to the sender of the packet at a place.
+    fn answer_batch(&self, moment: &R::Moment, batch: &mut [Exchange<'_>], send: impl Fn(usize) -> Send) {
+        self.responder.respond_batch(moment, batch);
+        let effort = self.queue.effort();
         let mut tally = self.counters.tally();
-        for (place, ((received, reply), outcome)) in received.iter().zip(replies).zip(outcomes).enumerate() {
-            let Some(outcome) = outcome else { continue };
-            let later = (outcome.lacks.is_some() || outcome.renew)
-                && self.hand_on(moment, received, outcome, reply, || send(place));
-            if !later {
-                self.record(&mut tally, moment, received, outcome, reply.len());
+        for (place, exchange) in batch.iter_mut().enumerate() {
+            if exchange.outcome().is_none() && !exchange.packet().is_empty() {
+                exchange.respond(|packet, client, reply| {
+                    let outcome = self.responder.respond(moment, packet, client, effort, reply);
+                    self.hand_on(moment, packet, client, outcome, reply, || send(place))
+                });
+            }
+            if let Some(outcome) = exchange.outcome().filter(|outcome| outcome.lacks.is_none()) {
+                let reply_octets = exchange.reply().map_or(0, <[u8]>::len);
+                let (packet, client) = (exchange.packet(), exchange.client());
+                self.record(&mut tally, moment, packet, client, outcome, reply_octets);
             }
         }
     }
 
+    /// Counts and logs. Of the packet only its length and its question count.
+    #[inline(always)]
     fn record(
         &self,
         tally: &mut Tally<'_>,
         moment: &R::Moment,
-        received: &Received<'_>,
+        packet: &[u8],
+        client: Client,
         outcome: &Outcome,
         reply_octets: usize,
     ) {
-        let &Received { packet, client } = received;
         let slot = |zone| self.responder.zone_slot(moment, zone);
         tally.count(outcome, slot, packet.len(), reply_octets);
         if let Some(log) = self.query_log.as_ref().filter(|_| outcome.reply) {
-            log.record(packet, client.address, outcome, reply_octets);
+            log.record(packet, client, outcome, reply_octets);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::answer::{self, Client, Effort, Outcome, Signing};
-use crate::fast::{FastPath, Received};
+use crate::fast::{Exchange, FastPath};
 use crate::metrics::{Metrics, ZoneSlot};
 use crate::snapshot::Snapshot;
 use crate::zone::Zone;
@@ -31,20 +31,9 @@ pub trait Responder: Send + Sync + 'static {
         reply: &mut Vec<u8>,
     ) -> Outcome;
 
-    /// As [`Self::respond`] for every packet of a batch: each reply goes into the empty buffer at its
-    /// place, and its outcome beside it. Every outcome is `Some` afterwards.
-    fn respond_batch(
-        &self,
-        moment: &Self::Moment,
-        received: &[Received<'_>],
-        effort: Effort,
-        replies: &mut [Vec<u8>],
-        outcomes: &mut [Option<Outcome>],
-    ) {
-        for ((received, reply), outcome) in received.iter().zip(replies).zip(outcomes) {
-            *outcome = Some(self.respond(moment, received.packet, received.client, effort, reply));
-        }
-    }
+    /// Answers those packets of a batch for which there is a faster way than [`Self::respond`], with
+    /// the same replies.
+    fn respond_batch(&self, _moment: &Self::Moment, _batch: &mut [Exchange<'_>]) {}
 
     /// As [`Self::respond`] for a UDP packet that lacks signatures for which there is no time.
     fn put_off(
@@ -135,6 +124,7 @@ impl Responder for SnapshotResponder {
         let snapshot = &moment.published.snapshot;
         let signing = Signing { now: moment.now, effort };
         let outcome = answer::respond(snapshot, packet, client, signing, reply);
+        moment.published.fast.keep(packet, &outcome, reply);
         if outcome.look_again {
             let zone = outcome.zone.and_then(|zone| snapshot.zones().get(zone as usize));
             (self.look_again)(zone);
@@ -146,22 +136,9 @@ impl Responder for SnapshotResponder {
         answer::put_off(&moment.published.snapshot, packet, lacking, reply)
     }
 
-    fn respond_batch(
-        &self,
-        moment: &Moment,
-        received: &[Received<'_>],
-        effort: Effort,
-        replies: &mut [Vec<u8>],
-        outcomes: &mut [Option<Outcome>],
-    ) {
+    fn respond_batch(&self, moment: &Moment, batch: &mut [Exchange<'_>]) {
         let Published { snapshot, fast, .. } = &**moment.published;
-        fast.respond(snapshot, received, replies, outcomes);
-        for ((received, reply), outcome) in received.iter().zip(replies).zip(outcomes) {
-            if outcome.is_none() {
-                reply.clear();
-                *outcome = Some(self.respond(moment, received.packet, received.client, effort, reply));
-            }
-        }
+        fast.respond(snapshot, moment.now, batch);
     }
 
     fn zone_slot(&self, moment: &Moment, zone: u32) -> Option<ZoneSlot> {

@@ -24,9 +24,8 @@ use tokio::sync::oneshot;
 
 use super::{Responder, Service};
 use crate::answer::{Client, Effort, Lacking, Outcome};
-use crate::fast::Received;
-use crate::log::QuerySink;
 use crate::metrics::WorkerCounters;
+use crate::query_log::QuerySink;
 
 /// UDP packets that may wait for each signer: a tenth of a second of work, more or less.
 const PLACES: usize = 512;
@@ -55,27 +54,27 @@ pub(super) enum Answer {
 }
 
 impl<R: Responder> Service<R> {
-    /// Hands a UDP packet on that lacks signatures or has old ones. True if its reply comes later, with
-    /// what `send` makes; else the reply is to be sent as it is now.
+    /// Hands a UDP packet on whose answer lacks signatures or has old ones. What lacks them is answered
+    /// later, with what `send` makes, or put off; everything else stays as it is.
     pub(super) fn hand_on(
         &self,
         moment: &R::Moment,
-        &Received { packet, client }: &Received<'_>,
-        outcome: &mut Outcome,
+        packet: &[u8],
+        client: Client,
+        outcome: Outcome,
         reply: &mut Vec<u8>,
         send: impl FnOnce() -> Send,
-    ) -> bool {
-        let Some(lacking) = outcome.lacks else {
+    ) -> Outcome {
+        if outcome.renew {
             self.queue.wish(|| Job { packet: packet.to_vec(), client, reply: None });
-            return false;
-        };
+        }
+        let Some(lacking) = outcome.lacks else { return outcome };
         let sending = || Some((send(), self.later.clone()));
         if self.queue.offer(lacking, || Job { packet: packet.to_vec(), client, reply: sending() }) {
-            return true;
+            return outcome;
         }
         reply.clear();
-        *outcome = self.responder.put_off(moment, packet, outcome, reply);
-        false
+        self.responder.put_off(moment, packet, &outcome, reply)
     }
 
     /// Answers a packet of a connection, which has time to wait for signatures. `None` where there is
@@ -249,8 +248,7 @@ fn run<R: Responder>(responder: &Arc<R>, queue: &Arc<Queue>, query_log: Option<&
                 query_log: query_log.cloned(),
                 queue: queue.clone(),
             };
-            let received = Received { packet: &packet, client };
-            service.record(&mut service.counters.tally(), &moment, &received, &outcome, buffer.len());
+            service.record(&mut service.counters.tally(), &moment, &packet, client, &outcome, buffer.len());
             if outcome.reply && !send(&buffer) {
                 service.counters.unsent(1);
             }

@@ -1,7 +1,7 @@
 //! UDP: one thread per socket, and two system calls per batch.
 //!
 //! A worker receives what waits (up to [`BATCH`] packets), takes one moment of the data, has the
-//! whole batch answered, each packet into a buffer of its own, and sends all answers. All buffers are
+//! whole batch answered, most packets in their own buffers, and sends all answers. All buffers are
 //! allocated once. The kernel's path is nearly all of the price of a query, so a batch is what there is
 //! to save.
 //!
@@ -33,12 +33,9 @@ use smallvec::SmallVec;
 use socket2::SockRef;
 
 use super::{Responder, Service, later};
-use crate::answer::{Client, Outcome, Transport};
-use crate::fast::{BATCH, Received};
+use crate::answer::{Client, Transport};
+use crate::fast::{BATCH, BUFFER_OCTETS, Buffer, Exchange};
 
-/// Octets of a packet that are read. An odd number of cache lines, so that the buffers of a batch
-/// do not all compete for the same sets of the cache.
-const PACKET_OCTETS: usize = 65 * 64;
 /// How long to wait after an error that is no peer's fault (such as a lack of memory).
 const AFTER_ERROR: Duration = Duration::from_millis(10);
 
@@ -69,18 +66,14 @@ impl<R: Responder> Worker<R> {
         if let Some(core) = self.core {
             pin(core);
         }
-        let mut packets = vec![0; BATCH * PACKET_OCTETS];
-        let mut headers = MultiHeaders::<P>::preallocate(BATCH, self.wildcard.then(control_space));
+        let mut incoming = Incoming::<P>::new(self.wildcard);
         let mut outgoing = Outgoing::<P>::new();
         loop {
-            let mut chunks = packets.chunks_exact_mut(PACKET_OCTETS);
-            let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
-                std::array::from_fn(|_| [IoSliceMut::new(chunks.next().unwrap_or_default())]);
-            let fd = self.socket.as_raw_fd();
-            match recvmmsg(fd, &mut headers, slices.iter_mut(), MsgFlags::MSG_WAITFORONE, None) {
-                Ok(received) => {
+            match incoming.receive(&self.socket, &mut outgoing) {
+                Ok(packets) => {
+                    self.answer(&mut incoming, &mut outgoing);
                     // Woken: everything that came before has been answered.
-                    if self.answer(received, &mut outgoing) == 0 && self.stopping.load(Ordering::Acquire) {
+                    if packets == 0 && self.stopping.load(Ordering::Acquire) {
                         return;
                     }
                 }
@@ -90,34 +83,84 @@ impl<R: Responder> Worker<R> {
                     std::thread::sleep(AFTER_ERROR);
                 }
             }
-            outgoing.send(&self.socket, |unsent| self.service.counters.unsent(unsent));
         }
     }
 
-    /// Answers a batch; returns how many packets were in it, empty ones apart.
-    fn answer<'a, P: Peer>(
-        &self,
-        messages: impl Iterator<Item = RecvMsg<'a, 'a, P>>,
-        outgoing: &mut Outgoing<P>,
-    ) -> usize {
-        let moment = self.service.moment();
-        let mut received = SmallVec::<[Received<'_>; BATCH]>::new();
-        let mut packets = 0;
-        for message in messages {
-            let Some(packet) = message.iovs().next() else { continue };
-            packets += 1;
-            let Some((peer, address)) = message.address.and_then(|peer| Some((peer, peer.client()?))) else {
-                continue;
-            };
-            received.push(Received { packet, client: Client { address, transport: Transport::Udp } });
-            outgoing.push(peer, if self.wildcard { asked_address(&message) } else { None });
-        }
-        let (replies, outcomes, peers, sources) = outgoing.places();
-        self.service.answer_batch(&moment, &received, replies, outcomes, |place| {
-            later::sender(self.socket.clone(), peers[place], sources[place])
+    /// Answers what was received.
+    fn answer<P: Peer>(&self, incoming: &mut Incoming<P>, outgoing: &mut Outgoing<P>) {
+        let mut batch = incoming.exchanges(&outgoing.peers);
+        self.service.answer_batch(&self.service.moment(), &mut batch, |place| {
+            let source = outgoing.sources.get(place).copied().flatten();
+            later::sender(self.socket.clone(), outgoing.peers[place], source)
         });
-        outgoing.keep_replies();
-        packets
+        let mut replies = Replies::new();
+        for (place, exchange) in batch.iter().enumerate() {
+            if let Some(reply) = exchange.reply() {
+                outgoing.keep(place, replies.len());
+                replies.push([IoSlice::new(reply)]);
+            }
+        }
+        outgoing.send(&self.socket, &replies, |unsent| self.service.counters.unsent(unsent));
+    }
+}
+
+/// What is received, and the room for it.
+struct Incoming<P> {
+    buffers: Vec<Buffer>,
+    /// The replies that do not take the place of their packets.
+    elsewhere: Vec<Vec<u8>>,
+    /// Octets of each packet; 0 where it is passed over.
+    octets: [usize; BATCH],
+    headers: MultiHeaders<P>,
+    wildcard: bool,
+}
+
+impl<P: Peer> Incoming<P> {
+    fn new(wildcard: bool) -> Self {
+        Self {
+            buffers: vec![[0; BUFFER_OCTETS]; BATCH],
+            elsewhere: vec![Vec::new(); BATCH],
+            octets: [0; BATCH],
+            headers: MultiHeaders::preallocate(BATCH, wildcard.then(control_space)),
+            wildcard,
+        }
+    }
+
+    /// Waits for packets, and takes those that are there. Tells where their answers go, and returns
+    /// how many of them are not empty.
+    fn receive(&mut self, socket: &UdpSocket, outgoing: &mut Outgoing<P>) -> nix::Result<usize> {
+        let mut buffers = self.buffers.iter_mut();
+        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] = std::array::from_fn(|_| {
+            let buffer: &mut [u8] = buffers.next().map_or(&mut [], |buffer| buffer);
+            [IoSliceMut::new(buffer)]
+        });
+        outgoing.clear();
+        let flags = MsgFlags::MSG_WAITFORONE;
+        let messages = recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None)?;
+        let mut packets = 0;
+        for (message, octets) in messages.zip(&mut self.octets) {
+            *octets = message.bytes;
+            packets += usize::from(message.bytes > 0);
+            outgoing.peers.push(message.address);
+            if self.wildcard {
+                outgoing.sources.push(asked_address(&message));
+            }
+        }
+        Ok(packets)
+    }
+
+    /// The packets that were received, from these senders.
+    fn exchanges(&mut self, peers: &[Option<P>]) -> SmallVec<[Exchange<'_>; BATCH]> {
+        let places = self.buffers.iter_mut().zip(&mut self.elsewhere).zip(self.octets);
+        places
+            .zip(peers)
+            .map(|(((buffer, elsewhere), octets), peer)| {
+                let address = peer.and_then(|peer| peer.client());
+                let octets = if address.is_some() { octets } else { 0 };
+                let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+                Exchange::new(buffer, octets, Client { address, transport: Transport::Udp }, elsewhere)
+            })
+            .collect()
     }
 }
 
@@ -168,15 +211,14 @@ fn asked_address<P>(message: &RecvMsg<'_, '_, P>) -> Option<Source> {
     })
 }
 
-/// The answers of a batch, and what is needed to send them.
+/// The replies of a batch.
+type Replies<'r> = SmallVec<[[IoSlice<'r>; 1]; BATCH]>;
+
+/// Where the answers of a batch go, and what is needed to send them.
 struct Outgoing<P> {
-    /// As many buffers as a batch has packets; those of the answers come first.
-    replies: Vec<Vec<u8>>,
-    /// What became of each packet.
-    outcomes: [Option<Outcome>; BATCH],
     /// Where each answer goes.
     peers: Vec<Option<P>>,
-    /// Where each answer leaves from; `None` on sockets that have only one address.
+    /// Where each answer leaves from; none on sockets that have only one address.
     sources: Vec<Option<Source>>,
     plain: MultiHeaders<P>,
     from_v4: MultiHeaders<P>,
@@ -186,8 +228,6 @@ struct Outgoing<P> {
 impl<P: Peer> Outgoing<P> {
     fn new() -> Self {
         Self {
-            replies: (0..BATCH).map(|_| Vec::with_capacity(PACKET_OCTETS)).collect(),
-            outcomes: [None; BATCH],
             peers: Vec::with_capacity(BATCH),
             sources: Vec::with_capacity(BATCH),
             plain: MultiHeaders::preallocate(BATCH, None),
@@ -197,43 +237,33 @@ impl<P: Peer> Outgoing<P> {
         }
     }
 
-    /// Makes a place for the answer to one more packet.
-    fn push(&mut self, peer: P, source: Option<Source>) {
-        self.peers.push(Some(peer));
-        self.sources.push(source);
+    fn clear(&mut self) {
+        self.peers.clear();
+        self.sources.clear();
     }
 
-    /// The places that were made.
-    fn places(&mut self) -> (&mut [Vec<u8>], &mut [Option<Outcome>], &[Option<P>], &[Option<Source>]) {
-        let count = self.peers.len();
-        (&mut self.replies[..count], &mut self.outcomes[..count], &self.peers, &self.sources)
-    }
-
-    /// Gives up the places of packets that get no reply.
-    fn keep_replies(&mut self) {
-        let mut kept = 0;
-        for place in 0..self.peers.len() {
-            if self.outcomes[place].is_some_and(|outcome| outcome.reply) {
-                if kept < place {
-                    self.replies.swap(kept, place);
-                    self.peers.swap(kept, place);
-                    self.sources.swap(kept, place);
-                }
-                kept += 1;
+    /// The packet at `place` is the one that gets the reply at `reply`, which is not behind it.
+    fn keep(&mut self, place: usize, reply: usize) {
+        if place != reply {
+            self.peers.swap(place, reply);
+            if !self.sources.is_empty() {
+                self.sources.swap(place, reply);
             }
         }
-        self.peers.truncate(kept);
-        self.sources.truncate(kept);
     }
 
     /// Sends everything, with one system call for each run of answers that leave from the same
     /// address. What the system refuses is told to `unsent` and left out.
-    fn send(&mut self, socket: &UdpSocket, unsent: impl Fn(usize)) {
+    fn send(&mut self, socket: &UdpSocket, replies: &[[IoSlice<'_>; 1]], unsent: impl Fn(usize)) {
         let mut start = 0;
-        while start < self.peers.len() {
-            let source = self.sources[start];
-            let run = self.sources[start..].iter().take_while(|&&other| other == source).count();
-            match self.send_run(socket, start, start + run, source) {
+        while start < replies.len() {
+            let (source, run) = match self.sources.get(start..replies.len()) {
+                Some([source, others @ ..]) => {
+                    (*source, 1 + others.iter().take_while(|&other| other == source).count())
+                }
+                _ => (None, replies.len() - start),
+            };
+            match self.send_run(socket, start, &replies[start..start + run], source) {
                 Ok(sent) => start += sent.max(1),
                 Err(Errno::EINTR) => {}
                 // The first answer is at fault, the others may still go.
@@ -243,20 +273,16 @@ impl<P: Peer> Outgoing<P> {
                 }
             }
         }
-        self.peers.clear();
-        self.sources.clear();
     }
 
     fn send_run(
         &mut self,
         socket: &UdpSocket,
         start: usize,
-        end: usize,
+        slices: &[[IoSlice<'_>; 1]],
         source: Option<Source>,
     ) -> nix::Result<usize> {
-        let slices: SmallVec<[[IoSlice<'_>; 1]; BATCH]> =
-            self.replies[start..end].iter().map(|reply| [IoSlice::new(reply)]).collect();
-        let (slices, peers) = (&slices[..], &self.peers[start..end]);
+        let peers = &self.peers[start..start + slices.len()];
         let (fd, flags) = (socket.as_raw_fd(), MsgFlags::empty());
         match source {
             None => sendmmsg(fd, &mut self.plain, slices, peers, [], flags).map(Iterator::count),

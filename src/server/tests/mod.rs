@@ -187,8 +187,8 @@ async fn a_dropped_server_gives_its_addresses_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_counted_and_logged() {
     let directory = tempfile::tempdir().unwrap();
-    let target = crate::log::Target { file: Some(directory.path().join("q.log")), unbuffered: false };
-    let log = crate::log::QueryLog::start(target, 100).unwrap();
+    let target = crate::query_log::Target::new(Some(directory.path().join("q.log")));
+    let log = crate::query_log::QueryLog::start(target, 100).unwrap();
     let metrics = Metrics::default();
     let bound = Server::bind(&[plain(LOOPBACK[0])], limits()).unwrap();
     let server = bound

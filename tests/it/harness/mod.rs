@@ -5,6 +5,7 @@ pub(crate) mod authorities;
 pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod files;
+pub(crate) mod http;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod server;
