@@ -283,14 +283,25 @@ impl List {
 
     /// An empty list for the lines of a block, to read them apart from those before it, and how many
     /// they are. `None` if one of them changes the state.
-    pub(super) fn part(&self, block: &Block) -> Option<(Self, u32)> {
+    pub(super) fn part(&self, block: &Block) -> Option<(Self, usize)> {
         let (mut lines, mut changes) = (0, false);
         for text in block.beginnings() {
             lines += 1;
             changes |= self.is_state_line(text);
         }
+        if changes {
+            return None;
+        }
         let state = LineState { default_id: None, ..self.state.clone() };
-        (!changes).then(|| (Self { apart: true, ..Self::new(self.kind, state) }, lines))
+        let mut part = Self { apart: true, ..Self::new(self.kind, state) };
+        if let Content::Addresses(entries) = &mut part.content {
+            match self.kind {
+                Kind::Ip => {}
+                Kind::Ip6trie | Kind::Ip6tset => entries.v6.reserve_exact(lines),
+                _ => entries.v4.reserve_exact(lines),
+            }
+        }
+        Some((part, lines))
     }
 
     /// Adds what was read apart, as if it had been read here. False if it depends on what is here.

@@ -91,7 +91,7 @@ impl Parser {
                 if let Some((part, lines)) = part {
                     let room = crew.room();
                     crew.give(block, part);
-                    first = first.saturating_add(lines);
+                    first = first.saturating_add(lines as u32);
                     spare = self.take_parts(&mut crew, room - 1, &source)?;
                 } else {
                     self.take_parts(&mut crew, 0, &source)?;

@@ -177,7 +177,7 @@ proptest! {
         let text = lines.join(&b'\n');
         for kind in KINDS {
             let alone = outcome(kind, &text, dropin, Division { block, head, threads: Some(1) });
-            prop_assert_eq!(&alone, &outcome(kind, &text, dropin, Division { block: 1 << 18, head: 4, threads: None }));
+            prop_assert_eq!(&alone, &outcome(kind, &text, dropin, Division::default()));
             prop_assert_eq!(alone, outcome(kind, &text, dropin, Division { block, head, threads: Some(threads) }));
         }
     }
