@@ -15,14 +15,16 @@ use toml::Spanned;
 
 use super::spec::{self, DatasetSpec};
 use super::{
-    Config, Control, LogConfig, Process, ReadConfig, TcpLimits, TlsListener, TtlConfig, Watch, ZoneConfig,
-    address, duration,
+    Config, Control, LogConfig, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener,
+    TtlConfig, Watch, ZoneConfig, address, duration,
 };
+use crate::dnssec::validity::Validity;
 use crate::log::{Format, Threshold};
 use crate::name::Name;
 use crate::query_log::{self, Target};
 use crate::range_record::block;
 use crate::snapshot::Settings;
+use crate::zone::EmptyNonTerminals;
 use crate::zone_file::Kind;
 
 /// What is wrong with a configuration file, and where: `path:line:column: message`.
@@ -108,6 +110,9 @@ struct ServerTable {
     #[serde(default)]
     notify_from: Vec<Network>,
     control: Option<TextOrFalse>,
+    signature_cache: Option<Octets>,
+    signing_workers: Option<u16>,
+    signing_rate: Option<Count>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -194,6 +199,10 @@ struct ZoneTable {
     ranges_ttl: Option<Seconds>,
     #[serde(default)]
     ranges_clients: Vec<Network>,
+    signed: Option<Spanned<bool>>,
+    keys: Option<PathBuf>,
+    signature_validity: Option<SignatureValidity>,
+    empty_non_terminals: Option<EmptyNonTerminals>,
 }
 
 impl File {
@@ -206,6 +215,8 @@ impl File {
             udp_size: server.udp_size.map_or(settings.udp_size, |size| size.0),
             version: server.version.map_or(settings.version, |text| text.0),
             identity: server.identity.map_or(settings.identity, |text| text.0),
+            // The other half is for signatures.
+            reply_cache: server.signature_cache.as_ref().map_or(settings.reply_cache, |octets| octets.0 / 2),
             notify_from: server.notify_from.into_iter().map(|network| network.0).collect(),
             ..settings
         };
@@ -218,7 +229,7 @@ impl File {
         let mut zones: Vec<ZoneConfig> = Vec::new();
         for table in self.zones {
             let name = table.as_ref().name.span().start;
-            let zone = table.into_inner().check(dir)?;
+            let zone = table.into_inner().check(own_dir, dir)?;
             if zones.iter().any(|other| other.name == zone.name) {
                 return Err((name, format!("a second zone `{}`", zone.name)));
             }
@@ -232,6 +243,11 @@ impl File {
             workers: server.workers.map_or(defaults.workers, usize::from),
             pin: server.pin.unwrap_or(defaults.pin),
             tcp: self.tcp.check(),
+            signing: SigningLimits {
+                cache: server.signature_cache.as_ref().map_or(defaults.signing.cache, |octets| octets.0 / 2),
+                workers: server.signing_workers.map_or(defaults.signing.workers, usize::from),
+                rate: server.signing_rate.map(|rate| rate.0),
+            },
             settings,
             control: match server.control {
                 None => defaults.control,
@@ -300,8 +316,24 @@ impl ReloadTable {
 }
 
 impl ZoneTable {
-    fn check(self, dir: &Path) -> Result<ZoneConfig, Misplaced> {
+    /// How the zone is signed, if it is.
+    fn signing(&self, own_dir: &Path) -> Result<Option<SigningConfig>, Misplaced> {
+        let Some(signed) = self.signed.as_ref().filter(|signed| *signed.as_ref()) else { return Ok(None) };
+        let refused = |message: &str| (signed.span().start, format!("a signed zone {message}"));
+        if !self.ranges_clients.is_empty() {
+            return Err(refused("answers all clients the same: it cannot have `ranges_clients`"));
+        }
+        let keys = self.keys.as_ref().ok_or_else(|| refused("needs `keys = \"DIRECTORY\"`"))?;
+        Ok(Some(SigningConfig {
+            keys: own_dir.join(keys),
+            validity: self.signature_validity.as_ref().map_or_else(Validity::default, |validity| validity.0),
+            empty_non_terminals: self.empty_non_terminals.unwrap_or_default(),
+        }))
+    }
+
+    fn check(self, own_dir: &Path, dir: &Path) -> Result<ZoneConfig, Misplaced> {
         let at = self.name.span().start;
+        let signing = self.signing(own_dir)?;
         let mut zone = ZoneConfig::new(self.name.into_inner().0);
         let defaults = TtlConfig::default();
         let ttl = TtlConfig {
@@ -312,6 +344,7 @@ impl ZoneTable {
         if !ttl.is_consistent() {
             return Err((at, format!("zone `{}`: ttl is 0, or not between min_ttl and max_ttl", zone.name)));
         }
+        zone.signing = signing;
         zone.read = ReadConfig {
             accept_host_bits: self.accept_host_bits.unwrap_or(zone.read.accept_host_bits),
             decompress: self.decompress.unwrap_or(zone.read.decompress),
@@ -424,6 +457,52 @@ impl TryFrom<u32> for Count {
     type Error = &'static str;
     fn try_from(count: u32) -> Result<Self, Self::Error> {
         if (1..=1_000_000).contains(&count) { Ok(Self(count)) } else { Err("a number from 1 to 1000000") }
+    }
+}
+
+/// A validity of signatures.
+#[derive(serde::Deserialize)]
+#[serde(try_from = "Seconds")]
+struct SignatureValidity(Validity);
+
+impl TryFrom<Seconds> for SignatureValidity {
+    type Error = &'static str;
+    fn try_from(Seconds(seconds): Seconds) -> Result<Self, Self::Error> {
+        Validity::new(seconds).map(Self).ok_or("signature_validity: 1d to 366d")
+    }
+}
+
+/// An amount of memory: `1048576` or `"64M"`.
+struct Octets(usize);
+
+impl<'de> Deserialize<'de> for Octets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Memory;
+        impl Visitor<'_> for Memory {
+            type Value = Octets;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("octets, or text like \"64M\" (K, M, G)")
+            }
+            fn visit_i64<E: de::Error>(self, octets: i64) -> Result<Octets, E> {
+                self.visit_str(&octets.to_string())
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Octets, E> {
+                let digits = text.trim_end_matches(['K', 'M', 'G']);
+                let shift = match &text[digits.len()..] {
+                    "" => 0,
+                    "K" => 10,
+                    "M" => 20,
+                    "G" => 30,
+                    _ => return Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                };
+                let octets = digits
+                    .parse::<u32>()
+                    .ok()
+                    .and_then(|octets| usize::try_from(octets).ok()?.checked_mul(1 << shift));
+                octets.map(Octets).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(Memory)
     }
 }
 

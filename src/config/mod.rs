@@ -16,11 +16,13 @@ use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 
+use crate::dnssec::validity::Validity;
 use crate::log::{Format, Threshold};
 use crate::name::Name;
 use crate::query_log::Target;
 use crate::range_record::block;
 use crate::snapshot::Settings;
+use crate::zone::EmptyNonTerminals;
 use crate::zone_file::{Kind, ReadOptions};
 
 /// All that `nibbl serve` and `nibbl rbldnsd` need to know.
@@ -36,6 +38,8 @@ pub struct Config {
     pub pin: bool,
     /// Limits of TCP; of TLS connections only the idle time (the others are hickory-server's).
     pub tcp: TcpLimits,
+    /// What signing takes at most.
+    pub signing: SigningLimits,
     /// How answers are made.
     pub settings: Settings,
     /// Where the control socket is.
@@ -64,6 +68,7 @@ impl Default for Config {
             workers: 0,
             pin: false,
             tcp: TcpLimits::default(),
+            signing: SigningLimits::default(),
             settings: Settings::default(),
             control: Control::Default,
             process: Process::default(),
@@ -160,6 +165,24 @@ impl Default for TcpLimits {
     }
 }
 
+/// What signing takes at most, over all signed zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SigningLimits {
+    /// Octets of memory for signatures that were made; 32 MiB by default. Replies that are given again have
+    /// their own ([`Settings::reply_cache`]).
+    pub cache: usize,
+    /// Threads that make signatures; 0, the default, is one for every two cores.
+    pub workers: usize,
+    /// Answers a second for which signatures are made; `None`, the default, is as many as the threads can.
+    pub rate: Option<u32>,
+}
+
+impl Default for SigningLimits {
+    fn default() -> Self {
+        Self { cache: 32 << 20, workers: 0, rate: None }
+    }
+}
+
 /// Where the control socket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {
@@ -253,12 +276,14 @@ pub struct ZoneConfig {
     pub max_age: Option<u32>,
     /// Range records are served: anyone may read the whole list; false by default.
     pub ranges: bool,
-    /// The greatest size of a block of range records in octets, 672 to 16,000; 800 by default.
+    /// The greatest size of a block of range records in octets, 672 to 16,000; 704 by default.
     pub block_bytes: u16,
     /// The TTL of range records in seconds; by default the zone's.
     pub ranges_ttl: Option<u32>,
     /// The clients that see range records; all where empty.
     pub ranges_clients: Vec<IpNet>,
+    /// The zone is signed, in this way.
+    pub signing: Option<SigningConfig>,
 }
 
 impl ZoneConfig {
@@ -281,6 +306,7 @@ impl ZoneConfig {
             block_bytes: block::DEFAULT_LIMIT as u16,
             ranges_ttl: None,
             ranges_clients: Vec::new(),
+            signing: None,
         }
     }
 
@@ -288,6 +314,17 @@ impl ZoneConfig {
     pub fn all_datasets(&self) -> impl Iterator<Item = &DatasetConfig> {
         self.datasets.iter().chain(&self.access)
     }
+}
+
+/// How a zone is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningConfig {
+    /// The directory of its keys, ready to be opened.
+    pub keys: PathBuf,
+    /// How long signatures are valid; 14 days by default.
+    pub validity: Validity,
+    /// What empty non-terminals have; a marker by default.
+    pub empty_non_terminals: EmptyNonTerminals,
 }
 
 /// A dataset: files that are read as one. Zones that name an equal one share it.

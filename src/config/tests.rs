@@ -27,6 +27,9 @@ fn everything_said() {
         identity = "ns1"
         notify_from = ["192.0.2.0/24", "2001:db8::5"]
         control = "run/nibbl.sock"
+        signature_cache = "1G"
+        signing_workers = 3
+        signing_rate = 500
         [tcp]
         connections = 10
         idle = "1m"
@@ -64,9 +67,25 @@ fn everything_said() {
         block_bytes = 1000
         ranges_ttl = "5m"
         ranges_clients = ["192.0.2.0/24", "2001:db8::1"]
+        [[zone]]
+        name = "signed.example"
+        datasets = ["ip:a"]
+        signed = true
+        keys = "keys"
+        signature_validity = "7d"
+        empty_non_terminals = "plain"
         "#,
     )
     .unwrap();
+    assert_eq!(config.signing, SigningLimits { cache: 512 << 20, workers: 3, rate: Some(500) });
+    assert_eq!(config.settings.reply_cache, 512 << 20);
+    let signing = SigningConfig {
+        keys: "/etc/nibbl/keys".into(),
+        validity: Validity::new(7 * 86_400).unwrap(),
+        empty_non_terminals: EmptyNonTerminals::Plain,
+    };
+    assert_eq!(config.zones[1].signing, Some(signing));
+    assert_eq!(config.zones[0].signing, None);
     assert_eq!(
         config.listen,
         ["192.0.2.1:53", "[2001:db8::1]:5353"].map(|text| text.parse().unwrap()).to_vec()
@@ -154,6 +173,17 @@ fn errors_have_their_place() {
             "a second zone",
         ),
         ("[[zone]]\nname = 'bl'\nname = 'bl'", "3:1", "duplicate key"),
+        ("[server]\nsignature_cache = '64X'", "2:19", "octets, or text like"),
+        ("[server]\nsigning_workers = 70000", "2:19", "invalid value"),
+        ("[server]\nsigning_rate = 0", "2:16", "1 to 1000000"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsigned = true", "4:10", "needs `keys"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsignature_validity = '1h'", "4:22", "1d to 366d"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nempty_non_terminals = 'x'", "4:23", "unknown variant"),
+        (
+            "[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsigned = true\nranges_clients = ['::1']",
+            "4:10",
+            "cannot have `ranges_clients`",
+        ),
     ] {
         let error = parse(text).unwrap_err();
         assert!(error.starts_with(&format!("/etc/nibbl/nibbl.toml:{place}: ")), "{text:?} gives {error}");

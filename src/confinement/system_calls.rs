@@ -79,6 +79,9 @@ const ALLOWED: &[i64] = &[
     libc::SYS_nanosleep,
     libc::SYS_clock_nanosleep,
     libc::SYS_restart_syscall,
+    // The low priority of the threads that sign.
+    libc::SYS_getpriority,
+    libc::SYS_setpriority,
     // Files, as far as Landlock lets them be reached.
     libc::SYS_openat,
     libc::SYS_close,

@@ -1,8 +1,7 @@
 //! A standard zone file (RFC 1035, section 5): the virtual zone, written down name for name, which NSD, Knot
 //! DNS and BIND load. Every complete key gets the same answer from them as from nibbl, but for NXDOMAIN, which
 //! is NODATA where an exception needs a name. BIND wants `check-names primary ignore` for domain lists whose
-//! names are no host names (`a_b.example`). NSD 4.6 loads no zone with an APL record of more than 64 items,
-//! which the larger blocks of range records have.
+//! names are no host names (`a_b.example`).
 
 use std::io::Write;
 

@@ -25,7 +25,7 @@ mod tree_builder;
 mod word;
 
 pub use address::Address;
-pub use compiled::PrefixTable;
+pub use compiled::{PrefixTable, Ranges};
 pub(crate) use simd::widest;
 pub(crate) use sort::sort;
 

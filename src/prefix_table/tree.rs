@@ -125,19 +125,11 @@ impl<K: Word> Tree<K> {
     }
 
     /// The runs from the one around `start` on, without a gap.
-    pub(super) fn runs_from(&self, start: K) -> impl Iterator<Item = Run<K>> + '_ {
-        let mut at = Some((self.place_of(start), start));
-        std::iter::from_fn(move || {
-            let (place, key) = at?;
-            let (run, next) = self.run_behind(place, key);
-            let first = run.last.next();
-            at = match next {
-                _ if run.last == K::ONES => None,
-                Some((next, first_of_next)) if first_of_next == first => Some((next, first)),
-                _ => Some((place, first)),
-            };
-            Some(run)
-        })
+    pub(super) fn runs_from(&self, start: K) -> Runs<'_, K> {
+        let place = self.place_of(start);
+        let following = self.following(place);
+        let ahead = following.map(|place| self.item(place));
+        Runs { tree: self, next: Some(start), item: self.item(place), following, ahead }
     }
 
     #[inline(always)]
@@ -153,13 +145,8 @@ impl<K: Word> Tree<K> {
     fn run_behind(&self, place: Place, key: K) -> (Run<K>, Option<(Place, K)>) {
         let item = self.item(place);
         let next = self.following(place).map(|next| (next, self.item(next).first));
-        let last = next.map_or(K::ONES, |(_, first)| first.previous());
-        let run = if key <= item.last {
-            Run { first: item.first, last: item.last.min(last), content: item.content }
-        } else {
-            Run { first: item.last.next(), last, content: Content::State(UNLISTED) }
-        };
-        (run, next)
+        let end = next.map_or(K::ONES, |(_, first)| first.previous());
+        (item.run(key, end), next)
     }
 
     #[inline(always)]
@@ -195,5 +182,52 @@ impl<K: Word> Tree<K> {
     /// The memory behind the tree, in octets.
     pub(super) fn bytes(&self) -> usize {
         self.directory.bytes() + size_of_val(&*self.blocks) + size_of_val(&*self.ends)
+    }
+}
+
+/// The runs of a tree in order. Every item is unpacked once.
+#[derive(Debug)]
+pub(super) struct Runs<'t, K> {
+    tree: &'t Tree<K>,
+    /// A key of the next run; `None` behind the last.
+    next: Option<K>,
+    /// The last item that begins at or before that key.
+    item: Item<K>,
+    /// The place of the item after it.
+    following: Option<Place>,
+    /// That item.
+    ahead: Option<Item<K>>,
+}
+
+impl<K: Word> Iterator for Runs<'_, K> {
+    type Item = Run<K>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Run<K>> {
+        let key = self.next?;
+        let end = self.ahead.map_or(K::ONES, |ahead| ahead.first.previous());
+        let run = self.item.run(key, end);
+        self.next = (run.last != K::ONES).then(|| run.last.next());
+        if run.last == end
+            && let Some(ahead) = self.ahead
+        {
+            self.item = ahead;
+            self.following = self.following.and_then(|place| self.tree.following(place));
+            self.ahead = self.following.map(|place| self.tree.item(place));
+        }
+        Some(run)
+    }
+}
+
+impl<K: Word> Item<K> {
+    /// The run around `key`, which lies at or behind the item's first key, where the next item
+    /// begins behind `end`.
+    #[inline(always)]
+    fn run(self, key: K, end: K) -> Run<K> {
+        if key <= self.last {
+            Run { first: self.first, last: self.last.min(end), content: self.content }
+        } else {
+            Run { first: self.last.next(), last: end, content: Content::State(UNLISTED) }
+        }
     }
 }

@@ -17,6 +17,7 @@
 pub mod files;
 pub mod report;
 pub mod service;
+pub mod signing;
 pub mod source;
 
 use std::sync::Arc;
@@ -144,6 +145,10 @@ impl<S: Source> Loader<S> {
         }
         for zone in self.zones.iter_mut().filter(|zone| order.names(&zone.config.name)) {
             changed |= zone.take(&self.datasets, order.force, now, &mut round);
+            if zone.published.is_some() && self.source.has_changed(&zone.config) {
+                round.news.push(Notice::of_zone(&zone.config.name, "its keys are read again".into()));
+                zone.published = None;
+            }
         }
         self.publish(changed, now, &mut round);
         round

@@ -36,7 +36,9 @@ use crate::reload::files::Files;
 use crate::reload::report::ZoneReport;
 use crate::reload::service;
 use crate::reload::{Loader, Notice, Order, Report, Round, Source};
-use crate::server::{Bound, Certificate, Limits, Listener, Server, ServerError, SnapshotResponder};
+use crate::server::{
+    Bound, Certificate, Limits, Listener, Server, ServerError, SigningLimits, SnapshotResponder,
+};
 use crate::snapshot::Snapshot;
 use crate::status::Observer;
 use crate::watch::Watcher;
@@ -228,7 +230,11 @@ async fn run(
     };
     let Some((loader, round)) = loaded else { return Ok(()) };
     round.complaints.iter().for_each(warn);
-    responder.snapshot().withheld_ranges().for_each(|line| tracing::warn!("{line}"));
+    let snapshot = responder.snapshot();
+    snapshot
+        .withheld_ranges()
+        .chain(snapshot.withheld_signatures())
+        .for_each(|line| tracing::warn!("{line}"));
     let report = loader.report();
     if plan.load_or_fail && report.zones.iter().any(|zone| zone.status == Status::NeverLoaded) {
         return Err(ServeError::Load);
@@ -283,7 +289,7 @@ fn not_loaded(config: &Config) -> Snapshot {
 fn load<P: Fn(Arc<Snapshot>)>(config: &Config, publish: P) -> (Loader<Files<P>>, Round) {
     let progress = Arc::new(Progress::new(octets(config)));
     let counting = progress.clone();
-    let files = Files::new(config.settings.clone(), publish);
+    let files = Files::new(config.settings.clone(), publish).with_signatures(config.signing.cache);
     let mut loader = Loader::new(files.with_progress(move |octets| counting.advance(octets)), config);
     let round = loader.look(&Order::default(), SystemTime::now());
     progress.finish();
@@ -311,8 +317,20 @@ fn limits(config: &Config) -> Limits {
         tcp_idle: idle,
         // Nobody else asks for them.
         times: config.metrics.is_some(),
+        signing: signing_limits(config),
         ..defaults
     }
+}
+
+fn signing_limits(config: &Config) -> SigningLimits {
+    if config.zones.iter().all(|zone| zone.signing.is_none()) {
+        return SigningLimits::default();
+    }
+    let workers = match config.signing.workers {
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
+        workers => workers,
+    };
+    SigningLimits { workers, rate: config.signing.rate }
 }
 
 fn log_round(round: &Round) {

@@ -17,6 +17,7 @@ pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
     let config = &plan.config;
     let data = config.datasets().flat_map(|dataset| dataset.files.iter().cloned());
     let certificates = config.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
+    let keys = config.zones.iter().filter_map(|zone| Some(zone.signing.as_ref()?.keys.clone()));
     let control = match &config.control {
         Control::Default => Some(default_control),
         Control::Path(path) => Some(path.as_path()),
@@ -25,7 +26,7 @@ pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
     let query_log = config.query_log.iter().filter_map(|target| target.file.clone());
     let statistics = plan.statistics.iter().filter_map(|statistics| statistics.file.clone());
     Needs {
-        read: data.chain(certificates).chain(config.process.read.iter().cloned()).collect(),
+        read: data.chain(certificates).chain(keys).chain(config.process.read.iter().cloned()).collect(),
         written: control.map(Path::to_owned).into_iter().chain(query_log).chain(statistics).collect(),
     }
 }

@@ -114,12 +114,68 @@ pub(crate) fn narrow_list() -> impl Strategy<Value = NaiveList> {
     })
 }
 
+/// Any keys that look as if they belonged to the zone: names of it with a label more, less, or changed.
+fn strange_keys(names: &[VirtualName<'_>]) -> BTreeSet<Vec<u8>> {
+    let mut keys = BTreeSet::new();
+    let more: [&[u8]; 11] = [b"*", b"!", b"0", b"7", b"10", b"a", b"f", b"x", b"_ranges", b"00", &[0]];
+    for name in names.iter().step_by((names.len() / 12).max(1)) {
+        for end in (0..=name.key.len()).filter(|&end| end == 0 || name.key[end - 1] == 0) {
+            let above = name.key[..end].to_vec();
+            for label in more {
+                let mut key = above.clone();
+                push_key_label(&mut key, label);
+                keys.insert([&key[..], b"0\0"].concat());
+                keys.insert(key);
+            }
+            keys.insert(above);
+        }
+    }
+    keys
+}
+
+/// What [`VirtualZone::find`] must give, in a zone that is written out.
+fn matched<'z>(names: &[VirtualName<'z>], key: &[u8]) -> Match<'z> {
+    let from = |key: &[u8]| names.partition_point(|name| *name.key < *key);
+    let exists = |key: &[u8]| names.get(from(key)).is_some_and(|name| name.key.starts_with(key));
+    let records =
+        |key: &[u8]| names.get(from(key)).filter(|name| name.key == key).map(|name| name.records.clone());
+    if exists(key) {
+        return Match::Name { records: records(key).unwrap_or_default() };
+    }
+    let ends = (0..key.len()).rev().filter(|&end| end == 0 || key[end - 1] == 0);
+    let encloser = ends.map(|end| &key[..end]).find(|key| exists(key)).unwrap_or_default().to_vec();
+    match records(&[&encloser[..], b"*\0"].concat()) {
+        Some(records) => Match::Wildcard { encloser, records },
+        None => Match::Nothing { encloser },
+    }
+}
+
+/// Holds single names and their neighbours against the list of all names.
+fn check_neighbours(zone: &Zone) -> Result<(), TestCaseError> {
+    for empty_non_terminals in [Plain, Marker] {
+        let virtual_zone = VirtualZone::new(zone, empty_non_terminals);
+        let names: Vec<_> = virtual_zone.names().collect();
+        let keys = strange_keys(&names);
+        let step = (keys.len() / 80).max(1);
+        for key in keys.into_iter().step_by(step) {
+            prop_assert_eq!(virtual_zone.find(&key), matched(&names, &key), "{}", key.escape_ascii());
+            let at = names.partition_point(|name| name.key <= key) - 1;
+            let gap = virtual_zone.gap(&key);
+            prop_assert_eq!(&gap.owner, &names[at].key, "{}", key.escape_ascii());
+            prop_assert_eq!(&gap.records, &names[at].records);
+            let next = names.get(at + 1).map(|name| name.key.clone()).unwrap_or_default();
+            prop_assert_eq!(gap.next, next, "{}", key.escape_ascii());
+        }
+    }
+    Ok(())
+}
+
 fn check(zone: &Zone, names: impl IntoIterator<Item = Vec<String>>) -> Result<(), TestCaseError> {
     let standard = standard(zone);
     for name in names {
         prop_assert_eq!(standard.answer(&key(&name)), expected(zone, &name), "{}", name.join("."));
     }
-    Ok(())
+    check_neighbours(zone)
 }
 
 /// A domain list: names over few labels, so that they meet.

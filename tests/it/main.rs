@@ -18,4 +18,5 @@ mod real_data;
 mod relay;
 mod reload;
 mod resolvers;
+mod signed;
 mod transports;

@@ -1,6 +1,7 @@
 //! What the tests share: programs under test, a DNS client that shares no code with the server, and
 //! directories of data files.
 
+pub(crate) mod authorities;
 pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod files;
