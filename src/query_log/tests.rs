@@ -22,7 +22,7 @@ fn outcome(query_type: u16, query_class: u16, rcode: u16, answers: u16) -> Outco
 fn record(name: &[u8], client: &str, outcome: Outcome, reply_octets: usize) -> Record {
     let name = question_name(&packet(name)).into();
     let client = Client { address: client.parse().unwrap(), transport: Transport::Tcp };
-    let time = UNIX_EPOCH + Duration::from_millis(1795301760_123);
+    let time = UNIX_EPOCH + Duration::from_millis(1_795_301_760_123);
     Record { time, client, name, outcome, reply_octets }
 }
 
