@@ -1,9 +1,9 @@
 //! What range records cost a server: memory beside the table, processor time to make a block and to
 //! answer it from memory beside an ordinary answer, and how blocks are filled.
 //!
-//!     cargo bench --bench ranges -- [LISTINGS…] [--file TYPE:FILE[,FILE…]]…
+//!     cargo bench --bench ranges -- [LISTINGS…] [--shape clustered|one|scattered] [--file TYPE:FILE[,FILE…]]…
 //!
-//! Without arguments: one million listings. Lists are generated from a fixed seed. Only the first
+//! Without arguments: one million listings, of all shapes. Lists are generated from a fixed seed. Only the first
 //! 20,000 reachable blocks of large generated lists are looked at, in random order; of data files
 //! (those of `tests/real-data.py`, say) all are, and then a client looks up listed addresses.
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nibbl::address::{Key, MAPPED};
-use nibbl::answer::{Client, Transport, respond};
+use nibbl::answer::{Client, Signing, Transport, respond};
 use nibbl::config::ReadConfig;
 use nibbl::config::spec::dataset_spec;
 use nibbl::data_file::{DataFile, Limits};
@@ -42,10 +42,12 @@ const LOOKUPS: usize = 1_000_000;
 fn main() {
     let mut counts: Vec<usize> = Vec::new();
     let mut files: Vec<String> = Vec::new();
+    let mut only: Option<String> = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--file" => files.extend(arguments.next()),
+            "--shape" => only = arguments.next(),
             // Cargo adds options of its own.
             count => counts.extend(count.parse::<usize>().ok()),
         }
@@ -65,6 +67,9 @@ fn main() {
             ("one /32", one_network),
             ("scattered", scattered),
         ] {
+            if only.as_ref().is_some_and(|only| !shape.starts_with(only.as_str())) {
+                continue;
+            }
             let entries = entries(count, &mut Random(0x9e37_79b9_7f4a_7c15));
             measure(shape, compile(entries), MOST_BLOCKS);
         }
@@ -143,7 +148,7 @@ fn answers(zone: &Arc<Zone>, blocks: &[Prefix]) {
                 let mut octets = 0;
                 for query in queries.iter().cycle().take(rounds) {
                     reply.clear();
-                    black_box(respond(&snapshot, query, client, &mut reply));
+                    black_box(respond(&snapshot, query, client, Signing::default(), &mut reply));
                     octets += reply.len();
                     snapshot.allowance.fill(Duration::from_millis(octets as u64));
                 }

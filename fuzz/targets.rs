@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use nibbl::address::ReversedName;
-use nibbl::answer::{Client, Transport, respond};
+use nibbl::answer::{Client, Signing, Transport, respond};
 use nibbl::range_record::content::Block;
 use nibbl::range_record::value::{ValueRecord, fill_in};
 use nibbl::range_record::{Prefix, canonical_address};
@@ -50,7 +50,7 @@ pub fn packet(packet: &[u8]) {
     let snapshot = Snapshot::default();
     let client = Client { address: IpAddr::V6(Ipv6Addr::LOCALHOST), transport: Transport::Udp };
     let mut reply = Vec::new();
-    let outcome = respond(&snapshot, packet, client, &mut reply);
+    let outcome = respond(&snapshot, packet, client, Signing::default(), &mut reply);
     assert_eq!(outcome.reply, !reply.is_empty());
     assert!(reply.len() <= 512, "no reply without records is longer");
     if outcome.reply {

@@ -87,7 +87,7 @@ pub fn check(config: &Config, now: SystemTime, out: &mut impl Write) -> io::Resu
     }
     let access = config.access.as_ref().and_then(|access| loaded.get(access)?.clone());
     let snapshot = Snapshot::new(zones, config.settings.clone(), access.map(|loaded| loaded.dataset.clone()));
-    for line in snapshot.withheld_ranges() {
+    for line in snapshot.withheld_ranges().chain(snapshot.withheld_signatures()) {
         writeln!(out, "error: {line}")?;
         findings.errors += 1;
     }

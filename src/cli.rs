@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -15,8 +16,10 @@ use crate::client::lookup::{self, LookupArgs};
 use crate::client::relay::{self, RelayArgs};
 use crate::config::file::ConfigError;
 use crate::config::spec::{self, SpecError, ZoneSpec};
-use crate::config::{Config, Control, ZoneConfig, address, file};
-use crate::export_command::{self, Format};
+use crate::config::{Config, Control, ZoneConfig, address, duration, file};
+use crate::dnssec::validity::Validity;
+use crate::export_command::{self, Format, SigningOrder};
+use crate::key_command::{self, KeyArgs};
 use crate::name::Name;
 use crate::rbldnsd;
 use crate::zone::EmptyNonTerminals;
@@ -57,9 +60,13 @@ pub enum Command {
         control: PathBuf,
         /// Print the reply as it came.
         json: bool,
+        /// Ask again and again, after this time.
+        watch: Option<Duration>,
     },
     /// Ask lists what they say of addresses and names.
     Lookup(LookupArgs),
+    /// Make, show and replace the keys of signed zones.
+    Key(KeyArgs),
     /// Answer ordinary queries out of range records.
     Relay(RelayArgs),
 }
@@ -106,7 +113,16 @@ struct Raw {
 enum RawCommand {
     /// Serve zones over UDP, TCP and TLS
     #[command(after_help = SERVE_HELP)]
-    Serve(Source),
+    Serve {
+        #[command(flatten)]
+        source: Source,
+        /// Whom root becomes once the sockets are open
+        #[arg(long, value_name = "USER[:GROUP]", value_parser = user)]
+        user: Option<(String, Option<String>)>,
+        /// Do not confine the process to its files and system calls (Landlock, seccomp)
+        #[arg(long)]
+        no_confine: bool,
+    },
     /// Serve zones in the place of rbldnsd, with its command line
     #[command(after_help = rbldnsd::HELP, disable_help_flag = true)]
     Rbldnsd {
@@ -135,13 +151,25 @@ enum RawCommand {
         #[arg(long, value_name = "NAME", value_parser = zone_name)]
         zone: Option<Name>,
         /// What names have that exist only because others below them do: a marker record lets a
-        /// signer give them an NSEC record of their own (format zone)
-        #[arg(long, value_enum, value_name = "WHAT", default_value = "plain")]
-        empty_non_terminals: EmptyNonTerminals,
+        /// signer give them an NSEC record of their own (format zone; marker with --signed, else plain)
+        #[arg(long, value_enum, value_name = "WHAT")]
+        empty_non_terminals: Option<EmptyNonTerminals>,
+        /// Sign the zone (format zone) with the keys of --keys
+        #[arg(long, requires = "keys")]
+        signed: bool,
+        /// The directory of the zone's keys, which `nibbl key generate` makes
+        #[arg(long, value_name = "DIR", requires = "signed")]
+        keys: Option<PathBuf>,
+        /// How long the signatures are valid; a quarter of it may have passed already
+        #[arg(long, value_name = "TIME", default_value = "14d", value_parser = validity, requires = "signed")]
+        signature_validity: Validity,
         /// Where to; for rbldnsd a directory; to standard output without it
         #[arg(long, value_name = "PATH")]
         output: Option<PathBuf>,
     },
+    /// Make, show and replace the keys of signed zones
+    #[command(after_help = key_command::HELP)]
+    Key(KeyArgs),
     /// Tell the running server to look at its data files now
     #[command(after_help = RELOAD_HELP)]
     Reload {
@@ -154,12 +182,16 @@ enum RawCommand {
         #[arg(value_name = "ZONE", value_parser = zone_name)]
         zones: Vec<Name>,
     },
-    /// Show the zones of the running server: entries, age, and what is wrong
+    /// Show how the running server is: its zones, their age, queries, and what is wrong
     #[command(after_help = STATUS_HELP)]
     Status {
         /// Print the server's reply, one line of JSON
-        #[arg(long)]
+        #[arg(long, conflicts_with = "watch")]
         json: bool,
+        /// Show it again every so many seconds, queries as rates
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1",
+              value_parser = clap::value_parser!(u32).range(1..))]
+        watch: Option<u32>,
         #[command(flatten)]
         socket: Socket,
     },
@@ -237,7 +269,7 @@ Exit codes: 0 all zones are up to date, 1 a zone keeps its old data (or has none
 
 const STATUS_HELP: &str = "\
 Example:
-  nibbl status --json
+  nibbl status --watch
 
 Exit codes: 0 all zones are served, 1 a zone is not, or keeps old data, 2 no answer.";
 
@@ -253,7 +285,12 @@ impl Command {
     ) -> Result<Self, CliError> {
         let control = |socket: Socket| socket.control.unwrap_or_else(|| default_control.to_owned());
         Ok(match Raw::try_parse_from(arguments)?.command {
-            RawCommand::Serve(source) => Self::Serve(Box::new(source.config()?)),
+            RawCommand::Serve { source, user, no_confine } => {
+                let mut config = source.config()?;
+                config.process.user = user.or(config.process.user);
+                config.process.confine &= !no_confine;
+                Self::Serve(Box::new(config))
+            }
             RawCommand::Rbldnsd { arguments } => match rbldnsd::parse(arguments)? {
                 rbldnsd::Request::Help => {
                     let help = ["nibbl", "help", "rbldnsd"].map(OsString::from);
@@ -264,16 +301,33 @@ impl Command {
             RawCommand::Check { source, strict } => {
                 Self::Check { config: Box::new(source.config()?), strict }
             }
-            RawCommand::Export { source, format, zone, empty_non_terminals, output } => Self::Export {
-                config: Box::new(source.config()?),
-                order: export_command::Order { zone, format, empty_non_terminals, output },
-            },
+            RawCommand::Export {
+                source,
+                format,
+                zone,
+                empty_non_terminals,
+                signed: _,
+                keys,
+                signature_validity: validity,
+                output,
+            } => {
+                let signing = keys.map(|keys| SigningOrder { keys, validity });
+                Self::Export {
+                    config: Box::new(source.config()?),
+                    order: export_command::Order { zone, format, empty_non_terminals, signing, output },
+                }
+            }
             RawCommand::Reload { force, socket, zones } => {
                 Self::Reload { control: control(socket), zones, force }
             }
             RawCommand::Lookup(arguments) => Self::Lookup(arguments),
+            RawCommand::Key(arguments) => Self::Key(arguments),
             RawCommand::Relay(arguments) => Self::Relay(arguments),
-            RawCommand::Status { json, socket } => Self::Status { control: control(socket), json },
+            RawCommand::Status { json, watch, socket } => Self::Status {
+                control: control(socket),
+                json,
+                watch: watch.map(|seconds| Duration::from_secs(seconds.into())),
+            },
         })
     }
 }
@@ -316,6 +370,15 @@ fn read(path: &Path) -> Result<String, CliError> {
     Ok(text)
 }
 
+/// `USER` or `USER:GROUP`.
+fn user(text: &str) -> Result<(String, Option<String>), &'static str> {
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    match user.is_empty() || group.is_some_and(str::is_empty) {
+        true => Err("a user, or a user and a group"),
+        false => Ok((user.to_owned(), group.map(str::to_owned))),
+    }
+}
+
 fn listen(text: &str) -> Result<SocketAddr, address::BadAddress> {
     address::parse(text, 53)
 }
@@ -323,6 +386,15 @@ fn listen(text: &str) -> Result<SocketAddr, address::BadAddress> {
 fn zone_spec(text: &str) -> Result<ZoneSpec, spec::SpecFault> {
     spec::zone_spec(text).map_err(|error| error.fault)
 }
+
+/// A time of `seconds`, within the bounds of [`Validity`].
+fn validity(text: &str) -> Result<Validity, BadValidity> {
+    duration::seconds(text).ok().and_then(Validity::new).ok_or(BadValidity)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("not a time between 1d and 366d")]
+struct BadValidity;
 
 fn zone_name(text: &str) -> Result<Name, spec::SpecFault> {
     spec::zone_name(text)
@@ -391,7 +463,9 @@ mod tests {
             panic!("not reload")
         };
         assert_eq!((control, zones.len()), (PathBuf::from("/run/nibbl.sock"), 1));
-        let Command::Status { control, json: true } = command("status --json --control /x").unwrap() else {
+        let Command::Status { control, json: true, watch: None } =
+            command("status --json --control /x").unwrap()
+        else {
             panic!("not status")
         };
         assert_eq!(control, PathBuf::from("/x"));
@@ -406,6 +480,9 @@ mod tests {
             "reload --help",
             "status --help",
             "lookup --help",
+            "key --help",
+            "key generate --help",
+            "key rollover --help",
             "relay --help",
             "rbldnsd --help",
             "rbldnsd -nh",
@@ -423,6 +500,11 @@ mod tests {
             ("serve --listen localhost", "'localhost'"),
             ("serve --port 53", "'--port'"),
             ("export bl.example:ip4set:a --format text", "zone, ranges, rbldnsd, nft, postfix-cidr, rpz"),
+            ("export bl.example:ip4set:a --format zone --signed", "--keys <DIR>"),
+            ("export bl.example:ip4set:a --format zone --keys d", "--signed"),
+            ("export a:ip:a --format zone --signed --keys d --signature-validity 1h", "between 1d and 366d"),
+            ("key generate bl.example", "--keys <DIR>"),
+            ("key ds . --keys d", "name is missing"),
             ("reload .", "name is missing"),
             ("rbldnsd -b 127.0.0.1 bl.example:bloom:a", "`bl.example:bloom:a`: unknown dataset type `bloom`"),
             ("", "Usage: nibbl <COMMAND>"),

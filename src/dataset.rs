@@ -22,7 +22,7 @@ pub use listing::{Listing, Saying};
 
 use crate::name::Name;
 use crate::name_table::{NameTable, Scope};
-use crate::prefix_table::{Entry, PrefixTable, Remark, TooManyPrefixes, UNLISTED};
+use crate::prefix_table::{Address, Entry, PrefixTable, Remark, TooManyPrefixes, UNLISTED, sort};
 use crate::zone_file::diagnostic::Diagnostics;
 use crate::zone_file::{AddressEntries, Content, Kind, NameServers, Parsed, Soa, Specials};
 use remarks::Remarks;
@@ -228,7 +228,7 @@ impl AddressList {
 /// Makes one entry of all that name one block, as ip4set has it: an exception wins, else all
 /// values are said.
 fn unite(entries: &mut Vec<Entry<u32>>, listing: &mut Listing, remarks: &mut Remarks<'_>) {
-    entries.sort_unstable_by_key(|entry| (entry.first, entry.length, entry.file, entry.line));
+    sort(entries);
     let mut states = Vec::new();
     let mut told = None; // a range has many blocks
     let mut kept = 0;
@@ -254,11 +254,11 @@ fn unite(entries: &mut Vec<Entry<u32>>, listing: &mut Listing, remarks: &mut Rem
     entries.truncate(kept);
 }
 
-fn covers<A: crate::prefix_table::Address>(entry: &Entry<A>, address: A) -> bool {
-    entry.first <= address && address <= entry.first.last_of(entry.length)
+fn covers<A: Address>(entry: &Entry<A>, address: A) -> bool {
+    address.masked(entry.length) == { entry.first }
 }
 
-fn lengths<A>(entries: &[Entry<A>]) -> Option<(u8, u8)> {
+fn lengths<A: Address>(entries: &[Entry<A>]) -> Option<(u8, u8)> {
     let listed = entries.iter().filter(|entry| entry.state != UNLISTED);
     listed.map(|entry| (entry.length, entry.length)).reduce(wider)
 }

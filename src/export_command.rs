@@ -8,13 +8,18 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 
 use crate::check;
 use crate::config::{Config, ZoneConfig};
+use crate::dnssec::cache::SignatureCache;
+use crate::dnssec::key_file::{self, KeyFileError};
+use crate::dnssec::signer::ZoneSigner;
+use crate::dnssec::validity::Validity;
 use crate::export::rbldnsd::DataFile;
+use crate::export::signed::Signing;
 use crate::export::{ExportError, nft, postfix_cidr, rbldnsd, rpz, zone_file};
 use crate::name::Name;
 use crate::progress::Progress;
@@ -22,7 +27,7 @@ use crate::reload::files::Files;
 use crate::reload::{LoadError, Source};
 use crate::snapshot::Snapshot;
 use crate::zone::{EmptyNonTerminals, Status, Zone};
-use crate::zone_file::diagnostic::Diagnostics;
+use crate::zone_file::diagnostic::{Diagnostics, Severity};
 
 /// What a zone is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -48,10 +53,22 @@ pub struct Order {
     pub zone: Option<Name>,
     /// The format.
     pub format: Format,
-    /// What empty non-terminals of a standard zone have. What is not signed gains nothing by markers.
-    pub empty_non_terminals: EmptyNonTerminals,
+    /// What empty non-terminals of a standard zone have; markers where nothing is said of a signed one. What is
+    /// not signed gains nothing by them.
+    pub empty_non_terminals: Option<EmptyNonTerminals>,
+    /// Sign the zone (the first format only).
+    pub signing: Option<SigningOrder>,
     /// A file, or the directory of data files; standard output where none is named.
     pub output: Option<PathBuf>,
+}
+
+/// How a zone is to be signed.
+#[derive(Clone, Debug)]
+pub struct SigningOrder {
+    /// The directory of the keys.
+    pub keys: PathBuf,
+    /// How long the signatures are valid.
+    pub validity: Validity,
 }
 
 /// Why nothing (or nothing complete) was written.
@@ -69,6 +86,12 @@ pub enum Failure {
     /// The zone has several data files and only one place to go to.
     #[error("zone {0} makes {1} data files: --output must name a directory")]
     NeedsDirectory(Name, usize),
+    /// Signatures are for standard zones.
+    #[error("--signed goes with --format zone")]
+    SignedFormat,
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     /// The export itself.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -93,9 +116,12 @@ pub fn export(
     out: &mut impl Write,
     say: impl Fn(&str),
 ) -> Result<bool, Failure> {
+    if order.signing.is_some() && order.format != Format::Zone {
+        return Err(Failure::SignedFormat);
+    }
     let mut diagnostics = Diagnostics::default();
     let result = load(config, order, now, &mut diagnostics)
-        .and_then(|zone| write(&zone, order, out, &mut diagnostics));
+        .and_then(|zone| write(&zone, order, now, out, &mut diagnostics));
     diagnostics.kept().iter().for_each(|finding| say(&finding.to_string()));
     let hidden = diagnostics.errors() + diagnostics.warnings() - diagnostics.kept().len() as u64;
     if hidden > 0 {
@@ -142,28 +168,53 @@ fn which<'c>(config: &'c Config, name: Option<&Name>) -> Result<&'c ZoneConfig, 
 fn write(
     zone: &Zone,
     order: &Order,
+    now: SystemTime,
     out: &mut impl Write,
     diagnostics: &mut Diagnostics,
 ) -> Result<(), Failure> {
+    let signer = order.signing.as_ref().map(|signing| signer(zone, signing, diagnostics)).transpose()?;
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32;
+    let nsec_ttl = zone.apex().nsec_ttl();
+    let signing = signer.as_ref().map(|signer| Signing { signer, now, nsec_ttl });
     match (order.format, &order.output) {
         (Format::Rbldnsd, Some(directory)) => write_data_files(zone, directory, out, diagnostics),
         (Format::Rbldnsd, None) => match &rbldnsd::data_files(zone, diagnostics)[..] {
             [only] => Ok(only.write(out)?),
             files => Err(Failure::NeedsDirectory(zone.name().clone(), files.len())),
         },
-        (_, Some(path)) => complete(path, |out| write_text(zone, order, out, diagnostics)),
-        (_, None) => Ok(write_text(zone, order, out, diagnostics)?),
+        (_, Some(path)) => complete(path, |out| write_text(zone, order, signing, out, diagnostics)),
+        (_, None) => Ok(write_text(zone, order, signing, out, diagnostics)?),
     }
+}
+
+/// What signs the zone: with a cache of next to nothing, since no RRset comes twice.
+fn signer(
+    zone: &Zone,
+    order: &SigningOrder,
+    diagnostics: &mut Diagnostics,
+) -> Result<ZoneSigner, KeyFileError> {
+    let keys = key_file::load(&order.keys, zone.name())?;
+    for warning in keys.warnings() {
+        let message = format!("zone {}: {warning}", zone.name());
+        diagnostics.push_plain(Severity::Warning, message);
+    }
+    Ok(ZoneSigner::new(zone.name(), keys, order.validity, SignatureCache::new(0).into()))
 }
 
 fn write_text(
     zone: &Zone,
     order: &Order,
+    signing: Option<Signing<'_>>,
     out: &mut impl Write,
     diagnostics: &mut Diagnostics,
 ) -> Result<(), ExportError> {
     match order.format {
-        Format::Zone => zone_file::write(zone, order.empty_non_terminals, out, diagnostics),
+        Format::Zone => {
+            let by_default =
+                if signing.is_some() { EmptyNonTerminals::Marker } else { EmptyNonTerminals::Plain };
+            let empty_non_terminals = order.empty_non_terminals.unwrap_or(by_default);
+            zone_file::write(zone, empty_non_terminals, signing, out, diagnostics)
+        }
         Format::Ranges => zone_file::write_ranges(zone, out, diagnostics),
         Format::Nft => Ok(nft::write(zone, out, diagnostics)?),
         Format::PostfixCidr => Ok(postfix_cidr::write(zone, out, diagnostics)?),
@@ -230,7 +281,7 @@ mod tests {
     }
 
     fn order(format: Format) -> Order {
-        Order { zone: None, format, empty_non_terminals: EmptyNonTerminals::Plain, output: None }
+        Order { zone: None, format, empty_non_terminals: None, signing: None, output: None }
     }
 
     #[test]

@@ -46,24 +46,30 @@ pub mod answer;
 // plain queries -> answers, a batch at a time (pure)
 pub mod fast;
 // the network rim
-pub mod log;
 pub mod metrics;
+pub mod query_log;
 pub mod server;
 // arguments and nibbl.toml -> checked options
 pub mod config;
 // files that changed -> the next snapshot
 pub mod reload;
 pub mod watch;
+// what an operator sees
+pub mod status;
+// (over HTTP)
+pub mod monitor;
 // talking to the running server
 pub mod control;
 // the other end
 pub mod client;
 // the program: what each sub-command does
+pub mod confinement;
 pub mod privileges;
 pub mod progress;
 // (both load)
 pub mod check;
 pub mod export_command;
+pub mod key_command;
 pub mod serve;
 // arguments -> what is to be done
 pub mod rbldnsd;

@@ -1,20 +1,22 @@
 //! The binary: arguments to the library, the library's verdict to an exit code.
 
 use std::fmt::Display;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nibbl::check::check;
 use nibbl::cli::{CliError, Command};
 use nibbl::client::{lookup, relay};
-use nibbl::control::client::{ask, show};
+use nibbl::control::client::{ask, watch};
 use nibbl::control::{Reply, Request, default_path};
 use nibbl::export_command::{Failure, export};
+use nibbl::key_command;
 use nibbl::privileges::{self, Descent};
 use nibbl::rbldnsd::DEFAULT_USERS;
 use nibbl::serve::{Plan, serve};
+use nibbl::status::show;
 
 fn main() -> ExitCode {
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR");
@@ -22,8 +24,8 @@ fn main() -> ExitCode {
     let code = match Command::from_arguments(std::env::args_os(), &control) {
         Ok(Command::Serve(config)) => {
             let plan = Plan {
+                descent: Descent { user: config.process.user.clone(), ..Descent::default() },
                 config: *config,
-                descent: Descent::default(),
                 load_or_fail: false,
                 query_log: None,
                 statistics: None,
@@ -59,10 +61,19 @@ fn main() -> ExitCode {
             let zones = zones.iter().map(ToString::to_string).collect();
             talk(&control, &Request::Reload { zones, force }, false)
         }
-        Ok(Command::Status { control, json }) => talk(&control, &Request::Status, json),
+        Ok(Command::Status { control, json, watch: None }) => talk(&control, &Request::Status, json),
+        Ok(Command::Status { control, watch: Some(interval), .. }) => {
+            let Err(error) = watch(&control, interval, repaint);
+            complain(error, 2)
+        }
         Ok(Command::Lookup(arguments)) => {
             let mut out = BufWriter::new(io::stdout().lock());
             lookup::run(arguments, &mut out, say).unwrap_or_else(|error| complain(error, 2))
+        }
+        Ok(Command::Key(arguments)) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32;
+            let mut out = io::stdout().lock();
+            code(key_command::run(&arguments, now, &mut out), 1)
         }
         Ok(Command::Relay(arguments)) => code(relay::run(&arguments, say), 1),
         Err(CliError::Usage(usage)) => {
@@ -84,7 +95,8 @@ fn talk(control: &Path, request: &Request, json: bool) -> u8 {
     };
     let text = match &reply {
         _ if json => format!("{line}\n"),
-        Reply::Report(report) => show(report, SystemTime::now()),
+        Reply::Report(report) => show::report(report, SystemTime::now()),
+        Reply::Status(status) => show::status(status, None, SystemTime::now()),
         Reply::Error(error) => return complain(error, 2),
     };
     if let Err(error) = io::stdout().write_all(text.as_bytes()) {
@@ -92,8 +104,20 @@ fn talk(control: &Path, request: &Request, json: bool) -> u8 {
     }
     match reply {
         Reply::Report(report) => u8::from(!report.is_clean()),
+        Reply::Status(status) => u8::from(!status.is_clean()),
         Reply::Error(_) => 2,
     }
+}
+
+/// Shows a text in the place of the one before, on a terminal.
+fn repaint(text: &str) -> io::Result<()> {
+    const HOME_AND_CLEAR: &str = "\x1b[H\x1b[2J";
+    let mut out = io::stdout().lock();
+    if out.is_terminal() {
+        out.write_all(HOME_AND_CLEAR.as_bytes())?;
+    }
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 fn code<E: Display>(result: Result<(), E>, failure: u8) -> u8 {

@@ -215,6 +215,17 @@ impl NameEntries {
         self.keys.extend_from_slice(key);
     }
 
+    /// Adds all entries of another list behind these, their states changed by `state`.
+    pub fn append(&mut self, other: Self, state: impl Fn(State) -> State) {
+        let start = self.keys.len() as u64;
+        self.keys.extend_from_slice(&other.keys);
+        self.entries.extend(other.entries.into_iter().map(|entry| NameEntry {
+            key_start: start + entry.key_start,
+            state: state(entry.state),
+            ..entry
+        }));
+    }
+
     /// The entries with their keys, in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &NameEntry)> {
         self.entries.iter().map(|entry| (key_of(&self.keys, entry), entry))

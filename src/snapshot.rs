@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use crate::allowance::Allowance;
 use crate::dataset::{Access, AccessTable, Dataset};
 use crate::name::{Name, labels};
-use crate::zone::{Always, Lookup, RecordSet, View, Zone, access_table};
+use crate::zone::{Always, Lookup, RecordSet, Signing, View, Zone, access_table};
 
 /// All zones and what the server says of itself.
 #[derive(Debug, Default)]
@@ -58,6 +58,8 @@ pub struct Settings {
     pub version: Option<String>,
     /// TXT of id.server and hostname.bind in class CH; `None` refuses.
     pub identity: Option<String>,
+    /// Octets of memory for replies of signed zones that are given again.
+    pub reply_cache: usize,
     /// Who may send NOTIFY.
     pub notify_from: Vec<IpNet>,
 }
@@ -70,6 +72,7 @@ impl Default for Settings {
             udp_size: 1232,
             version: Some(format!("nibbl {}", env!("CARGO_PKG_VERSION"))),
             identity: None,
+            reply_cache: 32 << 20,
             notify_from: Vec::new(),
         }
     }
@@ -136,6 +139,14 @@ impl Snapshot {
     pub fn withheld_ranges(&self) -> impl Iterator<Item = String> {
         const WHY: &str = "the server's access list changes answers by client, and range records are for all";
         self.without_ranges().map(|zone| format!("zone {}: no range records: {WHY}", zone.name()))
+    }
+
+    /// A line for each signed zone of which some clients see nothing: see [`Self::without_ranges`].
+    pub fn withheld_signatures(&self) -> impl Iterator<Item = String> {
+        const WHY: &str = "the server's access list changes answers by client, and signatures are for all";
+        let signed = self.zones.iter().filter(|zone| !matches!(zone.signing(), Signing::None));
+        let signed = signed.filter(|_| self.hides_ranges);
+        signed.map(|zone| format!("zone {}: refused to those clients, for it is signed: {WHY}", zone.name()))
     }
 
     /// What the zone says of the name: as [`Zone::lookup`], with the zones nested in it as names

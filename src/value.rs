@@ -55,6 +55,11 @@ impl ValueTable {
         Some(id)
     }
 
+    /// The values, by id, given away.
+    pub fn into_values(self) -> Vec<Value> {
+        self.values
+    }
+
     /// The values, by id.
     pub fn values(&self) -> &[Value] {
         &self.values

@@ -35,6 +35,7 @@ pub use range_map::RangeMap;
 pub use ranges::{Block, Ranges};
 
 use crate::dataset::{Access, AccessTable, Data, Dataset, Saying};
+use crate::dnssec::signer::ZoneSigner;
 use crate::name::{Name, labels};
 use crate::range_record;
 use crate::range_record::name::RangesName;
@@ -55,6 +56,7 @@ pub struct Zone {
     combined: Vec<SubZones>,
     /// The range records of the zone itself and of its sub-zones, where there are any.
     ranges: Vec<(SubZone, Arc<Ranges>)>,
+    signing: Signing,
     /// Its access list.
     access: Option<Arc<Dataset>>,
     /// All its datasets, in the order of the configuration.
@@ -111,7 +113,8 @@ impl Default for ZoneOptions {
 }
 
 /// What a name has that exists only because others below it do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EmptyNonTerminals {
     /// The marker: in a signed zone it then owns an NSEC record, by which resolvers that meet few of
     /// the zone's names answer more of them themselves (RFC 8198). Most names of an IPv6 list are of
@@ -120,6 +123,27 @@ pub enum EmptyNonTerminals {
     Marker,
     /// Nothing: no name is written that need not be.
     Plain,
+}
+
+/// Whether a zone is signed.
+#[derive(Clone, Debug, Default)]
+pub enum Signing {
+    /// It is not, and need not be.
+    #[default]
+    None,
+    /// It is; see [`SignedBy`].
+    By(SignedBy),
+    /// It is to be, and cannot be: SERVFAIL, for an answer without signatures would not be believed.
+    Impossible,
+}
+
+/// How a zone is signed.
+#[derive(Clone, Debug)]
+pub struct SignedBy {
+    /// The keys, and the signatures that were made.
+    pub signer: Arc<ZoneSigner>,
+    /// What empty non-terminals have.
+    pub empty_non_terminals: EmptyNonTerminals,
 }
 
 /// Whether a zone can answer.
@@ -211,7 +235,8 @@ impl Zone {
         for list in combined.iter().flat_map(BTreeMap::values).chain([&list]) {
             list.check_test_entries(&name, diagnostics);
         }
-        Self { name, status, options, apex, list, combined, ranges: Vec::new(), access, datasets }
+        let (ranges, signing) = (Vec::new(), Signing::None);
+        Self { name, status, options, apex, list, combined, ranges, signing, access, datasets }
     }
 
     /// Adds the range records that the options ask for, of the zone itself and of every sub-zone.
@@ -222,7 +247,7 @@ impl Zone {
         let mut note = |severity, message: &str| {
             diagnostics.push_plain(severity, format!("zone {}: {message}", self.name));
         };
-        if self.access.as_deref().and_then(access_table).is_some_and(AccessTable::changes_answers) {
+        if self.answers_by_client() {
             note(
                 Severity::Error,
                 "no range records, since its access list changes what clients are answered (other than by \
@@ -252,6 +277,16 @@ impl Zone {
             }
         }
         Self { ranges: all, ..self }
+    }
+
+    /// Signs the zone, or says that it should be.
+    pub fn with_signing(self, signing: Signing) -> Self {
+        Self { signing, ..self }
+    }
+
+    /// Whether it is signed.
+    pub fn signing(&self) -> &Signing {
+        &self.signing
     }
 
     /// The lists that are asked for complete keys of the zone itself or of a sub-zone.
@@ -327,6 +362,11 @@ impl Zone {
             || self.options.ranges.as_ref().is_none_or(|RangesOptions { clients, .. }| {
                 clients.is_empty() || clients.iter().any(|network| network.contains(&client))
             })
+    }
+
+    /// True if its access list changes what clients are answered, other than by ignoring or refusing them.
+    pub fn answers_by_client(&self) -> bool {
+        self.access.as_deref().and_then(access_table).is_some_and(AccessTable::changes_answers)
     }
 
     /// True if it has range records.

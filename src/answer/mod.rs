@@ -1,8 +1,11 @@
 //! The one pure function that makes every answer.
 //!
 //! [`respond`] goes in three steps: `query` judges the packet; `decide` finds the zone and what it
-//! says, and makes a `Response` of it; `write` puts that down as far as it fits. A `Response` is all
-//! that the last step knows, so no rule about zones hides in the layout of packets.
+//! says, and makes a `Response` of it; `response` puts that down as far as it fits.
+
+mod ahead;
+mod response;
+mod signed;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -10,11 +13,15 @@ use std::net::IpAddr;
 use smallvec::{SmallVec, smallvec};
 
 use crate::address::{Key, ReversedName};
+use crate::dnssec::record_type::DS;
 use crate::query::{self, Asks, Query};
 use crate::snapshot::{Glue, Settings, Snapshot, ZoneMatch};
 use crate::value::character_strings;
-use crate::wire::{Opt, Owner, Question, Section, Writer, class, extended_error, rcode, record_type};
-use crate::zone::{Family, Lookup, RecordSet, RecordSets, Status, View, Zone};
+use crate::wire::{Question, class, extended_error, rcode, record_type};
+use crate::zone::{self, Family, Lookup, RecordSet, RecordSets, Status, View, Zone};
+use response::{Owned, Response};
+
+pub use ahead::sign_ahead;
 
 #[cfg(test)]
 mod tests;
@@ -62,50 +69,85 @@ pub struct Outcome {
     pub look_again: bool,
     /// The reply was cut for UDP.
     pub truncated: bool,
+    /// There is no reply yet, since signatures must be made first.
+    pub lacks: Option<Lacking>,
+    /// Of a reply with signatures: up to when it may be given again, in seconds since 1970.
+    pub holds_until: Option<u32>,
+    /// Some of its signatures should be made again, although they hold.
+    pub renew: bool,
+}
+
+/// When signatures must hold, and how they are come by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signing {
+    /// Seconds since 1970.
+    pub now: u32,
+    /// How much may be done.
+    pub effort: Effort,
+}
+
+/// How much may be done for the signatures of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// Those that were made before are taken, and only for positive answers: what a denial needs is
+    /// not even looked for.
+    Least,
+    /// Those that were made before are taken.
+    Take,
+    /// Those that are missing are made.
+    #[default]
+    Make,
+}
+
+/// What kind of answer signatures are missing for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacking {
+    /// There are records of the type that was asked for.
+    Positive,
+    /// There are none.
+    Negative,
 }
 
 /// Answers one packet: appends the reply to `reply`, which the caller has cleared.
-pub fn respond(snapshot: &Snapshot, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome {
+pub fn respond(
+    snapshot: &Snapshot,
+    packet: &[u8],
+    client: Client,
+    signing: Signing,
+    reply: &mut Vec<u8>,
+) -> Outcome {
     let Some(query) = query::read(packet) else {
         return Outcome::default();
     };
-    match decide(snapshot, &query, client) {
-        Some(response) => write(&response, &query, &snapshot.settings, client.transport, reply),
+    match decide(snapshot, &query, client, signing) {
+        Some(Response { lacks: lacks @ Some(_), zone, .. }) => Outcome { lacks, zone, ..asked(&query) },
+        Some(response) => response::write(&response, &query, &snapshot.settings, client.transport, reply),
         None => asked(&query),
     }
 }
 
-/// The content of a reply, not yet fitted into a packet.
-#[derive(Clone, Debug, Default)]
-struct Response<'s> {
-    /// The zone, by its place in the snapshot.
-    zone: Option<u32>,
-    rcode: u16,
-    authoritative: bool,
-    /// The info-code of an Extended DNS Error.
-    error: Option<u16>,
-    /// Owned by the name in the question.
-    answers: RecordSets<'s>,
-    /// SOA or NS, owned by the apex.
-    authority: Option<RecordSet<'s>>,
-    /// How many labels the apex has.
-    apex_labels: usize,
-    /// Addresses of name servers.
-    glue: &'s [Glue],
-    /// As in [`Outcome`].
-    family: Option<Family>,
-    listed: bool,
-    look_again: bool,
-    /// Nothing is sent but TC.
-    truncated: bool,
+/// Tells the client of a packet that [lacks](Outcome::lacks) signatures to come back over TCP, where
+/// there is time to make them.
+pub fn put_off(snapshot: &Snapshot, packet: &[u8], outcome: &Outcome, reply: &mut Vec<u8>) -> Outcome {
+    let Some(query) = query::read(packet) else {
+        return Outcome::default();
+    };
+    let response =
+        Response { zone: outcome.zone, authoritative: true, truncated: true, ..Response::default() };
+    response::write(&response, &query, &snapshot.settings, Transport::Udp, reply)
 }
 
 /// What a query is answered; `None` is no reply.
-fn decide<'s>(snapshot: &'s Snapshot, query: &Query<'_>, client: Client) -> Option<Response<'s>> {
+fn decide<'s>(
+    snapshot: &'s Snapshot,
+    query: &Query<'_>,
+    client: Client,
+    signing: Signing,
+) -> Option<Response<'s>> {
     let settings = &snapshot.settings;
     let response = match &query.asks {
         Asks::Records(question) if question.class == class::IN => match zone_of(snapshot, question) {
-            Some(found) => return in_zone(snapshot, found, question, client),
+            Some(found) => return in_zone(snapshot, found, query, question, client, signing),
             None => refused(Some(extended_error::NOT_AUTHORITATIVE)),
         },
         Asks::Records(question) => of_server(settings, question),
@@ -120,15 +162,26 @@ fn decide<'s>(snapshot: &'s Snapshot, query: &Query<'_>, client: Client) -> Opti
 }
 
 fn zone_of<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Option<ZoneMatch<'s>> {
-    snapshot.zone_of(question.lowercase_name(), question.label_offsets())
+    let (name, offsets) = (question.lowercase_name(), question.label_offsets());
+    let found = snapshot.zone_of(name, offsets)?;
+    if question.record_type == DS && found.apex_labels == offsets.len() {
+        // Where a zone begins, DS is a record of the signed zone above (RFC 4035, section 3.1.4.1).
+        let above = snapshot.zone_of(name, &offsets[1..]);
+        return Some(
+            above.filter(|above| !matches!(above.zone.signing(), zone::Signing::None)).unwrap_or(found),
+        );
+    }
+    Some(found)
 }
 
 /// A question in class IN for a name inside a zone.
 fn in_zone<'s>(
     snapshot: &'s Snapshot,
     found: ZoneMatch<'s>,
+    query: &Query<'_>,
     question: &Question<'_>,
     client: Client,
+    signing: Signing,
 ) -> Option<Response<'s>> {
     let view = snapshot.view(found.zone, client.address);
     if matches!(view, View::Ignore) {
@@ -136,8 +189,24 @@ fn in_zone<'s>(
     }
     let left = question.label_offsets().len() - found.apex_labels;
     let labels: Labels<'_> = question.labels().take(left).collect();
-    let response = withheld(&view, found.zone.status(), question.record_type)
-        .unwrap_or_else(|| from_data(snapshot, found, &view, question, &labels, client.transport));
+    let response = withheld(&view, found.zone.status(), question.record_type);
+    let response = response.unwrap_or_else(|| match found.zone.signing() {
+        zone::Signing::None => from_data(snapshot, found, &view, question, &labels, client.transport),
+        zone::Signing::Impossible => server_failure(extended_error::NOT_READY),
+        zone::Signing::By(by) => {
+            let asked = signed::Asked {
+                snapshot,
+                zone: found.zone,
+                by,
+                question,
+                labels: &labels,
+                dnssec_ok: query.edns.is_some_and(|edns| edns.dnssec_ok),
+                transport: client.transport,
+                signing,
+            };
+            signed::answer(&asked, &view)
+        }
+    });
     let (zone, apex_labels) = (Some(found.index as u32), found.apex_labels);
     Some(Response { zone, apex_labels, family: family(&labels), ..response })
 }
@@ -209,7 +278,7 @@ fn from_data<'s>(
         rcode: code,
         authoritative: true,
         listed,
-        authority: zone.apex().negative_soa(),
+        authority: zone.apex().negative_soa().map(Owned::by_apex).into_iter().collect(),
         ..Response::default()
     }
 }
@@ -245,7 +314,8 @@ fn add_name_servers<'s>(
     }
     let are_answer = at_apex && response.answers.iter().any(|set| set.record_type == record_type::NS);
     let glue = if name_servers.is_some() { glue } else { &[] };
-    let authority = name_servers.filter(|_| settings.dropin || !are_answer);
+    let authority =
+        name_servers.filter(|_| settings.dropin || !are_answer).map(Owned::by_apex).into_iter().collect();
     Response { authority, glue, ..response }
 }
 
@@ -287,77 +357,6 @@ fn busy<'s>(transport: Transport) -> Response<'s> {
         Transport::Udp => Response { authoritative: true, truncated: true, ..Response::default() },
         Transport::Tcp | Transport::Tls => server_failure(extended_error::OTHER),
     }
-}
-
-/// Puts a response down as far as it fits: whole RRsets; TC where the answer section is not whole,
-/// which then goes without the other sections; of these, what does not fit is left out silently.
-fn write(
-    response: &Response<'_>,
-    query: &Query<'_>,
-    settings: &Settings,
-    transport: Transport,
-    reply: &mut Vec<u8>,
-) -> Outcome {
-    let opt = query.edns.map(|edns| Opt {
-        udp_size: settings.udp_size,
-        dnssec_ok: edns.dnssec_ok,
-        error: response.error,
-    });
-    let limit = reply_limit(settings, query, transport);
-    let mut writer = Writer::new(reply, query.header, query.question(), opt, limit);
-    let mut outcome = Outcome {
-        reply: true,
-        zone: response.zone,
-        rcode: response.rcode,
-        family: response.family,
-        listed: response.listed,
-        look_again: response.look_again,
-        ..asked(query)
-    };
-    if response.truncated {
-        outcome.truncated = true;
-        writer.truncate();
-    }
-    for set in &response.answers {
-        if writer.record_set(Section::Answer, Owner::Question, set).is_err() {
-            outcome.truncated = true;
-            writer.truncate();
-            break;
-        }
-        outcome.answers += set.rdata.len() as u16;
-    }
-    if !outcome.truncated {
-        write_rest(&mut writer, response);
-    }
-    writer.finish(response.authoritative, response.rcode);
-    outcome
-}
-
-/// The sections that a client can do without. Glue without room for the NS that it belongs to is
-/// of no use.
-fn write_rest(writer: &mut Writer<'_>, response: &Response<'_>) {
-    if let Some(set) = &response.authority {
-        let apex = Owner::Suffix(response.apex_labels);
-        if writer.record_set(Section::Authority, apex, set).is_err() {
-            return;
-        }
-    }
-    for Glue { owner, records } in response.glue {
-        if writer.record_set(Section::Additional, Owner::Name(owner), records).is_err() {
-            return;
-        }
-    }
-}
-
-/// The most octets that a reply may have (RFC 1035, section 4.2; RFC 6891, section 6.2.5).
-fn reply_limit(settings: &Settings, query: &Query<'_>, transport: Transport) -> usize {
-    const WITHOUT_EDNS: u16 = 512;
-    let limit = match (transport, query.edns) {
-        (Transport::Udp, Some(edns)) => edns.udp_size.min(settings.udp_size).max(WITHOUT_EDNS),
-        (Transport::Udp, None) => WITHOUT_EDNS,
-        (Transport::Tcp | Transport::Tls, _) => u16::MAX,
-    };
-    usize::from(limit)
 }
 
 /// An outcome that says what was asked and nothing more.

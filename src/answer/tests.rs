@@ -4,6 +4,7 @@ use hickory_proto::op;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::response::{reply_limit, write};
 use super::*;
 use crate::wire::tests::{OPT, OPT_COOKIE, OPT_VERSION_1, QUESTION, bytes, corpus, packet};
 
@@ -41,7 +42,10 @@ fn what_is_no_query_gets_no_reply() {
     let client = Client { address: [192, 0, 2, 1].into(), transport: Transport::Udp };
     for silent in [packet(0x8000, [1, 0, 0, 0], &[QUESTION]), b"short".to_vec()] {
         let mut bytes = Vec::new();
-        assert_eq!(respond(&Snapshot::default(), &silent, client, &mut bytes), Outcome::default());
+        assert_eq!(
+            respond(&Snapshot::default(), &silent, client, Signing::default(), &mut bytes),
+            Outcome::default()
+        );
         assert!(bytes.is_empty());
     }
 }
@@ -106,7 +110,7 @@ fn name_servers_and_glue_are_added_when_asked_for() {
         let settings = Settings { minimal, dropin, ..Settings::default() };
         let response = Response { answers: smallvec![answer], ..Response::default() };
         let response = add_name_servers(&settings, response, at_apex, Some(name_servers()), &glue);
-        assert_eq!((response.authority.is_some(), response.glue.len() == 1), (ns, glued));
+        assert_eq!((!response.authority.is_empty(), response.glue.len() == 1), (ns, glued));
         let response = add_name_servers(&settings, response, at_apex, None, &glue);
         assert!(response.glue.is_empty() || minimal);
     }
@@ -118,7 +122,7 @@ fn a_whole_positive_reply() {
     let response = Response {
         authoritative: true,
         answers: smallvec![address()],
-        authority: Some(name_servers()),
+        authority: smallvec![Owned::by_apex(name_servers())],
         apex_labels: 2,
         glue: &glue,
         ..Response::default()
@@ -189,7 +193,7 @@ fn what_does_not_fit() {
     let response = Response {
         authoritative: true,
         answers: smallvec![address(), addresses(), address()],
-        authority: Some(name_servers()),
+        authority: smallvec![Owned::by_apex(name_servers())],
         apex_labels: 2,
         ..Response::default()
     };
@@ -204,7 +208,7 @@ fn what_does_not_fit() {
     let response = Response {
         authoritative: true,
         answers: smallvec![address()],
-        authority: Some(name_servers()),
+        authority: smallvec![Owned::by_apex(name_servers())],
         apex_labels: 2,
         glue: &glue,
         ..Response::default()
@@ -308,7 +312,7 @@ proptest! {
             authoritative,
             error,
             answers: answers.into_iter().map(set_of).collect(),
-            authority: authority.map(set_of),
+            authority: authority.map(set_of).map(Owned::by_apex).into_iter().collect(),
             apex_labels: query.question().map_or(0, |question| question.labels().len() / 2),
             glue: &glue,
             ..Response::default()
@@ -338,7 +342,7 @@ proptest! {
         prop_assert!(whole(&wanted, message.answers.len()));
         prop_assert_eq!(message.answers.len(), usize::from(outcome.answers));
         prop_assert_eq!(outcome.truncated, message.answers.len() < wanted.last().copied().unwrap_or(0));
-        prop_assert!(whole(&sizes(&mut response.authority.iter().map(|set| set.rdata.len())), message.authorities.len()));
+        prop_assert!(whole(&sizes(&mut response.authority.iter().map(|owned| owned.set.rdata.len())), message.authorities.len()));
         prop_assert!(whole(&sizes(&mut glue.iter().map(|glue| glue.records.rdata.len())), message.additionals.len()));
         prop_assert!(!outcome.truncated || message.authorities.len() + message.additionals.len() == 0);
     }

@@ -14,11 +14,14 @@ use toml::Spanned;
 
 use super::spec::{self, DatasetSpec};
 use super::{
-    Config, Control, ReadConfig, TcpLimits, TlsListener, TtlConfig, Watch, ZoneConfig, address, duration,
+    Config, Control, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener, TtlConfig,
+    Watch, ZoneConfig, address, duration,
 };
+use crate::dnssec::validity::Validity;
 use crate::name::Name;
 use crate::range_record::block;
 use crate::snapshot::Settings;
+use crate::zone::EmptyNonTerminals;
 use crate::zone_file::Kind;
 
 /// What is wrong with a configuration file, and where: `path:line:column: message`.
@@ -75,11 +78,15 @@ struct File {
     #[serde(default)]
     server: ServerTable,
     #[serde(default)]
+    process: ProcessTable,
+    #[serde(default)]
     tcp: TcpTable,
     #[serde(default)]
     tls: Vec<TlsTable>,
     #[serde(default)]
     reload: ReloadTable,
+    #[serde(default)]
+    metrics: MetricsTable,
     #[serde(default, rename = "zone")]
     zones: Vec<Spanned<ZoneTable>>,
 }
@@ -97,6 +104,19 @@ struct ServerTable {
     #[serde(default)]
     notify_from: Vec<Network>,
     control: Option<TextOrFalse>,
+    signature_cache: Option<Octets>,
+    signing_workers: Option<u16>,
+    signing_rate: Option<Count>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProcessTable {
+    user: Option<String>,
+    group: Option<String>,
+    confine: Option<bool>,
+    #[serde(default)]
+    read: Vec<PathBuf>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -125,6 +145,12 @@ struct ReloadTable {
     settle_limit_ms: Option<Count>,
 }
 
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MetricsTable {
+    listen: Option<Listen<9153>>,
+}
+
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ZoneTable {
@@ -143,11 +169,16 @@ struct ZoneTable {
     test_value: Option<Ipv4Addr>,
     sixtofour: Option<bool>,
     max_change: Option<u32>,
+    max_age: Option<Seconds>,
     ranges: Option<bool>,
     block_bytes: Option<BlockBytes>,
     ranges_ttl: Option<Seconds>,
     #[serde(default)]
     ranges_clients: Vec<Network>,
+    signed: Option<bool>,
+    keys: Option<PathBuf>,
+    signature_validity: Option<SignatureValidity>,
+    empty_non_terminals: Option<EmptyNonTerminals>,
 }
 
 impl File {
@@ -172,7 +203,7 @@ impl File {
         let mut zones: Vec<ZoneConfig> = Vec::new();
         for table in self.zones {
             let name = table.as_ref().name.span().start;
-            let zone = table.into_inner().check(dir)?;
+            let zone = table.into_inner().check(own_dir, dir)?;
             if zones.iter().any(|other| other.name == zone.name) {
                 return Err((name, format!("a second zone `{}`", zone.name)));
             }
@@ -186,16 +217,33 @@ impl File {
             workers: server.workers.map_or(defaults.workers, usize::from),
             pin: server.pin.unwrap_or(defaults.pin),
             tcp: self.tcp.check(),
+            signing: SigningLimits {
+                cache: server.signature_cache.map_or(defaults.signing.cache, |octets| octets.0),
+                workers: server.signing_workers.map_or(defaults.signing.workers, usize::from),
+                rate: server.signing_rate.map(|rate| rate.0),
+            },
             settings,
             control: match server.control {
                 None => defaults.control,
                 Some(TextOrFalse(None)) => Control::Off,
                 Some(TextOrFalse(Some(path))) => Control::Path(own_dir.join(path)),
             },
+            process: self.process.check(own_dir),
+            metrics: self.metrics.listen.map(|listen| listen.0),
             watch: self.reload.check(),
             access,
             zones,
         })
+    }
+}
+
+impl ProcessTable {
+    fn check(self, own_dir: &Path) -> Process {
+        Process {
+            user: self.user.map(|user| (user, self.group)),
+            confine: self.confine.unwrap_or(Process::default().confine),
+            read: self.read.into_iter().map(|path| own_dir.join(path)).collect(),
+        }
     }
 }
 
@@ -232,10 +280,28 @@ impl ReloadTable {
 }
 
 impl ZoneTable {
-    fn check(self, dir: &Path) -> Result<ZoneConfig, Misplaced> {
+    /// How the zone is signed, if it is.
+    fn signing(&self, own_dir: &Path) -> Result<Option<SigningConfig>, &'static str> {
+        if self.signed != Some(true) {
+            return Ok(None);
+        }
+        if !self.ranges_clients.is_empty() {
+            return Err("a signed zone answers all clients the same: it cannot have ranges_clients");
+        }
+        let keys = self.keys.as_ref().ok_or("a signed zone needs `keys = \"DIRECTORY\"`")?;
+        Ok(Some(SigningConfig {
+            keys: own_dir.join(keys),
+            validity: self.signature_validity.as_ref().map_or_else(Validity::default, |validity| validity.0),
+            empty_non_terminals: self.empty_non_terminals.unwrap_or_default(),
+        }))
+    }
+
+    fn check(self, own_dir: &Path, dir: &Path) -> Result<ZoneConfig, Misplaced> {
         let at = self.name.span().start;
+        let signing = self.signing(own_dir);
         let mut zone = ZoneConfig::new(self.name.into_inner().0);
         let defaults = TtlConfig::default();
+        zone.signing = signing.map_err(|message| (at, format!("zone `{}`: {message}", zone.name)))?;
         let ttl = TtlConfig {
             default: self.ttl.map_or(defaults.default, |ttl| ttl.0),
             min: self.min_ttl.map_or(defaults.min, |ttl| ttl.0),
@@ -268,6 +334,7 @@ impl ZoneTable {
         zone.test_value = self.test_value.unwrap_or(zone.test_value);
         zone.sixtofour = self.sixtofour.unwrap_or(zone.sixtofour);
         zone.max_change = self.max_change.or(zone.max_change);
+        zone.max_age = self.max_age.map(|age| age.0);
         zone.ranges = self.ranges.unwrap_or(zone.ranges);
         zone.block_bytes = self.block_bytes.map_or(zone.block_bytes, |size| size.0);
         zone.ranges_ttl = self.ranges_ttl.map(|ttl| ttl.0);
@@ -355,6 +422,52 @@ impl TryFrom<u32> for Count {
     type Error = &'static str;
     fn try_from(count: u32) -> Result<Self, Self::Error> {
         if (1..=1_000_000).contains(&count) { Ok(Self(count)) } else { Err("a number from 1 to 1000000") }
+    }
+}
+
+/// A validity of signatures.
+#[derive(serde::Deserialize)]
+#[serde(try_from = "Seconds")]
+struct SignatureValidity(Validity);
+
+impl TryFrom<Seconds> for SignatureValidity {
+    type Error = &'static str;
+    fn try_from(Seconds(seconds): Seconds) -> Result<Self, Self::Error> {
+        Validity::new(seconds).map(Self).ok_or("signature_validity: 1d to 366d")
+    }
+}
+
+/// An amount of memory: `1048576` or `"64M"`.
+struct Octets(usize);
+
+impl<'de> Deserialize<'de> for Octets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Memory;
+        impl Visitor<'_> for Memory {
+            type Value = Octets;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("octets, or text like \"64M\" (K, M, G)")
+            }
+            fn visit_i64<E: de::Error>(self, octets: i64) -> Result<Octets, E> {
+                self.visit_str(&octets.to_string())
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Octets, E> {
+                let digits = text.trim_end_matches(['K', 'M', 'G']);
+                let shift = match &text[digits.len()..] {
+                    "" => 0,
+                    "K" => 10,
+                    "M" => 20,
+                    "G" => 30,
+                    _ => return Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                };
+                let octets = digits
+                    .parse::<u32>()
+                    .ok()
+                    .and_then(|octets| usize::try_from(octets).ok()?.checked_mul(1 << shift));
+                octets.map(Octets).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(Memory)
     }
 }
 

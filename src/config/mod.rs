@@ -16,9 +16,11 @@ use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 
+use crate::dnssec::validity::Validity;
 use crate::name::Name;
 use crate::range_record::block;
 use crate::snapshot::Settings;
+use crate::zone::EmptyNonTerminals;
 use crate::zone_file::{Kind, ReadOptions};
 
 /// All that `nibbl serve` and `nibbl rbldnsd` need to know.
@@ -34,10 +36,16 @@ pub struct Config {
     pub pin: bool,
     /// Limits of TCP; of TLS connections only the idle time (the others are hickory-server's).
     pub tcp: TcpLimits,
+    /// What signing takes at most.
+    pub signing: SigningLimits,
     /// How answers are made.
     pub settings: Settings,
     /// Where the control socket is.
     pub control: Control,
+    /// What the process gives up.
+    pub process: Process,
+    /// Where metrics, health and status are served over HTTP.
+    pub metrics: Option<SocketAddr>,
     /// When data files are looked at again.
     pub watch: Watch,
     /// The access list that holds for all zones (`:acl:FILE`).
@@ -54,8 +62,11 @@ impl Default for Config {
             workers: 0,
             pin: false,
             tcp: TcpLimits::default(),
+            signing: SigningLimits::default(),
             settings: Settings::default(),
             control: Control::Default,
+            process: Process::default(),
+            metrics: None,
             watch: Watch::default(),
             access: None,
             zones: Vec::new(),
@@ -146,6 +157,23 @@ impl Default for TcpLimits {
     }
 }
 
+/// What signing takes at most, over all signed zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SigningLimits {
+    /// Octets of memory for signatures that were made; 64 MiB by default.
+    pub cache: usize,
+    /// Threads that make signatures; 0, the default, is one for every two cores.
+    pub workers: usize,
+    /// Answers a second for which signatures are made; `None`, the default, is as many as the threads can.
+    pub rate: Option<u32>,
+}
+
+impl Default for SigningLimits {
+    fn default() -> Self {
+        Self { cache: 64 << 20, workers: 0, rate: None }
+    }
+}
+
 /// Where the control socket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {
@@ -156,6 +184,24 @@ pub enum Control {
     Path(PathBuf),
     /// There is none.
     Off,
+}
+
+/// What the process gives up once its sockets are open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The user and the group that root becomes, by name or number; the user's own group by default.
+    pub user: Option<(String, Option<String>)>,
+    /// It is confined to its files and to the system calls of a running server; true by default.
+    pub confine: bool,
+    /// Files and directories that it may read besides those that it is told of: where symbolic links
+    /// may lead one day.
+    pub read: Vec<PathBuf>,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self { user: None, confine: true, read: Vec::new() }
+    }
 }
 
 /// When data files are looked at again.
@@ -208,14 +254,18 @@ pub struct ZoneConfig {
     /// A reload that changes the number of entries by more percent than this, and by 1,000 or more,
     /// waits for `nibbl reload --force` (RFC 6471, section 3.2); 50 by default, `None` never waits.
     pub max_change: Option<u32>,
+    /// The age of the newest data file in seconds from which the server is not ready (`/readyz`).
+    pub max_age: Option<u32>,
     /// Range records are served: anyone may read the whole list; false by default.
     pub ranges: bool,
-    /// The greatest size of a block of range records in octets, 672 to 16,000; 800 by default.
+    /// The greatest size of a block of range records in octets, 672 to 16,000; 704 by default.
     pub block_bytes: u16,
     /// The TTL of range records in seconds; by default the zone's.
     pub ranges_ttl: Option<u32>,
     /// The clients that see range records; all where empty.
     pub ranges_clients: Vec<IpNet>,
+    /// The zone is signed, in this way.
+    pub signing: Option<SigningConfig>,
 }
 
 impl ZoneConfig {
@@ -233,10 +283,12 @@ impl ZoneConfig {
             test_value: Ipv4Addr::new(127, 0, 0, 2),
             sixtofour: true,
             max_change: Some(50),
+            max_age: None,
             ranges: false,
             block_bytes: block::DEFAULT_LIMIT as u16,
             ranges_ttl: None,
             ranges_clients: Vec::new(),
+            signing: None,
         }
     }
 
@@ -244,6 +296,17 @@ impl ZoneConfig {
     pub fn all_datasets(&self) -> impl Iterator<Item = &DatasetConfig> {
         self.datasets.iter().chain(&self.access)
     }
+}
+
+/// How a zone is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningConfig {
+    /// The directory of its keys, ready to be opened.
+    pub keys: PathBuf,
+    /// How long signatures are valid; 14 days by default.
+    pub validity: Validity,
+    /// What empty non-terminals have; a marker by default.
+    pub empty_non_terminals: EmptyNonTerminals,
 }
 
 /// A dataset: files that are read as one. Zones that name an equal one share it.

@@ -38,6 +38,8 @@ fn everything_said() {
         notify = false
         poll = 0
         settle_ms = 50
+        [metrics]
+        listen = "[::1]"
         [[zone]]
         name = "BL.example."
         datasets = ["ip6trie:a,b", { type = "dnhash", files = ["/data/with,comma"] }]
@@ -50,6 +52,7 @@ fn everything_said() {
         test_value = "127.0.10.2"
         sixtofour = false
         max_change = 20
+        max_age = "1d"
         ranges = true
         block_bytes = 1000
         ranges_ttl = "5m"
@@ -79,6 +82,7 @@ fn everything_said() {
     assert_eq!(zone.datasets[1].read.ttl, TtlConfig { default: 3600, min: 60, max: 0 });
     assert_eq!(zone.access.as_ref().unwrap().kind, Kind::Acl);
     assert_eq!((zone.negative_ttl, zone.max_change), (Some(30), Some(20)));
+    assert_eq!((zone.max_age, config.metrics), (Some(86_400), Some("[::1]:9153".parse().unwrap())));
     assert!(zone.strict && !zone.test_entries && !zone.sixtofour);
     assert_eq!(zone.test_value.to_string(), "127.0.10.2");
     assert_eq!((zone.ranges, zone.block_bytes, zone.ranges_ttl), (true, 1000, Some(300)));
@@ -205,7 +209,7 @@ fn the_readme_shows_all_keys() {
     let (_, example) = readme.split_once("```toml\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();
     parse(example).unwrap();
-    for table in ["", "[server]", "[tcp]", "[[tls]]", "[reload]", "[[zone]]"] {
+    for table in ["", "[server]", "[tcp]", "[[tls]]", "[reload]", "[metrics]", "[[zone]]"] {
         let error = parse(&format!("{table}\nunheard_of = 1")).unwrap_err();
         let (_, known) = error.split_once("expected").unwrap();
         for key in known.split('`').skip(1).step_by(2) {

@@ -1,14 +1,13 @@
-//! The client's side of the control socket, and what it shows to a person.
+//! The client's side of the control socket.
 
-use std::fmt::Write as _;
+use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{Reply, Request};
-use crate::reload::{Report, ZoneReport};
-use crate::zone::Status;
+use crate::status::{Status, show};
 
 /// A longer reply is none of our server's, in octets.
 const MAX_REPLY: u64 = 64 << 20;
@@ -60,48 +59,31 @@ fn exchange(path: &Path, request: &Request) -> io::Result<String> {
     }
 }
 
-/// A report for a person: a line a zone, and a line more for each problem.
-pub fn show(report: &Report, now: SystemTime) -> String {
-    let width = report.zones.iter().map(|zone| zone.name.len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for zone in &report.zones {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{:width$}  {}", zone.name, describe(zone, now));
-        if let Some(problem) = &zone.problem {
-            let _ = writeln!(text, "{:width$}  ! {problem}", "");
+/// Shows how the server at `path` is, again and again for ever; `show` gets each text.
+///
+/// # Errors
+/// The server does not answer any more, or `show` fails.
+pub fn watch(
+    path: &Path,
+    interval: Duration,
+    mut show: impl FnMut(&str) -> io::Result<()>,
+) -> Result<Infallible, AskError> {
+    let mut earlier: Option<(Status, Instant)> = None;
+    loop {
+        let reply = ask(path, &Request::Status)?.0;
+        let asked = Instant::now();
+        let text = match &reply {
+            Reply::Status(status) => {
+                let earlier = earlier.as_ref().map(|(status, time)| (status, asked.duration_since(*time)));
+                show::status(status, earlier, SystemTime::now())
+            }
+            Reply::Report(report) => show::report(report, SystemTime::now()),
+            Reply::Error(error) => format!("{error}\n"),
+        };
+        show(&text).map_err(|source| AskError::Io { path: path.to_owned(), source })?;
+        if let Reply::Status(status) = reply {
+            earlier = Some((*status, asked));
         }
-    }
-    if let Some(problem) = &report.access_problem {
-        let _ = writeln!(text, "! the server's access list: {problem}");
-    }
-    text
-}
-
-fn describe(zone: &ZoneReport, now: SystemTime) -> String {
-    let status = match zone.status {
-        Status::Serving => "serving",
-        Status::NeverLoaded => return "never loaded".to_owned(),
-        Status::Expired => "expired",
-    };
-    let ago = |time: u64| age(now, time);
-    format!(
-        "{status}  {} entries, {} errors, {} warnings, of {} ago, loaded {} ago",
-        zone.entries,
-        zone.errors,
-        zone.warnings,
-        ago(zone.modified),
-        ago(zone.loaded),
-    )
-}
-
-/// How long ago a time (in seconds since 1970) is, in its two largest units.
-fn age(now: SystemTime, time: u64) -> String {
-    let time = UNIX_EPOCH.checked_add(Duration::from_secs(time)).unwrap_or(now);
-    let seconds = now.duration_since(time).unwrap_or_default().as_secs();
-    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, seconds) => format!("{seconds} s"),
-        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
-        (days, hours, _, _) => format!("{days} d {hours} h"),
+        std::thread::sleep(interval);
     }
 }

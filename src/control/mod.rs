@@ -20,8 +20,8 @@ use tokio::time::timeout;
 pub use socket::Socket;
 
 use crate::config::spec;
-use crate::reload::service::Handle;
 use crate::reload::{Order, Report};
+use crate::status::{Observer, Status};
 
 /// A longer request is refused and the connection closed, in octets.
 const MAX_REQUEST: u64 = 64 << 10;
@@ -48,7 +48,7 @@ pub enum Request {
         #[serde(default)]
         force: bool,
     },
-    /// How are the zones?
+    /// How is the server?
     Status,
 }
 
@@ -56,8 +56,10 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reply {
-    /// How the zones are, after the reload if there was one.
+    /// How the zones are after a reload.
     Report(Report),
+    /// How the server is.
+    Status(Box<Status>),
     /// Why the request was not understood or not carried out.
     Error(String),
 }
@@ -73,16 +75,16 @@ pub fn default_path(runtime_dir: Option<&Path>, user_id: u32) -> PathBuf {
 }
 
 /// Answers requests for ever.
-pub async fn serve(socket: Socket, loader: Handle) {
+pub async fn serve(socket: Socket, server: Observer) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match socket.accept().await {
             Ok(stream) => {
-                let loader = loader.clone();
+                let server = server.clone();
                 tokio::spawn(async move {
                     // A client that goes away needs no answer, and the server no notice of it.
-                    let _ = converse(stream, &loader).await;
+                    let _ = converse(stream, &server).await;
                     drop(place);
                 });
             }
@@ -92,7 +94,7 @@ pub async fn serve(socket: Socket, loader: Handle) {
 }
 
 /// Answers the requests of one connection, one after the other.
-async fn converse(stream: UnixStream, loader: &Handle) -> io::Result<()> {
+async fn converse(stream: UnixStream, server: &Observer) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
@@ -105,7 +107,7 @@ async fn converse(stream: UnixStream, loader: &Handle) -> io::Result<()> {
         let is_too_long = line.len() as u64 > MAX_REQUEST;
         let reply = match serde_json::from_slice(&line) {
             _ if is_too_long => Reply::Error(format!("the request is longer than {MAX_REQUEST} octets")),
-            Ok(request) => answer(request, loader).await,
+            Ok(request) => answer(request, server).await,
             Err(error) => Reply::Error(error.to_string()),
         };
         let mut text = serde_json::to_vec(&reply)?;
@@ -117,9 +119,9 @@ async fn converse(stream: UnixStream, loader: &Handle) -> io::Result<()> {
     }
 }
 
-async fn answer(request: Request, loader: &Handle) -> Reply {
+async fn answer(request: Request, server: &Observer) -> Reply {
     let Request::Reload { zones, force } = request else {
-        return Reply::Report(Report::clone(&loader.report()));
+        return Reply::Status(Box::new(server.status()));
     };
     let names: Result<Vec<_>, _> = zones.iter().map(|zone| spec::zone_name(zone)).collect();
     let zones = match names {
@@ -127,7 +129,7 @@ async fn answer(request: Request, loader: &Handle) -> Reply {
         Ok(names) => Some(names),
         Err(fault) => return Reply::Error(fault.to_string()),
     };
-    match loader.reload(Order { zones, force }).await {
+    match server.loader.reload(Order { zones, force }).await {
         Ok(report) => Reply::Report(Report::clone(&report)),
         Err(error) => Reply::Error(error.to_string()),
     }

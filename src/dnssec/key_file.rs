@@ -173,10 +173,16 @@ pub fn read_all(directory: &Path, zone: &Name) -> Result<Vec<KeyFile>, KeyFileEr
 /// # Errors
 /// As [`read_all`], or the keys do not go together.
 pub fn load(directory: &Path, zone: &Name) -> Result<KeySet, KeyFileError> {
-    let files = read_all(directory, zone)?;
-    let ttl = ttl(&files);
-    let keys: Vec<TimedKey> = files.into_iter().map(|file| file.timed()).collect();
-    KeySet::new(zone, &keys, ttl).map_err(|source| KeyFileError::KeySet {
+    key_set(&read_all(directory, zone)?, directory, zone)
+}
+
+/// The timetable of keys that were read in a directory.
+///
+/// # Errors
+/// They do not go together.
+pub fn key_set(files: &[KeyFile], directory: &Path, zone: &Name) -> Result<KeySet, KeyFileError> {
+    let keys: Vec<TimedKey> = files.iter().map(KeyFile::timed).collect();
+    KeySet::new(zone, &keys, ttl(files)).map_err(|source| KeyFileError::KeySet {
         directory: directory.to_owned(),
         zone: zone.clone(),
         source,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::key::{Key, Role};
 use super::record_type::{CDNSKEY, CDS, DNSKEY};
+use super::time_text;
 use crate::name::Name;
 
 /// When a key does what, in seconds since 1970. `None` is never.
@@ -60,7 +61,8 @@ impl Timing {
         is_between(now, self.sync_publish, self.sync_delete)
     }
 
-    fn times(&self) -> impl Iterator<Item = u32> {
+    /// All its times but that of its making, in no order.
+    pub fn times(&self) -> impl Iterator<Item = u32> {
         let Self { created: _, publish, activate, inactive, delete, sync_publish, sync_delete } = *self;
         [publish, activate, inactive, delete, sync_publish, sync_delete].into_iter().flatten()
     }
@@ -150,7 +152,8 @@ impl KeySet {
             if stage.zone_signers.is_empty() {
                 // Before the first key is active, that is as it should be.
                 if !stages.is_empty() {
-                    warnings.push(format!("from {begin} on no key would be active: the keys before go on"));
+                    let begin = time_text::show(begin);
+                    warnings.push(format!("from {begin} on no key would sign: what was before goes on"));
                 }
                 continue;
             }

@@ -20,6 +20,7 @@ pub mod key;
 pub mod key_file;
 pub mod key_set;
 pub mod nsec;
+pub mod rollover;
 pub mod signature;
 pub mod signer;
 pub mod time_text;

@@ -4,7 +4,8 @@
 //! to the highest, and holds one path of them: memory stays flat however large the zone. What a format has
 //! no place for is left out, with a warning.
 //!
-//! - [`zone_file`]: a standard zone file, for NSD, Knot DNS and BIND: the virtual zone, written down.
+//! - [`zone_file`]: a standard zone file, for NSD, Knot DNS and BIND: the virtual zone, written down; [`signed`]
+//!   adds signatures.
 //! - [`rbldnsd`]: data files for rbldnsd, or for nibbl again.
 //! - [`nft`]: two sets of intervals for nftables.
 //! - [`postfix_cidr`]: a `cidr:` table for Postfix.
@@ -17,7 +18,9 @@ pub mod nft;
 pub mod postfix_cidr;
 mod prefixes;
 pub mod rbldnsd;
+mod record_text;
 pub mod rpz;
+pub mod signed;
 #[cfg(test)]
 mod tests;
 pub mod zone_file;
@@ -25,6 +28,7 @@ pub mod zone_file;
 use std::io;
 
 use crate::address::{MAPPED, MAPPED_LENGTH};
+use crate::dnssec::signer::SigningFailed;
 use crate::virtual_zone::LiteralAsterisk;
 use crate::zone::{AddressMap, Family, Prefix, Run, Said, Zone};
 use crate::zone_file::diagnostic::{Diagnostics, Severity};
@@ -48,6 +52,9 @@ pub enum ExportError {
     /// Range records are switched off, or the zone cannot have any.
     #[error("zone {0} has no range records: `ranges = true` or --ranges makes them")]
     NoRanges(String),
+    /// A signature could not be made.
+    #[error(transparent)]
+    Signing(#[from] SigningFailed),
     /// A text with variables that rbldnsd's format cannot say in one line.
     #[error("a text cannot be written as one line of a data file: {0}")]
     Text(String),

@@ -7,7 +7,7 @@
 use std::io::Write;
 
 use super::prefixes::{Order, Prefixes};
-use super::{ExportError, client_run, warn_of_names, zone_file};
+use super::{ExportError, client_run, record_text, warn_of_names};
 use crate::zone::{Family, Prefix, Zone};
 use crate::zone_file::diagnostic::Diagnostics;
 
@@ -22,7 +22,7 @@ pub fn write(zone: &Zone, out: &mut impl Write, diagnostics: &mut Diagnostics) -
     let ttl = soa.ttl;
     writeln!(out, "$TTL {ttl}")?;
     for rdata in &soa.rdata {
-        writeln!(out, "@ SOA {}", zone_file::rdata_text(soa.record_type, rdata))?;
+        writeln!(out, "@ SOA {}", record_text::rdata_text(soa.record_type, rdata))?;
     }
     writeln!(out, "@ NS localhost.")?;
     let map = zone.addresses();

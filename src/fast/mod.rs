@@ -17,6 +17,9 @@ mod exchange;
 mod nibbles;
 mod question;
 mod reply;
+mod signed;
+#[cfg(test)]
+mod signed_tests;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -26,13 +29,14 @@ use std::net::IpAddr;
 
 pub use exchange::{BUFFER_OCTETS, Buffer, Exchange};
 
-use crate::answer::Transport;
+use crate::answer::{Outcome, Transport};
 use crate::dataset::{AddressList, Listing};
 use crate::prefix_table::{Address, PrefixTable, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
 use crate::zone::{Family, View};
 use question::Plain;
 use reply::Verdict;
+use signed::Replies;
 use view::{Plan, Zones};
 
 /// Packets answered together.
@@ -42,6 +46,8 @@ pub const BATCH: usize = 64;
 #[derive(Debug)]
 pub struct FastPath {
     zones: Zones,
+    /// What was replied from signed zones.
+    replies: Replies,
 }
 
 /// The plain questions of a batch, at the places of their packets.
@@ -66,26 +72,52 @@ enum Found<'s> {
 impl FastPath {
     /// Finds out which zones of a snapshot can be answered from this way, and how.
     pub fn new(snapshot: &Snapshot) -> Self {
-        Self { zones: Zones::new(snapshot) }
+        let zones = Zones::new(snapshot);
+        let octets = if zones.any_signed() { snapshot.settings.reply_cache } else { 0 };
+        Self { zones, replies: Replies::new(octets) }
     }
 
-    /// Answers the plain questions of a batch in their buffers; leaves the others as they are.
-    pub fn respond(&self, snapshot: &Snapshot, batch: &mut [Exchange<'_>]) {
-        batch.chunks_mut(BATCH).for_each(|batch| self.respond_together(snapshot, batch));
+    /// Answers the plain questions of a batch in their buffers; leaves the others as they are. `now` is in
+    /// seconds since 1970: when signatures must hold.
+    pub fn respond(&self, snapshot: &Snapshot, now: u32, batch: &mut [Exchange<'_>]) {
+        batch.chunks_mut(BATCH).for_each(|batch| self.respond_together(snapshot, now, batch));
+    }
+
+    /// Keeps the reply to a packet, if that asks a plain question to a signed zone: what is asked like it is
+    /// answered so too, until its signatures should be made again.
+    pub fn keep(&self, packet: &[u8], outcome: &Outcome, reply: &[u8]) {
+        let usable = outcome.reply && !outcome.truncated && !outcome.renew && packet.len() <= BUFFER_OCTETS;
+        if !usable || !self.zones.any_signed() {
+            return;
+        }
+        let mut buffer = [0; BUFFER_OCTETS];
+        buffer[..packet.len()].copy_from_slice(packet);
+        let zone = |apex| self.zones.find(&buffer, apex, &mut None);
+        let read = Plain::read(&buffer, packet.len(), zone).filter(|(_, _, plan)| plan.signed);
+        if let Some((plain, address, plan)) = read {
+            self.replies.keep(&buffer, &plain, address, plan, outcome, reply);
+        }
     }
 
     /// As [`Self::respond`] for at most [`BATCH`] packets.
-    fn respond_together(&self, snapshot: &Snapshot, batch: &mut [Exchange<'_>]) {
+    fn respond_together(&self, snapshot: &Snapshot, now: u32, batch: &mut [Exchange<'_>]) {
         let mut asked = Asked { questions: [None; BATCH], addresses: [0; BATCH] };
         // The steps are compiled each by itself: together they need more registers than there are.
         let mut waiting = widest(
             #[inline(always)]
             || self.read(snapshot, batch, &mut asked),
         );
+        let udp_size = snapshot.settings.udp_size;
         // Those of one zone and one family together.
         while let Some(Some(first)) = asked.questions.get(waiting.trailing_zeros() as usize) {
-            let (plan, udp_size) = (first.1, snapshot.settings.udp_size);
-            waiting &= !match first.0.family {
+            let &(ref plain, plan) = first;
+            if plan.signed {
+                let place = waiting.trailing_zeros() as usize;
+                self.replies.respond(&mut batch[place], plain, asked.addresses[place], plan, now, udp_size);
+                waiting ^= 1 << place;
+                continue;
+            }
+            waiting &= !match plain.family {
                 Family::V4 => {
                     answer(batch, &asked, waiting, first, |address| address as u32, plan.v4(), udp_size)
                 }

@@ -97,8 +97,7 @@ pub(super) fn write(
         answers,
         family: Some(plain.family),
         listed: matches!(verdict, Verdict::Listed(..)),
-        look_again: false,
-        truncated: false,
+        ..Outcome::default()
     };
     exchange.replied(end, outcome);
     true
@@ -121,7 +120,7 @@ fn answer<'v>(plain: &Plain, address: u128, plan: &Plan, verdict: Verdict<'v>) -
 /// The most octets that a reply may have (RFC 6891, section 6.2.5), and that may be written here: a
 /// tail is copied in whole pieces.
 #[inline(always)]
-fn limit(plain: &Plain, udp_size: u16) -> usize {
+pub(super) fn limit(plain: &Plain, udp_size: u16) -> usize {
     const WITHOUT_EDNS: u16 = 512;
     let limit = plain.edns.map_or(WITHOUT_EDNS, |edns| edns.udp_size.min(udp_size).max(WITHOUT_EDNS));
     usize::from(limit).min(BUFFER_OCTETS - tail::COPIED)
@@ -172,7 +171,7 @@ impl<'v> Text<'v> {
 
 /// Writes OPT without options.
 #[inline(always)]
-fn write_opt(dnssec_ok: bool, udp_size: u16, place: &mut [u8]) {
+pub(super) fn write_opt(dnssec_ok: bool, udp_size: u16, place: &mut [u8]) {
     const TYPE: [u8; 2] = record_type::OPT.to_be_bytes();
     let [s0, s1] = udp_size.to_be_bytes();
     if let Some(place) = place.first_chunk_mut::<OPT_OCTETS>() {
@@ -182,7 +181,7 @@ fn write_opt(dnssec_ok: bool, udp_size: u16, place: &mut [u8]) {
 
 /// Makes the header of the query that of its reply: RD and CD are copied, RA, AD and Z are clear.
 #[inline(always)]
-fn finish_header(buffer: &mut Buffer, code: u16, counts: [u16; 4]) {
+pub(super) fn finish_header(buffer: &mut Buffer, code: u16, counts: [u16; 4]) {
     const COPIED: u16 = flag::RECURSION_DESIRED | flag::CHECKING_DISABLED;
     let asked = u16::from_be_bytes([buffer[2], buffer[3]]);
     let flags = flag::RESPONSE | flag::AUTHORITATIVE | asked & COPIED | code;

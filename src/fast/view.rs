@@ -16,7 +16,7 @@ use crate::name::{Name, labels};
 use crate::prefix_table::PrefixTable;
 use crate::snapshot::Snapshot;
 use crate::wire::HEADER_OCTETS;
-use crate::zone::{Family, Status, Zone};
+use crate::zone::{Family, Signing, Status, Zone};
 
 /// The zones of a snapshot that are simple enough.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(super) struct Zones {
     plans: Box<[Plan]>,
     /// Where in `plans` the names of a length begin, by that length, and where the longest end.
     by_length: Box<[u32; LENGTHS + 1]>,
+    any_signed: bool,
 }
 
 /// One more than the longest name.
@@ -54,6 +55,8 @@ pub(super) struct Plan {
     pub(super) index: u32,
     apex: Apex,
     pub(super) zone: Arc<Zone>,
+    /// It is signed: replies are found, not made.
+    pub(super) signed: bool,
     /// No access list looks at its clients.
     pub(super) open: bool,
     /// What follows the answer section of a negative answer: the SOA.
@@ -76,7 +79,13 @@ impl Zones {
         let by_length = std::array::from_fn(|length| {
             plans.partition_point(|plan| plan.apex.octets.len() < length) as u32
         });
-        Self { plans, by_length: Box::new(by_length) }
+        let any_signed = plans.iter().any(|plan| plan.signed);
+        Self { plans, by_length: Box::new(by_length), any_signed }
+    }
+
+    /// True if one of the zones is signed.
+    pub(super) fn any_signed(&self) -> bool {
+        self.any_signed
     }
 
     /// The plan of the zone whose name, in any letter case, is at a place of a buffer, and where that
@@ -142,8 +151,13 @@ impl Apex {
 impl Plan {
     fn new(snapshot: &Snapshot, index: usize, names: &[Box<[u8]>]) -> Option<Self> {
         let zone = &snapshot.zones()[index];
+        let signed = match zone.signing() {
+            Signing::None => false,
+            Signing::By(_) => true,
+            Signing::Impossible => return None,
+        };
         let simple = zone.status() == Status::Serving
-            && zone.datasets().iter().all(|dataset| is_simple(dataset))
+            && zone.datasets().iter().all(|dataset| is_simple(dataset, signed))
             && names[index].len() > 1
             && !names.iter().any(|name| is_nested_in_an_address(name, &names[index]));
         if !simple {
@@ -159,6 +173,7 @@ impl Plan {
         Some(Self {
             index: index as u32,
             apex: Apex::new(names[index].clone()),
+            signed,
             open: !snapshot.has_access_list() && !zone.has_access_list(),
             negative: zone.apex().negative_soa().map_or_else(Tail::default, |soa| Tail::negative(&soa)),
             positive: positive?,
@@ -205,19 +220,23 @@ fn addresses(dataset: &Dataset) -> Option<&AddressList> {
     }
 }
 
-fn is_simple(dataset: &Dataset) -> bool {
+/// True for datasets that make no names among addresses; in a signed zone not even above them.
+fn is_simple(dataset: &Dataset, signed: bool) -> bool {
     match &dataset.data {
         Data::Addresses(_) | Data::Access(_) => true,
-        Data::Generic(table) => !table.iter().any(|(owner, _)| is_below_an_address(owner)),
+        Data::Generic(table) => {
+            let least = if signed { 2 } else { 4 };
+            !table.iter().any(|(owner, _)| begins_like_an_address(owner, least))
+        }
         Data::Names(_) | Data::Combined(_) => false,
     }
 }
 
-/// True if the owner with this key may be an IPv4 or an IPv6 address, or below one.
-fn is_below_an_address(owner: &[u8]) -> bool {
-    const FEWEST_LABELS: usize = 4;
-    let labels = owner.split(|&octet| octet == 0).take(FEWEST_LABELS);
-    labels.clone().count() == FEWEST_LABELS && labels.clone().all(is_digits)
+/// True if the owner with this key has `least` labels or more, of which so many may be those of an
+/// address. Four make an IPv4 address, or a name below one of IPv6.
+fn begins_like_an_address(owner: &[u8], least: usize) -> bool {
+    let labels = owner.strip_suffix(&[0]).unwrap_or(owner).split(|&octet| octet == 0).take(least);
+    labels.clone().count() == least && labels.clone().all(is_digits)
 }
 
 /// True if a name lies below `apex`, right behind a label that an address may have.

@@ -110,7 +110,9 @@ mod tests {
             times in prop::collection::vec((0u32..40).prop_map(|power| (1u64 << power) + u64::from(power % 3) - 1), 0..50),
         ) {
             let (sizes, timer) = (Sizes::default(), Times::default());
-            octets.iter().for_each(|&octets| drop(sizes.bin(octets).fetch_add(1, Relaxed)));
+            for &octets in &octets {
+                sizes.bin(octets).fetch_add(1, Relaxed);
+            }
             for &time in &times {
                 let (bin, sum) = timer.bin(time);
                 bin.fetch_add(1, Relaxed);

@@ -1,27 +1,12 @@
-//! Entries into disjoint runs: a sort, then one sweep with a stack of the prefixes that are open.
+//! Sorted entries into disjoint runs: one sweep with a stack of the prefixes that are open.
 //!
 //! In the order (first address, length) every prefix comes after all that contain it, so the sweep
 //! needs no memory but its stack, at most one prefix of each length.
 
 use super::{Address, Entry, Range, Remark, State, UNLISTED};
 
-/// Sorts entries by prefix, the entries of one prefix by origin and then by place.
-///
-/// In place wherever the order of origins is a complete one, as in the entries of files read from
-/// top to bottom, where one line names disjoint prefixes in ascending order. Else the sort has to
-/// be stable, which takes half the memory of the entries once more.
-pub(super) fn sort<A: Address>(entries: &mut [Entry<A>]) {
-    let written_in_order = entries.is_sorted_by(|a, b| (a.origin(), a.first) < (b.origin(), b.first));
-    let key = |entry: &Entry<A>| (entry.first, entry.length, entry.origin());
-    if written_in_order {
-        entries.sort_unstable_by_key(key);
-    } else {
-        entries.sort_by_key(key);
-    }
-}
-
 /// Gives `emit` the maximal runs of addresses of one state, from `A::MIN` to `A::MAX` without a
-/// gap, and `remark` what is odd. `entries` are sorted by [`sort`].
+/// gap, and `remark` what is odd. `entries` are sorted by [`super::sort`].
 pub(super) fn flatten<A: Address>(
     entries: &[Entry<A>],
     remark: &mut dyn FnMut(Remark<A>),
@@ -29,22 +14,23 @@ pub(super) fn flatten<A: Address>(
 ) {
     let mut runs = Runs { run: (A::MIN, UNLISTED), change: (A::MIN, UNLISTED), emit: &mut emit };
     let mut open: Vec<(A, State)> = Vec::new(); // last address and state, shorter prefixes first
-    let mut kept: Option<Entry<A>> = None;
+    let mut kept: Option<&Entry<A>> = None;
     for entry in entries {
+        let Entry { first, length, state, .. } = *entry;
         if let Some(kept) = kept
-            && (kept.first, kept.length) == (entry.first, entry.length)
+            && (kept.first, kept.length) == (first, length)
         {
-            remark(Remark::Duplicate { kept, dropped: *entry });
+            remark(Remark::Duplicate { kept: *kept, dropped: *entry });
             continue;
         }
-        kept = Some(*entry);
-        close(&mut open, &mut runs, |last| last < entry.first);
-        if state_of(&open) == entry.state {
+        kept = Some(entry);
+        close(&mut open, &mut runs, |last| last < first);
+        if state_of(&open) == state {
             remark(Remark::Redundant(*entry));
             continue;
         }
-        runs.change(entry.first, entry.state);
-        open.push((entry.first.last_of(entry.length), entry.state));
+        runs.change(first, state);
+        open.push((first.last_of(length), state));
     }
     close(&mut open, &mut runs, |_| true);
     runs.finish();

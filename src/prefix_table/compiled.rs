@@ -24,9 +24,10 @@
 //! at random places of a listed ::/0, each with a state of its own, take 97; random /128s alone 25;
 //! ordinary lists 6 to 9, and IPv4 2 to 5.
 
-use super::tree::{Content, Run, Tree};
+use super::tree::{Content, Run, Runs, Tree};
+use super::tree_builder::{Ends, TreeBuilder};
 use super::word::Word;
-use super::{Address, Entry, Range, Remark, State, TooManyPrefixes, UNLISTED, builder, simd};
+use super::{Address, Entry, Range, Remark, State, TooManyPrefixes, UNLISTED, builder, simd, sort};
 
 /// How many addresses are looked up together: what a server receives at once.
 const BATCH: usize = 64;
@@ -42,7 +43,7 @@ pub struct PrefixTable<A: Address> {
 
 impl<A: Address> Default for PrefixTable<A> {
     fn default() -> Self {
-        Self::compile(&[], &mut |_| ())
+        Self::compile(Vec::new(), &mut |_| ())
     }
 }
 
@@ -59,23 +60,23 @@ impl<A: Address> PrefixTable<A> {
         if entries.len() > 1 << 31 {
             return Err(TooManyPrefixes);
         }
-        debug_assert!(entries.iter().all(|entry| entry.first == entry.first.masked(entry.length)));
-        builder::sort(&mut entries);
-        Ok(Self::compile(&entries, remark))
+        debug_assert!(entries.iter().all(|entry| { entry.first } == entry.first.masked(entry.length)));
+        sort(&mut entries);
+        Ok(Self::compile(entries, remark))
     }
 
-    fn compile(entries: &[Entry<A>], remark: &mut dyn FnMut(Remark<A>)) -> Self {
-        let mut splits = false;
-        builder::flatten(entries, remark, |run| splits |= run.first != A::bounds(run.first.upper()).0);
-        let upper = Tree::build(|emit| {
-            builder::flatten(entries, &mut |_| (), |run| split(run, emit, &mut |_| ()));
+    fn compile(entries: Vec<Entry<A>>, remark: &mut dyn FnMut(Remark<A>)) -> Self {
+        let (mut upper, mut inner) = (Ends::default(), Ends::default());
+        builder::flatten(&entries, remark, |run| {
+            split(run, |run| upper.count(run), |run| inner.count(run));
         });
-        let inner = Tree::build(|emit| {
-            if splits {
-                builder::flatten(entries, &mut |_| (), |run| split(run, &mut |_| (), emit));
-            }
+        let (mut upper, mut inner) = (TreeBuilder::new(upper), TreeBuilder::new(inner));
+        builder::flatten(&entries, &mut |_| (), |run| {
+            split(run, |run| upper.push(run), |run| inner.push(run));
         });
-        Self { upper, inner }
+        // Never entries, finished blocks, and the blocks once more.
+        drop(entries);
+        Self { upper: upper.finish(), inner: inner.finish() }
     }
 
     /// The state of one address.
@@ -169,27 +170,18 @@ impl<A: Address> PrefixTable<A> {
     }
 
     /// All maximal runs from the one that contains `start` on, listed and not, in order, with no gap.
-    pub fn ranges_from(&self, start: A) -> impl Iterator<Item = Range<A>> + '_ {
+    pub fn ranges_from(&self, start: A) -> Ranges<'_, A> {
         let first = self.range(start).first;
-        let pieces = self.upper.runs_from(first.upper()).flat_map(move |upper| {
-            let (state, inner) = match upper.content {
-                Content::State(state) => (Some(whole(upper, state)), None),
-                Content::Split => (None, Some(self.inner.runs_from(A::bounds(upper.first).0))),
-            };
-            let pieces = inner.into_iter().flatten().map(move |run| (run.first, inside(upper, run)));
-            let last = A::bounds(upper.last).1;
-            state
-                .into_iter()
-                .chain(pieces.take_while(move |&(first, _)| first <= last).map(|(_, piece)| piece))
-        });
-        let mut pieces = pieces.skip_while(move |piece| piece.last < first).peekable();
-        std::iter::from_fn(move || {
-            let mut range = pieces.next()?;
-            while let Some(piece) = pieces.next_if(|piece| piece.state == range.state) {
-                range.last = piece.last;
-            }
-            Some(range)
-        })
+        let mut ranges = Ranges {
+            first,
+            upper: self.upper.runs_from(first.upper()),
+            inner: &self.inner,
+            split: None,
+            open: None,
+            piece: None,
+        };
+        ranges.piece = ranges.next_piece();
+        ranges
     }
 
     /// True if any address from `first` to `last` (inclusive) is listed.
@@ -206,6 +198,75 @@ impl<A: Address> PrefixTable<A> {
     /// The memory that the table holds, in octets.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.upper.bytes() + self.inner.bytes()
+    }
+}
+
+/// The maximal runs of a table in order.
+#[derive(Debug)]
+pub struct Ranges<'t, A: Address> {
+    /// Where the first of them begins.
+    first: A,
+    upper: Runs<'t, A::Upper>,
+    inner: &'t Tree<A>,
+    /// The leading bits that are split where the walk has come to.
+    split: Option<Run<A::Upper>>,
+    /// The runs of addresses whose leading bits are split, and the one that the walk has come to.
+    open: Option<(Runs<'t, A>, Run<A>)>,
+    /// What the next range begins with.
+    piece: Option<Range<A>>,
+}
+
+impl<A: Address> Ranges<'_, A> {
+    /// The next part of a range that one tree knows.
+    #[inline]
+    fn next_piece(&mut self) -> Option<Range<A>> {
+        if let Some(upper) = self.split {
+            if let Some((runs, run)) = &mut self.open
+                && run.last < A::bounds(upper.last).1
+                && let Some(next) = runs.next()
+            {
+                *run = next;
+                return Some(inside(upper, next));
+            }
+            self.split = None;
+        }
+        let upper = self.upper.next()?;
+        match upper.content {
+            Content::State(state) => Some(whole(upper, state)),
+            Content::Split => self.next_split(upper),
+        }
+    }
+
+    /// The first part of a range with these leading bits.
+    fn next_split(&mut self, upper: Run<A::Upper>) -> Option<Range<A>> {
+        let first = A::bounds(upper.first).0.max(self.first);
+        if self.open.is_none() {
+            let mut runs = self.inner.runs_from(first);
+            self.open = runs.next().map(|run| (runs, run));
+        }
+        let (runs, run) = self.open.as_mut()?;
+        // What lies between two splits has no items.
+        while run.last < first {
+            *run = runs.next()?;
+        }
+        self.split = Some(upper);
+        Some(inside(upper, *run))
+    }
+}
+
+impl<A: Address> Iterator for Ranges<'_, A> {
+    type Item = Range<A>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Range<A>> {
+        let mut range = self.piece?;
+        loop {
+            self.piece = self.next_piece();
+            match self.piece {
+                Some(piece) if piece.state == range.state => range.last = piece.last,
+                _ => return Some(range),
+            }
+        }
     }
 }
 
@@ -227,7 +288,7 @@ fn inside<A: Address>(upper: Run<A::Upper>, run: Run<A>) -> Range<A> {
 
 /// Gives `upper` the leading bits that a maximal run has whole, and once those that it splits; gives
 /// `inner` the parts of the run that begin or end inside of leading bits.
-fn split<A: Address>(run: Range<A>, upper: &mut dyn FnMut(Run<A::Upper>), inner: &mut dyn FnMut(Run<A>)) {
+fn split<A: Address>(run: Range<A>, mut upper: impl FnMut(Run<A::Upper>), mut inner: impl FnMut(Run<A>)) {
     let content = Content::State(run.state);
     let mut inner = |first: A, last: A| inner(Run { first, last, content });
     let split = |key| Run { first: key, last: key, content: Content::Split };

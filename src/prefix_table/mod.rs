@@ -4,9 +4,10 @@
 //! `zone_file` writes the entries, `dataset` has them compiled, `zone` asks. Within:
 //!
 //! - `address`: what both families have in common; `word`: the numbers that the packed form takes.
-//! - `builder`: prefixes into disjoint runs of addresses of one state.
+//! - `sort`, `builder`: prefixes in any order into disjoint runs of addresses of one state.
 //! - `compiled`: the form that is served, why it is so, and its worst case. It is made of `tree`s, each
-//!   a `directory` over packed `block`s; `simd` prefetches and picks the code for the machine.
+//!   a `directory` over packed `block`s (`tree_builder` packs them); `simd` prefetches and picks the
+//!   code for the machine.
 //! - [`mod@reference`]: the same interface over a plain trie, as oracle and baseline.
 
 mod address;
@@ -16,14 +17,17 @@ mod compiled;
 mod directory;
 pub mod reference;
 mod simd;
+mod sort;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod tree_builder;
 mod word;
 
 pub use address::Address;
-pub use compiled::PrefixTable;
+pub use compiled::{PrefixTable, Ranges};
 pub(crate) use simd::widest;
+pub(crate) use sort::sort;
 
 /// What a table says of an address: 0 is "not listed", every other number belongs to the caller.
 pub type State = u32;
@@ -40,9 +44,11 @@ pub struct Origin {
     pub line: u32,
 }
 
-/// One entry of a list: a prefix and its state. 32 octets for IPv6, 16 for IPv4.
+/// One entry of a list: a prefix and its state. 28 octets for IPv6, 16 for IPv4: while a list is loaded,
+/// its entries are what takes the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<A> {
+#[repr(C, packed(4))]
+pub struct Entry<A: Copy> {
     /// The first address of the prefix; the bits after `length` are clear.
     pub first: A,
     /// The state of the prefix; `UNLISTED` makes an exception.
@@ -55,7 +61,7 @@ pub struct Entry<A> {
     pub length: u8,
 }
 
-impl<A> Entry<A> {
+impl<A: Copy> Entry<A> {
     /// Where the entry was written.
     pub fn origin(&self) -> Origin {
         Origin { file: self.file, line: self.line }
@@ -75,7 +81,7 @@ pub struct Range<A> {
 
 /// What the builder noticed about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remark<A> {
+pub enum Remark<A: Copy> {
     /// `dropped` names the same prefix as `kept`, which was written first and wins, whether their
     /// states differ or not.
     Duplicate {

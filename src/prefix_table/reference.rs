@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ip_network::{IpNetwork, Ipv4Network, Ipv6Network};
 use ip_network_table::IpNetworkTable;
 
-use super::{Address, Entry, State, UNLISTED, builder};
+use super::{Address, Entry, State, UNLISTED, sort};
 
 /// A map from addresses to states by longest match, as [`super::PrefixTable`] is.
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub struct ReferenceTable<A> {
 impl<A: Address> ReferenceTable<A> {
     /// Enters all prefixes, the first by origin where several are equal.
     pub fn build(mut entries: Vec<Entry<A>>) -> Self {
-        builder::sort(&mut entries);
+        sort(&mut entries);
         entries.dedup_by_key(|entry| (entry.first, entry.length));
         let mut trie = IpNetworkTable::with_capacity(0, 0);
         for entry in entries {

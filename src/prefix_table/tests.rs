@@ -22,7 +22,7 @@ fn build<A: Address>(entries: &[Entry<A>]) -> (PrefixTable<A>, Vec<Remark<A>>) {
 fn decider<A: Address>(entries: &[Entry<A>], address: A, longest: i32) -> Option<&Entry<A>> {
     entries
         .iter()
-        .filter(|e| i32::from(e.length) <= longest && address.masked(e.length) == e.first)
+        .filter(|e| i32::from(e.length) <= longest && address.masked(e.length) == { e.first })
         .min_by_key(|e| (std::cmp::Reverse(e.length), e.origin()))
 }
 

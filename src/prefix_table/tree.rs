@@ -5,7 +5,7 @@
 //! node `i` of the next, and on the bottom to block `i`. So a lookup costs one node a level, of
 //! which only the last is out of cache in a large table, and one block.
 
-use super::block::{Block, Packer, Record};
+use super::block::{Block, Record};
 use super::directory::Directory;
 use super::word::Word;
 use super::{State, UNLISTED};
@@ -34,23 +34,9 @@ pub(super) struct Run<K> {
 /// How far an item reaches: to the end of the aligned block of 2^`bits` keys that it begins in.
 /// With `bits` as many as a key has, that is to the next item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct End {
-    bits: u32,
-    split: bool,
-}
-
-impl End {
-    const SPLIT: Self = Self { bits: 0, split: true };
-    /// How many different ends there are: 0 to 128 bits, and the split.
-    const KINDS: usize = 130;
-
-    fn kind(self) -> usize {
-        if self.split { Self::KINDS - 1 } else { self.bits as usize }
-    }
-
-    fn of_kind(kind: usize) -> Self {
-        if kind == Self::KINDS - 1 { Self::SPLIT } else { Self { bits: kind as u32, split: false } }
-    }
+pub(super) struct End {
+    pub(super) bits: u32,
+    pub(super) split: bool,
 }
 
 /// A map from all keys to contents.
@@ -83,6 +69,12 @@ struct Item<K> {
 }
 
 impl<K: Word> Tree<K> {
+    /// The tree of packed blocks with these lowest keys, in order; `ends` is what the numbers of ends
+    /// in them mean.
+    pub(super) fn new(blocks: Box<[Block]>, lowest_keys: &[K], ends: Box<[End]>) -> Self {
+        Self { directory: Directory::build(lowest_keys), blocks, ends }
+    }
+
     /// What is said of one key.
     #[inline(always)]
     pub(super) fn lookup(&self, key: K) -> Content {
@@ -131,19 +123,11 @@ impl<K: Word> Tree<K> {
     }
 
     /// The runs from the one around `start` on, without a gap.
-    pub(super) fn runs_from(&self, start: K) -> impl Iterator<Item = Run<K>> + '_ {
-        let mut at = Some((self.place_of(start), start));
-        std::iter::from_fn(move || {
-            let (place, key) = at?;
-            let (run, next) = self.run_behind(place, key);
-            let first = run.last.next();
-            at = match next {
-                _ if run.last == K::ONES => None,
-                Some((next, first_of_next)) if first_of_next == first => Some((next, first)),
-                _ => Some((place, first)),
-            };
-            Some(run)
-        })
+    pub(super) fn runs_from(&self, start: K) -> Runs<'_, K> {
+        let place = self.place_of(start);
+        let following = self.following(place);
+        let ahead = following.map(|place| self.item(place));
+        Runs { tree: self, next: Some(start), item: self.item(place), following, ahead }
     }
 
     #[inline(always)]
@@ -159,13 +143,8 @@ impl<K: Word> Tree<K> {
     fn run_behind(&self, place: Place, key: K) -> (Run<K>, Option<(Place, K)>) {
         let item = self.item(place);
         let next = self.following(place).map(|next| (next, self.item(next).first));
-        let last = next.map_or(K::ONES, |(_, first)| first.previous());
-        let run = if key <= item.last {
-            Run { first: item.first, last: item.last.min(last), content: item.content }
-        } else {
-            Run { first: item.last.next(), last, content: Content::State(UNLISTED) }
-        };
-        (run, next)
+        let end = next.map_or(K::ONES, |(_, first)| first.previous());
+        (item.run(key, end), next)
     }
 
     #[inline(always)]
@@ -202,64 +181,51 @@ impl<K: Word> Tree<K> {
     pub(super) fn bytes(&self) -> usize {
         self.directory.bytes() + size_of_val(&*self.blocks) + size_of_val(&*self.ends)
     }
+}
 
-    /// The tree of the runs that `walk` gives to its argument in ascending order. It is called three
-    /// times, so that nothing is held but the finished form, in memory of the right size.
-    ///
-    /// There may be gaps before the first run, and behind runs that end where an aligned block of keys
-    /// does; nothing is listed there.
-    pub(super) fn build(walk: impl Fn(&mut dyn FnMut(Run<K>))) -> Self {
-        let mut counts = [0u64; End::KINDS];
-        each_item(&walk, |_, end, _| counts[end.kind()] += 1);
-        let mut kinds: Vec<usize> = (0..End::KINDS).filter(|&kind| counts[kind] > 0).collect();
-        kinds.sort_by_key(|&kind| std::cmp::Reverse(counts[kind]));
-        let mut numbers = [0; End::KINDS];
-        (0..).zip(&kinds).for_each(|(number, &kind)| numbers[kind] = number);
-        let pack = |full: &mut dyn FnMut(&Packer<K>)| {
-            let mut packer = Packer::new();
-            each_item(&walk, |key, end, state| {
-                packer.push(Record { key, end: numbers[end.kind()], state }, &mut *full);
-            });
-            full(&packer);
-        };
-        let mut count = 0;
-        pack(&mut |_| count += 1);
-        let mut blocks = Vec::with_capacity(count);
-        let mut lowest_keys = Vec::with_capacity(count);
-        pack(&mut |packer| {
-            lowest_keys.push(packer.lowest_key());
-            blocks.push(packer.block());
-        });
-        let ends = kinds.into_iter().map(End::of_kind).collect();
-        Self { directory: Directory::build(&lowest_keys), blocks: blocks.into(), ends }
+/// The runs of a tree in order. Every item is unpacked once.
+#[derive(Debug)]
+pub(super) struct Runs<'t, K: Word> {
+    tree: &'t Tree<K>,
+    /// A key of the next run; `None` behind the last.
+    next: Option<K>,
+    /// The last item that begins at or before that key.
+    item: Item<K>,
+    /// The place of the item after it.
+    following: Option<Place>,
+    /// That item.
+    ahead: Option<Item<K>>,
+}
+
+impl<K: Word> Iterator for Runs<'_, K> {
+    type Item = Run<K>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Run<K>> {
+        let key = self.next?;
+        let end = self.ahead.map_or(K::ONES, |ahead| ahead.first.previous());
+        let run = self.item.run(key, end);
+        self.next = (run.last != K::ONES).then(|| run.last.next());
+        if run.last == end
+            && let Some(ahead) = self.ahead
+        {
+            self.item = ahead;
+            self.following = self.following.and_then(|place| self.tree.following(place));
+            self.ahead = self.following.map(|place| self.tree.item(place));
+        }
+        Some(run)
     }
 }
 
-/// Makes items of runs: gives `emit` first key, end and state of each. The first item is at 0.
-fn each_item<K: Word>(walk: &impl Fn(&mut dyn FnMut(Run<K>)), mut emit: impl FnMut(K, End, State)) {
-    let to_next = End { bits: K::WIDTH, split: false };
-    let mut open = true; // nothing yet ends what lies before the next run
-    let mut none = true;
-    walk(&mut |Run { first, last, content }| {
-        if none && (first > K::ZERO) {
-            emit(K::ZERO, to_next, UNLISTED);
-            open = false;
+impl<K: Word> Item<K> {
+    /// The run around `key`, which lies at or behind the item's first key, where the next item
+    /// begins behind `end`.
+    #[inline(always)]
+    fn run(self, key: K, end: K) -> Run<K> {
+        if key <= self.last {
+            Run { first: self.first, last: self.last.min(end), content: self.content }
+        } else {
+            Run { first: self.last.next(), last: end, content: Content::State(UNLISTED) }
         }
-        none = false;
-        match content {
-            Content::Split => emit(first, End::SPLIT, UNLISTED),
-            Content::State(UNLISTED) if open => emit(first, to_next, UNLISTED),
-            Content::State(UNLISTED) => {}
-            Content::State(state) => {
-                let bits = (first ^ last).width();
-                open = last & K::ones(bits) != K::ones(bits);
-                emit(first, if open { to_next } else { End { bits, split: false } }, state);
-                return;
-            }
-        }
-        open = false;
-    });
-    if none {
-        emit(K::ZERO, to_next, UNLISTED);
     }
 }

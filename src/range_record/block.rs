@@ -8,20 +8,52 @@
 //! what the rules ask of a prefix with many listings is read off the [`Summary`], and one with few
 //! is folded on the spot.
 
-use super::apl::{self, AplItem, item_octets};
+use super::apl::{self, AplItem};
 use super::measure::{
-    Measure, Summary, content_of, for_each_joined, last_child_within, measure, push_full_form,
+    Measure, Size, Summary, content_of, for_each_joined, last_child_within, measure, push_full_form,
 };
 use super::{Content, Item, Prefix, Runs, StateMap, is_uniform};
 use crate::prefix_table::{Range, State, UNLISTED};
 
-/// `block_bytes` where nothing is configured: a signed reply then fits 1232 octets for zone names
-/// up to 114 octets.
-pub const DEFAULT_LIMIT: usize = 800;
+/// `block_bytes` where nothing is configured: 64 items of 11 octets. A signed reply then fits 1232
+/// octets for zone names up to 162 octets.
+pub const DEFAULT_LIMIT: usize = 704;
 /// The least `block_bytes`: 16 mixed children at /124 need 657 octets.
 pub const MIN_LIMIT: usize = 672;
 /// The greatest `block_bytes`.
 pub const MAX_LIMIT: usize = 16_000;
+/// As many items an APL record has at most, a mixed item counted twice: NSD 4.6 loads no zone with
+/// more. 16 mixed children need 33.
+pub const MAX_ITEMS: u32 = 64;
+
+/// How large a block may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The greatest size of [`rdata`] in octets.
+    pub octets: usize,
+    /// The greatest number of items, a mixed item counted twice.
+    pub items: u32,
+}
+
+/// The limits where `block_bytes` is so many octets.
+impl From<usize> for Limits {
+    fn from(octets: usize) -> Self {
+        Self { octets, items: MAX_ITEMS }
+    }
+}
+
+impl Limits {
+    fn allow(self, size: Size) -> bool {
+        size.octets as usize <= self.octets && size.items <= self.items
+    }
+
+    /// True if rule 4 may split a prefix whose full form has so many items, upon which the block has
+    /// size `after`. The children of a prefix with few items would mostly be blocks of a few items
+    /// each, so it is left whole where the block is half full.
+    fn allow_split(self, items: u32, after: Size) -> bool {
+        self.allow(after) && (items > 4 * self.items || after.items <= self.items / 2)
+    }
+}
 
 /// True if the nibble-aligned `prefix` has a block: it is mixed, or the root.
 pub fn exists(map: &impl StateMap, prefix: Prefix) -> bool {
@@ -30,15 +62,15 @@ pub fn exists(map: &impl StateMap, prefix: Prefix) -> bool {
 
 /// The items of the block of a nibble-aligned prefix, sorted; `None` if it has no block.
 ///
-/// `limit` is the greatest size of [`rdata`] in octets, [`MIN_LIMIT`] at least; `summary` was made
-/// of `map`.
+/// `limits` are `block_bytes`, [`MIN_LIMIT`] at least; `summary` was made of `map`.
 pub fn pack(
     map: &impl StateMap,
     summary: &Summary,
     prefix: Prefix,
-    limit: usize,
+    limits: impl Into<Limits>,
 ) -> Option<Vec<Item<State>>> {
     debug_assert!(prefix.is_nibble_aligned());
+    let limits = limits.into();
     let run = map.range(prefix.first());
     if run.last >= prefix.last() {
         let listed = (run.state != UNLISTED).then(|| Item { prefix, content: content_of(run.state) });
@@ -46,11 +78,11 @@ pub fn pack(
     }
     let measure = summary.measure(map, prefix);
     let mut items = Vec::new();
-    if measure.full_octets(prefix, UNLISTED) <= limit {
+    if limits.allow(measure.full_form(prefix, UNLISTED)) {
         push_full_form(map, prefix, UNLISTED, &mut items);
     } else {
         let packing = Packing::start(map, summary, prefix, measure.state);
-        items = packing.fill(limit);
+        items = packing.fill(limits);
     }
     items.sort_unstable();
     Some(items)
@@ -83,24 +115,25 @@ struct Packing<'m, M> {
     items: Vec<Item<State>>,
     /// Mixed items that another form may replace.
     mixed: Vec<MixedItem>,
-    /// The octets of all of them.
-    octets: usize,
+    /// The size of all of them.
+    size: Size,
 }
 
 /// A mixed item, and what its other forms cost.
 struct MixedItem {
     prefix: Prefix,
     measure: Measure,
-    /// The octets of the mixed item itself.
-    octets: usize,
-    /// The octets of its full form.
-    full_octets: usize,
+    /// The size of the mixed item itself.
+    size: Size,
+    /// The size of its full form.
+    full: Size,
 }
 
 impl<'m, M: StateMap> Packing<'m, M> {
     /// Rule 2: an item for the prefix if it is listed, and its children.
     fn start(map: &'m M, summary: &'m Summary, prefix: Prefix, state: State) -> Self {
-        let mut packing = Self { map, summary, state, items: Vec::new(), mixed: Vec::new(), octets: 0 };
+        let mut packing =
+            Self { map, summary, state, items: Vec::new(), mixed: Vec::new(), size: Size::default() };
         if state != UNLISTED {
             packing.push_item(prefix, state);
         }
@@ -109,13 +142,13 @@ impl<'m, M: StateMap> Packing<'m, M> {
     }
 
     /// Rules 3 and 4, until neither applies.
-    fn fill(mut self, limit: usize) -> Vec<Item<State>> {
-        while let Some((index, form)) = self.next_replacement(limit) {
-            let MixedItem { prefix, octets, full_octets, .. } = self.mixed.swap_remove(index);
-            self.octets -= octets;
+    fn fill(mut self, limits: Limits) -> Vec<Item<State>> {
+        while let Some((index, form)) = self.next_replacement(limits) {
+            let MixedItem { prefix, size, full, .. } = self.mixed.swap_remove(index);
+            self.size = self.size - size;
             match form {
                 Form::Full => {
-                    self.octets += full_octets;
+                    self.size += full;
                     push_full_form(self.map, prefix, self.state, &mut self.items);
                 }
                 Form::Children => self.push_children(prefix),
@@ -126,19 +159,23 @@ impl<'m, M: StateMap> Packing<'m, M> {
         self.items
     }
 
-    fn next_replacement(&self, limit: usize) -> Option<(usize, Form)> {
-        let fits = |mixed: &MixedItem, octets: usize| self.octets - mixed.octets + octets <= limit;
-        let candidates = || self.mixed.iter().enumerate();
-        // Rule 3.
-        let (index, smallest) = candidates().min_by_key(|(_, mixed)| (mixed.full_octets, mixed.prefix))?;
-        if fits(smallest, smallest.full_octets) {
+    fn next_replacement(&self, limits: Limits) -> Option<(usize, Form)> {
+        let mixed = || self.mixed.iter().enumerate();
+        let with = |mixed: &MixedItem, form: Size| self.size - mixed.size + form;
+        // Rule 3: the smallest that fits.
+        let full = mixed()
+            .filter(|(_, mixed)| limits.allow(with(mixed, mixed.full)))
+            .min_by_key(|(_, mixed)| (mixed.full.octets, mixed.prefix));
+        if let Some((index, _)) = full {
             return Some((index, Form::Full));
         }
-        // Rule 4: of those that fit, the first in falling order of items.
-        candidates()
+        // Rule 4: the one with the most items.
+        mixed()
             .filter(|(_, mixed)| mixed.measure.state == self.state)
-            .filter(|(_, mixed)| fits(mixed, usize::from(mixed.measure.split_octets)))
-            .min_by_key(|(_, mixed)| (std::cmp::Reverse(mixed.measure.items), mixed.prefix))
+            .filter(|(_, mixed)| {
+                limits.allow_split(mixed.measure.full.items, with(mixed, mixed.measure.split))
+            })
+            .min_by_key(|(_, mixed)| (std::cmp::Reverse(mixed.measure.full.items), mixed.prefix))
             .map(|(index, _)| (index, Form::Children))
     }
 
@@ -193,15 +230,15 @@ impl<'m, M: StateMap> Packing<'m, M> {
     }
 
     fn push_item(&mut self, prefix: Prefix, state: State) {
-        self.octets += item_octets(prefix);
+        self.size += Size::item(prefix);
         self.items.push(Item { prefix, content: content_of(state) });
     }
 
     fn push_mixed(&mut self, prefix: Prefix, measure: Measure) {
-        let octets = 2 * item_octets(prefix);
-        self.octets += octets;
-        let full_octets = measure.full_octets(prefix, self.state);
-        self.mixed.push(MixedItem { prefix, measure, octets, full_octets });
+        let size = Size::mixed_item(prefix);
+        self.size += size;
+        let full = measure.full_form(prefix, self.state);
+        self.mixed.push(MixedItem { prefix, measure, size, full });
     }
 }
 

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use super::block::Limits;
 use super::{Content, Item, Prefix};
 use crate::prefix_table::{State, UNLISTED};
 
@@ -148,20 +149,20 @@ impl LiteralMap {
     }
 
     /// The block of a prefix, by rules 1 to 4.
-    pub(super) fn block(&self, prefix: Prefix, limit: usize) -> Option<Vec<Item<State>>> {
+    pub(super) fn block(&self, prefix: Prefix, limits: Limits) -> Option<Vec<Item<State>>> {
         if let Some(state) = self.uniform(prefix) {
             let root = (state != UNLISTED).then(|| item(prefix, state)).into_iter().collect();
             return (prefix == Prefix::ROOT).then_some(root);
         }
         // Rule 1.
         let mut block = self.full_form(prefix, UNLISTED);
-        if octets(&block) > limit {
+        if !fits(&block, limits) {
             // Rule 2.
             let state = self.state(prefix);
             block = Vec::from_iter((state != UNLISTED).then(|| item(prefix, state)));
             block.extend(self.children_form(prefix, state));
             while let Some(next) =
-                self.rule_3(&block, state, limit).or_else(|| self.rule_4(&block, state, limit))
+                self.rule_3(&block, state, limits).or_else(|| self.rule_4(&block, state, limits))
             {
                 block = next;
             }
@@ -170,22 +171,25 @@ impl LiteralMap {
         Some(block)
     }
 
-    fn rule_3(&self, block: &[Item<State>], state: State, limit: usize) -> Option<Vec<Item<State>>> {
+    fn rule_3(&self, block: &[Item<State>], state: State, limits: Limits) -> Option<Vec<Item<State>>> {
         let full = |mixed: &Item<State>| self.full_form(mixed.prefix, state);
-        let smallest = mixed_items(block).min_by_key(|mixed| (octets(&full(mixed)), mixed.prefix))?;
-        Some(replaced(block, smallest, full(smallest))).filter(|block| octets(block) <= limit)
+        let put = |mixed: &Item<State>| replaced(block, mixed, full(mixed));
+        let fitting = mixed_items(block).filter(|mixed| fits(&put(mixed), limits));
+        fitting.min_by_key(|mixed| (octets(&full(mixed)), mixed.prefix)).map(put)
     }
 
-    fn rule_4(&self, block: &[Item<State>], state: State, limit: usize) -> Option<Vec<Item<State>>> {
+    fn rule_4(&self, block: &[Item<State>], state: State, limits: Limits) -> Option<Vec<Item<State>>> {
+        let items = |mixed: &Item<State>| self.full_form(mixed.prefix, self.state(mixed.prefix)).len();
         let mut candidates: Vec<_> =
             mixed_items(block).filter(|mixed| self.state(mixed.prefix) == state).collect();
-        candidates.sort_by_key(|mixed| {
-            (std::cmp::Reverse(self.full_form(mixed.prefix, state).len()), mixed.prefix)
-        });
+        candidates.sort_by_key(|mixed| (std::cmp::Reverse(items(mixed)), mixed.prefix));
+        let most = limits.items as usize;
         candidates
             .into_iter()
-            .map(|mixed| replaced(block, mixed, self.children_form(mixed.prefix, state)))
-            .find(|block| octets(block) <= limit)
+            .map(|mixed| (mixed, replaced(block, mixed, self.children_form(mixed.prefix, state))))
+            .filter(|(_, block)| fits(block, limits))
+            .find(|(mixed, block)| items(mixed) > 4 * most || apl_items(block) <= most / 2)
+            .map(|(_, block)| block)
     }
 }
 
@@ -199,6 +203,15 @@ fn mixed_items(block: &[Item<State>]) -> impl Iterator<Item = &Item<State>> {
 
 fn replaced(block: &[Item<State>], mixed: &Item<State>, by: Vec<Item<State>>) -> Vec<Item<State>> {
     block.iter().filter(|&item| item != mixed).copied().chain(by).collect()
+}
+
+fn fits(items: &[Item<State>], limits: Limits) -> bool {
+    apl_items(items) <= limits.items as usize && octets(items) <= limits.octets
+}
+
+/// Items of the APL record, which has a mixed one twice.
+fn apl_items(items: &[Item<State>]) -> usize {
+    items.len() + mixed_items(items).count()
 }
 
 /// Octets of the rdata: a header of four for each item, and its address without the zero octets at

@@ -19,54 +19,100 @@ use crate::prefix_table::{Range, State, UNLISTED};
 /// Prefixes with more runs than this are measured when a table is compiled.
 pub const SUMMARY_RUNS: u64 = 64;
 
+/// How much of a block a form takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size {
+    /// Octets of rdata.
+    pub octets: u32,
+    /// Items of the APL record; a mixed item is two.
+    pub items: u32,
+}
+
+impl Size {
+    /// An item for a state.
+    pub fn item(prefix: Prefix) -> Self {
+        Self { octets: item_octets(prefix) as u32, items: 1 }
+    }
+
+    /// A mixed item.
+    pub fn mixed_item(prefix: Prefix) -> Self {
+        Self { octets: 2 * item_octets(prefix) as u32, items: 2 }
+    }
+}
+
+impl std::ops::Add for Size {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            octets: self.octets.saturating_add(other.octets),
+            items: self.items.saturating_add(other.items),
+        }
+    }
+}
+
+impl std::ops::AddAssign for Size {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl std::ops::Sub for Size {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { octets: self.octets - other.octets, items: self.items - other.items }
+    }
+}
+
 /// What packing asks of a mixed prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {
     /// Its state.
     pub state: State,
-    /// The items of its full form, an item for its own state not counted.
-    pub items: u32,
-    /// The octets of these items.
-    pub octets: u32,
-    /// The octets of its 16 children: an item for each uniform child of another state (joined), a
-    /// mixed item for each mixed child. At most 16 mixed items of 40 octets.
-    pub split_octets: u16,
+    /// Its full form, an item for its own state not counted.
+    pub full: Size,
+    /// Its children form: an item for each uniform child of another state (joined), a mixed item for
+    /// each mixed child. At most 16 mixed items of 40 octets.
+    pub split: Size,
     /// False if a single mixed child holds all addresses that have another state than the prefix.
     pub spread: bool,
 }
 
 impl Measure {
-    /// The octets of the full form of `prefix` where all around it has state `around`.
-    pub fn full_octets(&self, prefix: Prefix, around: State) -> usize {
-        let own = if self.state == around { 0 } else { item_octets(prefix) };
-        self.octets as usize + own
+    /// The full form of `prefix` where all around it has state `around`.
+    pub fn full_form(&self, prefix: Prefix, around: State) -> Size {
+        if self.state == around { self.full } else { self.full + Size::item(prefix) }
     }
 }
 
 /// The measures of all prefixes of a map with many runs inside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Sorted by prefix.
-    nodes: Box<[Node]>,
+    /// Of prefixes of at most [`MAX_SHORT`] bits.
+    short: Nodes<u64>,
+    /// Of longer ones.
+    long: Nodes<u128>,
 }
 
-/// One prefix of a [`Summary`]; the address in halves, so that a node takes 32 octets.
+/// Prefixes in order, each with its measure. A prefix is one number: its address, and in the last
+/// four bits, which are clear there, its length in nibbles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Nodes<K> {
+    keys: Box<[K]>,
+    measures: Box<[PackedMeasure]>,
+}
+
+/// A measure in 12 octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Node {
-    high: u64,
-    low: u64,
+struct PackedMeasure {
     state: State,
+    /// The items of the full form.
     items: u32,
-    octets: u32,
-    split_octets: u16,
-    length: u8,
-    spread: bool,
-}
-
-impl Node {
-    fn prefix(&self) -> Prefix {
-        Prefix { first: u128::from(self.high) << 64 | u128::from(self.low), length: self.length }
-    }
+    /// Its octets, 15 bits: as many as these hold fit no block. Then [`Measure::spread`].
+    octets: u16,
+    /// The octets of the children form, 10 bits, then its items.
+    split: u16,
 }
 
 impl Summary {
@@ -78,19 +124,19 @@ impl Summary {
     /// As [`Summary::new`], for prefixes with more than `threshold` runs inside (of those with three
     /// or less not all).
     pub fn with_threshold(map: &impl StateMap, threshold: u64) -> Self {
-        let mut keep = KeepLarge { threshold, nodes: Vec::new() };
+        let mut keep = KeepLarge { threshold, short: Vec::new(), long: Vec::new() };
         if !is_uniform(map, Prefix::ROOT) {
             fold(map, Prefix::ROOT, &mut keep);
         }
-        keep.nodes.sort_unstable_by_key(Node::prefix);
-        Self { nodes: keep.nodes.into() }
+        Self { short: Nodes::new(keep.short), long: Nodes::new(keep.long) }
     }
 
     /// The measure of a prefix with many runs inside; `None` for all others.
     pub fn get(&self, prefix: Prefix) -> Option<Measure> {
-        let index = self.nodes.binary_search_by_key(&prefix, Node::prefix).ok()?;
-        let Node { state, items, octets, split_octets, spread, .. } = self.nodes[index];
-        Some(Measure { state, items, octets, split_octets, spread })
+        match prefix.length() {
+            ..=MAX_SHORT => self.short.get(short_key(prefix)),
+            _ => self.long.get(long_key(prefix)),
+        }
     }
 
     /// The measure of any mixed prefix of the map that the summary was made of.
@@ -100,22 +146,77 @@ impl Summary {
 
     /// The memory that the summary holds, in octets.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.nodes)
+        self.short.bytes() + self.long.bytes()
+    }
+}
+
+/// The greatest length of prefixes in [`Summary::short`].
+const MAX_SHORT: u8 = 60;
+
+fn short_key(prefix: Prefix) -> u64 {
+    (prefix.first() >> 64) as u64 | u64::from(prefix.length() / 4)
+}
+
+fn long_key(prefix: Prefix) -> u128 {
+    prefix.first() | u128::from((prefix.length() - MAX_SHORT) / 4)
+}
+
+impl<K: Ord + Copy> Nodes<K> {
+    fn new(mut nodes: Vec<(K, PackedMeasure)>) -> Self {
+        nodes.sort_unstable_by_key(|&(key, _)| key);
+        let keys = nodes.iter().map(|&(key, _)| key).collect();
+        Self { keys, measures: nodes.iter().map(|&(_, measure)| measure).collect() }
+    }
+
+    fn get(&self, key: K) -> Option<Measure> {
+        let index = self.keys.binary_search(&key).ok()?;
+        Some(self.measures[index].unpack())
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.keys) + size_of_val(&*self.measures)
+    }
+}
+
+impl PackedMeasure {
+    const MAX_OCTETS: u32 = (1 << 15) - 1;
+
+    fn new(measure: &Measure) -> Self {
+        let &Measure { state, full, split, spread } = measure;
+        Self {
+            state,
+            items: full.items,
+            octets: full.octets.min(Self::MAX_OCTETS) as u16 | u16::from(spread) << 15,
+            split: split.octets as u16 | (split.items as u16) << 10,
+        }
+    }
+
+    fn unpack(self) -> Measure {
+        let Self { state, items, octets, split } = self;
+        Measure {
+            state,
+            full: Size { octets: u32::from(octets & Self::MAX_OCTETS as u16), items },
+            split: Size { octets: u32::from(split & 0x3ff), items: u32::from(split >> 10) },
+            spread: octets >> 15 == 1,
+        }
     }
 }
 
 struct KeepLarge {
     threshold: u64,
-    nodes: Vec<Node>,
+    short: Vec<(u64, PackedMeasure)>,
+    long: Vec<(u128, PackedMeasure)>,
 }
 
 impl Visit for KeepLarge {
     fn measured(&mut self, prefix: Prefix, measure: &Measure, runs: u64) {
-        if runs > self.threshold {
-            let &Measure { state, items, octets, split_octets, spread } = measure;
-            let (high, low) = ((prefix.first() >> 64) as u64, prefix.first() as u64);
-            let length = prefix.length();
-            self.nodes.push(Node { high, low, state, items, octets, split_octets, length, spread });
+        if runs <= self.threshold {
+            return;
+        }
+        let measure = PackedMeasure::new(measure);
+        match prefix.length() {
+            ..=MAX_SHORT => self.short.push((short_key(prefix), measure)),
+            _ => self.long.push((long_key(prefix), measure)),
         }
     }
 }
@@ -255,11 +356,10 @@ impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
         let around = Prefix::common(other.first, other.last);
         let (mut measure, narrowest);
         if (around.first(), around.last()) == (other.first, other.last) {
-            let octets = item_octets(around);
             narrowest = around.parent();
             measure = Measure::of(state);
-            measure.add(1, octets as u32);
-            measure.split_octets = octets as u16;
+            measure.full = Size::item(around);
+            measure.split = measure.full;
             self.visit.item(around, other.state);
             self.go_to(after.first);
         } else if around != prefix {
@@ -268,7 +368,7 @@ impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
             measure = folded.measure;
             narrowest = if measure.state == state { folded.narrowest } else { around };
             if measure.state != state {
-                measure.add(1, item_octets(around) as u32);
+                measure.full += Size::item(around);
                 self.visit.item(around, measure.state);
                 measure.state = state;
             }
@@ -277,7 +377,7 @@ impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
         }
         measure.spread = narrowest == prefix;
         if !measure.spread {
-            measure.split_octets = 2 * item_octets(narrowest) as u16;
+            measure.split = Size::mixed_item(narrowest);
         }
         Some(Folded { measure, narrowest })
     }
@@ -303,22 +403,22 @@ impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
                 Children::Uniform { from, to, state: uniform } => {
                     others += 1;
                     for_each_joined(prefix, from, to, |joined| {
-                        let octets = item_octets(joined);
-                        measure.add(1, octets as u32);
-                        measure.split_octets += octets as u16;
+                        let item = Size::item(joined);
+                        measure.full += item;
+                        measure.split += item;
                         self.visit.item(joined, uniform);
                     });
                 }
                 Children::Mixed { index, folded: Folded { measure: inner, narrowest: mut mixed } } => {
                     others += 1;
-                    measure.add(inner.items, inner.octets);
+                    measure.full += inner.full;
                     if inner.state != state {
                         let child = prefix.child(index);
                         mixed = child;
-                        measure.add(1, item_octets(child) as u32);
+                        measure.full += Size::item(child);
                         self.visit.item(child, inner.state);
                     }
-                    measure.split_octets += 2 * item_octets(mixed) as u16;
+                    measure.split += Size::mixed_item(mixed);
                     narrowest = Some(mixed);
                 }
             }
@@ -332,12 +432,7 @@ impl<I: Iterator<Item = Range<u128>>, V: Visit> Fold<'_, I, V> {
 impl Measure {
     /// The measure of a prefix of one state, to be added to.
     fn of(state: State) -> Self {
-        Self { state, items: 0, octets: 0, split_octets: 0, spread: true }
-    }
-
-    fn add(&mut self, items: u32, octets: u32) {
-        self.items = self.items.saturating_add(items);
-        self.octets = self.octets.saturating_add(octets);
+        Self { state, full: Size::default(), split: Size::default(), spread: true }
     }
 }
 

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub use plan::PlanError;
 
 use crate::config::spec::{self, SpecError, ZoneSpec};
-use crate::config::{Config, Control, ReadConfig, TtlConfig, Watch, ZoneConfig, address, duration};
+use crate::config::{Config, Control, Process, ReadConfig, TtlConfig, Watch, ZoneConfig, address, duration};
 use crate::name::Name;
 use crate::snapshot::Settings;
 
@@ -319,6 +319,8 @@ impl Options {
                 ..settings
             },
             control: Control::Off,
+            // Its files may be anywhere, and rbldnsd is not confined either.
+            process: Process { confine: false, ..Process::default() },
             watch: Watch {
                 notify: !interval.is_zero(),
                 poll: Some(interval).filter(|interval| !interval.is_zero()),

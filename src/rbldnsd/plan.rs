@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Bind, Options, Sink};
 use crate::config::spec::SpecError;
-use crate::log;
 use crate::privileges::Descent;
+use crate::query_log;
 use crate::serve::{Plan, Statistics};
 
 /// Why the options lead to no plan.
@@ -47,7 +47,7 @@ impl Options {
             query_log: self
                 .query_log
                 .as_ref()
-                .map(|log| log::Target { file: log.file(), unbuffered: log.plus }),
+                .map(|log| query_log::Target { file: log.file(), unbuffered: log.plus }),
             statistics: self.statistics.as_ref().map(|statistics| Statistics {
                 file: statistics.file(),
                 differences: statistics.plus,
@@ -95,7 +95,7 @@ mod tests {
         };
         assert_eq!(plan.descent, descent);
         assert!(!plan.load_or_fail);
-        assert_eq!(plan.query_log, Some(log::Target { file: Some("log".into()), unbuffered: true }));
+        assert_eq!(plan.query_log, Some(query_log::Target { file: Some("log".into()), unbuffered: true }));
         let interval = Some(Duration::from_secs(120));
         assert_eq!(plan.statistics, Some(Statistics { file: None, differences: true, interval }));
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::signing::Signers;
 use super::{LoadError, Loaded, Source};
 use crate::config::{DatasetConfig, ZoneConfig};
 use crate::data_file::{DataFile, Limits, Stamp};
@@ -24,17 +25,29 @@ pub struct Files<P> {
     progress: Box<dyn Fn(u64) + Send>,
     /// The zones that were published last: what they have made of data that stay is kept.
     published: RefCell<Vec<Arc<Zone>>>,
+    signers: Signers,
 }
 
 impl<P: Fn(Arc<Snapshot>)> Files<P> {
     /// Snapshots are made with `settings` and given to `publish`.
     pub fn new(settings: Settings, publish: P) -> Self {
-        Self { settings, publish, progress: Box::new(|_| ()), published: RefCell::default() }
+        Self {
+            settings,
+            publish,
+            progress: Box::new(|_| ()),
+            published: RefCell::default(),
+            signers: Signers::new(0),
+        }
     }
 
     /// Tells `progress`, while files are read, how many octets of text came since the last call.
     pub fn with_progress(self, progress: impl Fn(u64) + Send + 'static) -> Self {
         Self { progress: Box::new(progress), ..self }
+    }
+
+    /// Keeps signatures in so many octets of memory.
+    pub fn with_signatures(self, octets: usize) -> Self {
+        Self { signers: Signers::new(octets), ..self }
     }
 
     /// Reads the files of a dataset.
@@ -125,7 +138,13 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         let zone = Zone::new(config.name.clone(), datasets, modified, status, options, diagnostics);
         let published = self.published.borrow();
         let before = published.iter().find(|zone| *zone.name() == config.name);
-        Arc::new(zone.with_ranges(before.map(|zone| &**zone), diagnostics))
+        let zone = zone.with_ranges(before.map(|zone| &**zone), diagnostics);
+        let signing = self.signers.signing(config, &zone, diagnostics);
+        Arc::new(zone.with_signing(signing))
+    }
+
+    fn has_changed(&self, config: &ZoneConfig) -> bool {
+        self.signers.have_changed(config)
     }
 
     fn publish(&self, zones: Vec<Arc<Zone>>, access: Option<&Arc<Loaded<Self>>>) {

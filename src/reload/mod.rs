@@ -17,6 +17,7 @@
 pub mod files;
 pub mod report;
 pub mod service;
+pub mod signing;
 pub mod source;
 
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub struct Loader<S: Source> {
     zones: Vec<ZoneState<S>>,
     access: Option<AccessState<S>>,
     generation: u64,
+    /// When the files were looked at last.
+    looked: SystemTime,
 }
 
 struct DatasetState<S: Source> {
@@ -125,13 +128,14 @@ impl<S: Source> Loader<S> {
             published: None,
         });
         let zones = zones.collect();
-        Self { source, datasets, zones, access, generation: 0 }
+        Self { source, datasets, zones, access, generation: 0, looked: UNIX_EPOCH }
     }
 
     /// Looks at the files of the ordered zones, loads what changed, and publishes a new snapshot if
     /// that changes anything.
     pub fn look(&mut self, order: &Order, now: SystemTime) -> Round {
         let mut round = Round::default();
+        self.looked = now;
         for index in self.ordered_datasets(order) {
             self.datasets[index].look(&self.source, now, &mut round);
         }
@@ -141,6 +145,10 @@ impl<S: Source> Loader<S> {
         }
         for zone in self.zones.iter_mut().filter(|zone| order.names(&zone.config.name)) {
             changed |= zone.take(&self.datasets, order.force, now, &mut round);
+            if zone.published.is_some() && self.source.has_changed(&zone.config) {
+                round.news.push(format!("zone {}: its keys are read again", zone.config.name));
+                zone.published = None;
+            }
         }
         self.publish(changed, now, &mut round);
         round
@@ -169,6 +177,7 @@ impl<S: Source> Loader<S> {
     pub fn report(&self) -> Report {
         Report {
             generation: self.generation,
+            looked: seconds(self.looked),
             zones: self.zones.iter().map(ZoneState::report).collect(),
             access_problem: self.access.as_ref().and_then(|access| access.problem.clone()),
         }
@@ -352,7 +361,7 @@ impl<S: Source> ZoneState<S> {
 
     /// `open` is false while the server's access list was never loaded: then nobody gets anything.
     fn status(&self, now: SystemTime, open: bool) -> Status {
-        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = seconds(now);
         if self.served.is_empty() || !open {
             Status::NeverLoaded
         } else if self.expires().is_some_and(|expires| expires <= now) {
@@ -370,8 +379,9 @@ impl<S: Source> ZoneState<S> {
             errors: self.served.iter().map(|loaded| loaded.errors).sum(),
             warnings: self.served.iter().map(|loaded| loaded.warnings).sum(),
             modified: self.served.iter().map(|loaded| loaded.modified).max().unwrap_or(0),
-            loaded: self.loaded.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            loaded: seconds(self.loaded),
             expires: self.expires(),
+            max_age: self.config.max_age.map(u64::from),
             problem: self.problem.clone(),
         }
     }
@@ -396,6 +406,11 @@ impl<S: Source> AccessState<S> {
             (Err(_), _) => false,
         }
     }
+}
+
+/// Seconds since 1970.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn same<S: Source>(one: &[Arc<Loaded<S>>], other: &[Arc<Loaded<S>>]) -> bool {

@@ -7,6 +7,8 @@ use crate::zone::Status;
 pub struct Report {
     /// How many snapshots were published so far.
     pub generation: u64,
+    /// When the files were looked at last, in seconds since 1970; 0 if they never were.
+    pub looked: u64,
     /// The zones, in the order of the configuration.
     pub zones: Vec<ZoneReport>,
     /// Why the server's access list is not the one that its files hold.
@@ -34,6 +36,9 @@ pub struct ZoneReport {
     /// When the data expires (`$TIMESTAMP`), in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires: Option<u64>,
+    /// The age of its files in seconds from which the server is not ready (`max_age`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_age: Option<u64>,
     /// Why the served data is not what the files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<Problem>,
@@ -72,7 +77,13 @@ pub enum Problem {
 impl Report {
     /// True when every zone is served and holds what its files hold.
     pub fn is_clean(&self) -> bool {
-        self.access_problem.is_none()
-            && self.zones.iter().all(|zone| zone.status == Status::Serving && zone.problem.is_none())
+        self.access_problem.is_none() && self.zones.iter().all(ZoneReport::is_clean)
+    }
+}
+
+impl ZoneReport {
+    /// True when the zone is served and holds what its files hold.
+    pub fn is_clean(&self) -> bool {
+        self.status == Status::Serving && self.problem.is_none()
     }
 }

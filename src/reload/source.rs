@@ -57,6 +57,12 @@ pub trait Source {
         diagnostics: &mut Diagnostics,
     ) -> Self::Zone;
 
+    /// True if what a zone is made of besides its datasets, the keys of a signed one, is not as it was when
+    /// [`Self::zone`] made it.
+    fn has_changed(&self, _config: &ZoneConfig) -> bool {
+        false
+    }
+
     /// Serves these zones (in the order of the configuration), and no others, from now on.
     fn publish(&self, zones: Vec<Self::Zone>, access: Option<&Arc<Loaded<Self>>>);
 }

@@ -2,17 +2,18 @@
 //! answer.
 //!
 //! ```text
-//! bind ─▶ give up privileges ─▶ first load ─▶ answer ─▶ until SIGINT or SIGTERM ─▶ stop
+//! bind ─▶ give up privileges, confine ─▶ first load ─▶ answer ─▶ until SIGINT or SIGTERM ─▶ stop
 //!                                               │
 //!             watch, SIGHUP, NOTIFY, control ─▶ reload's thread ─▶ the next snapshot
 //! ```
 
+mod needs;
 mod readiness;
 mod signals;
 mod statistics;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,17 +25,22 @@ pub use statistics::Statistics;
 
 use crate::check::octets;
 use crate::config::{Config, Control, TcpLimits};
+use crate::confinement;
 use crate::control::{self, Socket};
-use crate::log::{self, QueryLog};
 use crate::metrics::Metrics;
+use crate::monitor;
 use crate::privileges::{self, Descent, DescentError};
 use crate::progress::Progress;
+use crate::query_log::{self, QueryLog};
 use crate::reload::files::Files;
 use crate::reload::report::ZoneReport;
 use crate::reload::service;
 use crate::reload::{Loader, Order, Report, Round, Source};
-use crate::server::{Bound, Certificate, Limits, Listener, Server, ServerError, SnapshotResponder};
+use crate::server::{
+    Bound, Certificate, Limits, Listener, Server, ServerError, SigningLimits, SnapshotResponder,
+};
 use crate::snapshot::Snapshot;
+use crate::status::Observer;
 use crate::watch::Watcher;
 use crate::zone::Status;
 use crate::zone_file::diagnostic::Diagnostics;
@@ -51,7 +57,7 @@ pub struct Plan {
     /// Zones that do not load are a reason not to start.
     pub load_or_fail: bool,
     /// Where a line for each query is written.
-    pub query_log: Option<log::Target>,
+    pub query_log: Option<query_log::Target>,
     /// Where a line of statistics is written now and then.
     pub statistics: Option<Statistics>,
 }
@@ -71,6 +77,12 @@ pub enum ServeError {
     /// Sockets, certificates.
     #[error("{0}")]
     Server(#[from] ServerError),
+    /// Root with nobody to become: what goes wrong in the server would go wrong in the system.
+    #[error(
+        "running as root on port {0}: say whom to become (`--user`, or `user` in `[process]`), or let the service \
+         manager start it as another user with CAP_NET_BIND_SERVICE"
+    )]
+    Root(u16),
     /// See [`privileges::descend`].
     #[error("{0}")]
     Descent(#[from] DescentError),
@@ -82,11 +94,19 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// The HTTP listener cannot be opened.
+    #[error("metrics: {address}: {source}")]
+    Monitor {
+        /// Its address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// The query log cannot be opened.
     #[error("query log {target}: {source}")]
     QueryLog {
         /// Where.
-        target: log::Target,
+        target: query_log::Target,
         /// Why.
         source: io::Error,
     },
@@ -109,20 +129,37 @@ pub fn serve(plan: Plan, default_control: &Path, say: fn(&str)) -> Result<(), Se
     if listeners.is_empty() {
         return Err(ServeError::NoListeners);
     }
+    if privileges::user_id() == 0 && plan.descent.user.is_none() {
+        match listeners.iter().map(|listener| listener.address.port()).find(|port| (1..1024).contains(port)) {
+            Some(port) => return Err(ServeError::Root(port)),
+            None => say("running as root: say whom to become (`--user`, or `user` in `[process]`)"),
+        }
+    }
+    if let Some(warning) = needs::open_files(&plan) {
+        say(&warning);
+    }
     let bound = Server::bind(&listeners, limits(config))?;
+    let bind = |address| monitor::bind(address).map_err(|source| ServeError::Monitor { address, source });
+    let monitor = config.metrics.map(bind).transpose()?;
     let readiness =
         Readiness::connect(std::env::var_os("NOTIFY_SOCKET").as_deref()).unwrap_or_else(|error| {
             say(&format!("the service manager cannot be told of anything: {error}"));
             Readiness::default()
         });
+    let readiness = Arc::new(readiness);
     privileges::descend(&plan.descent)?;
-    let start = |target: log::Target| {
-        QueryLog::start(target.clone(), log::DEFAULT_QUEUE)
+    if config.process.confine {
+        let lacking = confinement::confine(&needs::of(&plan, default_control));
+        lacking.iter().for_each(|lack| say(&format!("{lack} (`confine = false` does without)")));
+    }
+    let start = |target: query_log::Target| {
+        QueryLog::start(target.clone(), query_log::DEFAULT_QUEUE)
             .map_err(|source| ServeError::QueryLog { target, source })
     };
     let query_log = plan.query_log.clone().map(start).transpose()?;
     let runtime = Runtime::new()?;
-    let result = runtime.block_on(run(&plan, bound, query_log.as_ref(), &readiness, default_control, say));
+    let result =
+        runtime.block_on(run(&plan, bound, monitor, query_log.as_ref(), &readiness, default_control, say));
     // A load that is under way is not waited for.
     runtime.shutdown_background();
     result
@@ -131,11 +168,13 @@ pub fn serve(plan: Plan, default_control: &Path, say: fn(&str)) -> Result<(), Se
 async fn run(
     plan: &Plan,
     bound: Bound,
+    monitor: Option<TcpListener>,
     query_log: Option<&QueryLog>,
-    readiness: &Readiness,
+    readiness: &Arc<Readiness>,
     default_control: &Path,
     say: fn(&str),
 ) -> Result<(), ServeError> {
+    let started = SystemTime::now();
     let mut signals = Signals::new()?;
     let config = &plan.config;
     let (handle, service) = service::channel(Report::default());
@@ -154,7 +193,18 @@ async fn run(
             let transports: &[&str] = if listener.certificate.is_some() { &["tls"] } else { &["udp", "tcp"] };
             transports.iter().for_each(|transport| say(&format!("listening on {transport} {address}")));
         }
-        Ok::<_, ServerError>(server)
+        let observer = Observer {
+            loader: handle.clone(),
+            metrics: metrics.clone(),
+            responder: responder.clone(),
+            shed: server.shed(),
+            query_log: query_log.map(QueryLog::sink),
+            started,
+        };
+        if let Some(listener) = monitor {
+            tokio::spawn(watch_over(listener, observer.clone(), say));
+        }
+        Ok::<_, ServerError>((server, observer))
     };
     // Watched before they are read, so that no change falls between.
     let (watcher, unwatched) = Watcher::new(config);
@@ -168,7 +218,7 @@ async fn run(
             () = signals.stop() => Ok(None),
         }
     };
-    let (server, loaded) = if config.settings.dropin {
+    let ((server, observer), loaded) = if config.settings.dropin {
         // As with rbldnsd, queries wait in the sockets.
         let loaded = loaded.await?;
         (start()?, loaded)
@@ -177,7 +227,8 @@ async fn run(
     };
     let Some((loader, round)) = loaded else { return Ok(()) };
     round.complaints.iter().for_each(|line| say(line));
-    responder.snapshot().withheld_ranges().for_each(|line| say(&line));
+    let snapshot = responder.snapshot();
+    snapshot.withheld_ranges().chain(snapshot.withheld_signatures()).for_each(|line| say(&line));
     let report = loader.report();
     if plan.load_or_fail && report.zones.iter().any(|zone| zone.status == Status::NeverLoaded) {
         return Err(ServeError::Load);
@@ -188,7 +239,7 @@ async fn run(
         .spawn(move || service.run(loader, SystemTime::now, say))?;
     report.zones.iter().for_each(|zone| say(&announce(zone, server.addresses())));
     if let Some(socket) = control_socket(config, default_control, say)? {
-        tokio::spawn(control::serve(socket, handle.clone()));
+        tokio::spawn(control::serve(socket, observer));
     }
     if let Some(error) = unwatched {
         say(&format!("{error}: the files are looked at now and then instead"));
@@ -200,11 +251,27 @@ async fn run(
         statistics.map(|plan| statistics::Writer::start(plan, metrics.clone(), say)).transpose()?;
     say("ready");
     readiness.ready();
-    signals.attend(&handle, query_log, &metrics, say).await;
+    let variable = |name| std::env::var_os(name);
+    let (interval, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
+    if let Some(interval) = readiness::watchdog(interval.as_deref(), pid.as_deref()) {
+        let readiness = readiness.clone();
+        tokio::spawn(async move { readiness.live(interval).await });
+    }
+    signals.attend(&handle, query_log, &metrics, readiness, say).await;
     readiness.stopping();
     server.stop().await;
     drop(statistics);
     Ok(())
+}
+
+/// Serves metrics, health and status.
+async fn watch_over(listener: TcpListener, observer: Observer, say: fn(&str)) {
+    if let Ok(address) = listener.local_addr() {
+        say(&format!("metrics on http://{address}/metrics"));
+    }
+    if let Err(error) = monitor::serve(listener, observer).await {
+        say(&format!("metrics are served no more: {error}"));
+    }
 }
 
 /// All zones as they are before their first load.
@@ -217,7 +284,7 @@ fn not_loaded(config: &Config) -> Snapshot {
 fn load<P: Fn(Arc<Snapshot>)>(config: &Config, publish: P) -> (Loader<Files<P>>, Round) {
     let progress = Arc::new(Progress::new(octets(config)));
     let counting = progress.clone();
-    let files = Files::new(config.settings.clone(), publish);
+    let files = Files::new(config.settings.clone(), publish).with_signatures(config.signing.cache);
     let mut loader = Loader::new(files.with_progress(move |octets| counting.advance(octets)), config);
     let round = loader.look(&Order::default(), SystemTime::now());
     progress.finish();
@@ -243,8 +310,20 @@ fn limits(config: &Config) -> Limits {
         tcp_connections_per_client: connections_per_client,
         tcp_in_flight: NonZeroUsize::new(in_flight).unwrap_or(defaults.tcp_in_flight),
         tcp_idle: idle,
+        signing: signing_limits(config),
         ..defaults
     }
+}
+
+fn signing_limits(config: &Config) -> SigningLimits {
+    if config.zones.iter().all(|zone| zone.signing.is_none()) {
+        return SigningLimits::default();
+    }
+    let workers = match config.signing.workers {
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
+        workers => workers,
+    };
+    SigningLimits { workers, rate: config.signing.rate }
 }
 
 fn announce(zone: &ZoneReport, addresses: &[SocketAddr]) -> String {

@@ -1,5 +1,6 @@
-//! Tells the service manager when the server is ready and when it stops (sd_notify(3)): Debian's unit
-//! for rbldnsd is of Type=notify, and systemd ends a service that stays silent.
+//! Tells the service manager when the server is ready, reads its files again, lives and stops
+//! (sd_notify(3)): Debian's unit for rbldnsd is of Type=notify, nibbl's own of Type=notify-reload with
+//! a watchdog, and systemd ends a service that stays silent.
 //!
 //! The protocol is one datagram of text to the socket that NOTIFY_SOCKET names. The socket is
 //! connected before the root directory changes, since it cannot be found after that.
@@ -9,6 +10,9 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 /// The way to the service manager, if there is one that listens.
 #[derive(Debug, Default)]
@@ -37,6 +41,25 @@ impl Readiness {
         self.send(b"READY=1");
     }
 
+    /// The files are read again; [`Self::ready`] says when that is over.
+    pub(super) fn reloading(&self) {
+        if let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) {
+            let microseconds = now.tv_sec() * 1_000_000 + now.tv_nsec() / 1_000;
+            self.send(format!("RELOADING=1\nMONOTONIC_USEC={microseconds}").as_bytes());
+        }
+    }
+
+    /// Says again and again, as often as the manager wants (`interval`, see [`watchdog`]), that the
+    /// server lives. Never returns.
+    pub(super) async fn live(&self, interval: Duration) {
+        // Twice as often as must be (sd_watchdog_enabled(3)).
+        let mut ticks = tokio::time::interval(interval / 2);
+        loop {
+            ticks.tick().await;
+            self.send(b"WATCHDOG=1");
+        }
+    }
+
     /// The server is about to stop.
     pub(super) fn stopping(&self) {
         self.send(b"STOPPING=1");
@@ -48,6 +71,14 @@ impl Readiness {
             let _ = socket.send(state);
         }
     }
+}
+
+/// How often the manager wants a sign of life, from its variables WATCHDOG_USEC and WATCHDOG_PID.
+pub(super) fn watchdog(microseconds: Option<&OsStr>, pid: Option<&OsStr>) -> Option<Duration> {
+    let number = |text: &OsStr| text.to_str()?.parse::<u64>().ok();
+    let mine = pid.is_none_or(|pid| number(pid) == Some(std::process::id().into()));
+    let interval = Duration::from_micros(number(microseconds?)?);
+    (mine && !interval.is_zero()).then_some(interval)
 }
 
 #[cfg(test)]
@@ -67,8 +98,10 @@ mod tests {
         let manager = UnixDatagram::bind(&path).unwrap();
         let readiness = Readiness::connect(Some(path.as_os_str())).unwrap();
         readiness.ready();
+        readiness.reloading();
         readiness.stopping();
         assert_eq!(received(&manager), b"READY=1");
+        assert!(received(&manager).starts_with(b"RELOADING=1\nMONOTONIC_USEC="));
         assert_eq!(received(&manager), b"STOPPING=1");
     }
 
@@ -78,6 +111,18 @@ mod tests {
         let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         Readiness::connect(Some(OsStr::new(&format!("@{name}")))).unwrap().ready();
         assert_eq!(received(&manager), b"READY=1");
+    }
+
+    #[test]
+    fn the_watchdog_of_this_process() {
+        let [interval, nothing, mine, other] =
+            ["30000000", "0", &std::process::id().to_string(), "1"].map(std::ffi::OsString::from);
+        let asked = |interval, pid| watchdog(Some(interval), pid);
+        assert_eq!(asked(&interval, None), Some(Duration::from_secs(30)));
+        assert_eq!(asked(&interval, Some(&mine)), Some(Duration::from_secs(30)));
+        assert_eq!(asked(&interval, Some(&other)), None);
+        assert_eq!(asked(&nothing, None), None);
+        assert_eq!(watchdog(None, None), None);
     }
 
     #[test]

@@ -2,12 +2,15 @@
 //! SIGUSR1 and SIGUSR2 say the counters, which no signal resets.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::log::QueryLog;
+use super::readiness::Readiness;
 use crate::metrics::{Metrics, StatisticsFile};
+use crate::query_log::QueryLog;
+use crate::reload::Order;
 use crate::reload::service::Handle;
 
 /// The signals that are attended to.
@@ -43,6 +46,7 @@ impl Signals {
         files: &Handle,
         query_log: Option<&QueryLog>,
         metrics: &Metrics,
+        readiness: &Arc<Readiness>,
         say: fn(&str),
     ) {
         loop {
@@ -51,7 +55,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.terminate.recv() => return,
                 _ = self.hangup.recv() => {
-                    files.look_again();
+                    tokio::spawn(look_again(files.clone(), readiness.clone()));
                     if let Some(log) = query_log {
                         log.reopen();
                     }
@@ -61,6 +65,14 @@ impl Signals {
             }
         }
     }
+}
+
+/// Looks at all files; the service manager knows when that begins and ends.
+async fn look_again(files: Handle, readiness: Arc<Readiness>) {
+    readiness.reloading();
+    // What came of it is said line by line. A full queue means that a look is to come anyway.
+    let _ = files.reload(Order::default()).await;
+    readiness.ready();
 }
 
 fn counters(metrics: &Metrics) -> String {

@@ -7,14 +7,18 @@
 //! udp.rs   one thread per worker and address ─┐
 //! tcp.rs   one task per connection ───────────┼─▶ Service::answer ─▶ Responder
 //! tls.rs   hickory-server's connections ──────┘        │
-//!                                                      └─▶ metrics, query log
+//!                                                      ├─▶ metrics, query log
+//!                                                      └─▶ signers.rs, where signatures are missing
 //! ```
 //!
 //! Transports only move bytes; what is answered is the [`Responder`]'s affair, and in production
 //! that is [`SnapshotResponder`]. A responder answers from a *moment*, which UDP workers take once
 //! per batch, so that one batch costs one load of the snapshot.
 
+mod later;
 mod responder;
+mod shed;
+mod signers;
 mod sockets;
 mod tcp;
 #[cfg(test)]
@@ -35,14 +39,17 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub use responder::{LookAgain, Published, Responder, SnapshotResponder};
+pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
+pub use shed::Shed;
+pub use signers::SigningLimits;
 pub use tls::CertificateError;
 
-use crate::answer::{Client, Outcome, Transport};
+use crate::answer::{Client, Effort, Outcome, Transport};
 use crate::fast::Exchange;
-use crate::log::QuerySink;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
+use crate::query_log::QuerySink;
 use crate::zone::Family;
+use signers::{Queue, Send};
 
 /// An address to listen on. Port 0 takes a free port, the same one for UDP and TCP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +91,8 @@ pub struct Limits {
     pub tcp_idle: Duration,
     /// How long a TCP client may take no octet of an answer that waits for it.
     pub tcp_write_stall: Duration,
+    /// How much is signed at most.
+    pub signing: SigningLimits,
 }
 
 impl Default for Limits {
@@ -97,6 +106,7 @@ impl Default for Limits {
             tcp_in_flight: NonZeroUsize::MIN.saturating_add(127),
             tcp_idle: Duration::from_secs(10),
             tcp_write_stall: Duration::from_secs(5),
+            signing: SigningLimits::default(),
         }
     }
 }
@@ -122,6 +132,9 @@ pub enum ServerError {
         /// What is wrong, and in which file.
         source: CertificateError,
     },
+    /// A thread that makes signatures cannot be started.
+    #[error("cannot start a signer: {0}")]
+    Signer(io::Error),
     /// A worker cannot be started on its socket.
     #[error("{address}: cannot start a worker: {source}")]
     Worker {
@@ -154,6 +167,8 @@ pub struct Server {
     udp_sockets: Vec<Arc<UdpSocket>>,
     udp_threads: Vec<JoinHandle<()>>,
     tasks: JoinSet<()>,
+    queue: Arc<Queue>,
+    signers: Vec<JoinHandle<()>>,
 }
 
 impl Server {
@@ -169,6 +184,11 @@ impl Server {
         &self.addresses
     }
 
+    /// What the sockets lose.
+    pub fn shed(&self) -> Shed {
+        Shed(self.udp_sockets.clone())
+    }
+
     /// Stops gracefully: what was received is answered, answers are sent as far as clients take
     /// them within the limits, nothing new is taken.
     pub async fn stop(mut self) {
@@ -178,6 +198,11 @@ impl Server {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
         while self.tasks.join_next().await.is_some() {}
+        // Nobody is left who could hand them more.
+        self.queue.close();
+        for thread in std::mem::take(&mut self.signers) {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
     }
 
     fn signal_stop(&self) {
@@ -192,6 +217,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.signal_stop();
+        self.queue.close();
         self.tasks.detach_all();
     }
 }
@@ -218,12 +244,19 @@ impl Bound {
             udp_sockets: Vec::new(),
             udp_threads: Vec::new(),
             tasks: JoinSet::new(),
+            queue: Arc::new(Queue::new(self.limits.signing.workers)),
+            signers: Vec::new(),
         };
-        let service = |counters: Arc<WorkerCounters>| Service {
+        let queue = server.queue.clone();
+        let service = |counters: Arc<WorkerCounters>, later: &Arc<WorkerCounters>| Service {
             responder: responder.clone(),
             counters,
+            later: later.clone(),
             query_log: query_log.clone(),
+            queue: queue.clone(),
         };
+        server.signers = signers::spawn(self.limits.signing, &responder, &queue, query_log.as_ref())
+            .map_err(ServerError::Signer)?;
         // Tokio registers sockets with the runtime in whose context they are taken over.
         let _context = runtime.enter();
         for listener in self.listeners {
@@ -235,6 +268,7 @@ impl Bound {
             };
             match listener {
                 BoundListener::Plain { address, udp, tcp } => {
+                    let later = metrics.shared_worker(origin(Transport::Udp));
                     for (index, socket) in udp.into_iter().enumerate() {
                         let socket = Arc::new(socket);
                         server.udp_sockets.push(socket.clone());
@@ -242,18 +276,20 @@ impl Bound {
                             socket,
                             wildcard: address.ip().is_unspecified(),
                             core: self.limits.pin_workers.then_some(index),
-                            service: service(metrics.worker(origin(Transport::Udp))),
+                            service: service(metrics.worker(origin(Transport::Udp)), &later),
                             stopping: server.stopping.clone(),
                         };
                         server.udp_threads.push(worker.spawn(index).map_err(failed)?);
                     }
                     let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
-                    let service = service(metrics.shared_worker(origin(Transport::Tcp)));
+                    let counters = metrics.shared_worker(origin(Transport::Tcp));
+                    let service = service(counters.clone(), &counters);
                     let accepting = tcp::listen(listener, self.limits, service, stopped.clone());
                     server.tasks.spawn_on(accepting, runtime);
                 }
                 BoundListener::Tls { tcp, config, .. } => {
-                    let service = service(metrics.shared_worker(origin(Transport::Tls)));
+                    let counters = metrics.shared_worker(origin(Transport::Tls));
+                    let service = service(counters.clone(), &counters);
                     let serving = tls::listen(tcp, config, self.limits, service, stopped.clone());
                     server.tasks.spawn_on(serving, runtime);
                 }
@@ -275,7 +311,11 @@ impl BoundListener {
 struct Service<R> {
     responder: Arc<R>,
     counters: Arc<WorkerCounters>,
+    /// Where replies are counted that come later.
+    later: Arc<WorkerCounters>,
     query_log: Option<QuerySink>,
+    /// Where packets wait whose answer lacks signatures.
+    queue: Arc<Queue>,
 }
 
 impl<R: Responder> Service<R> {
@@ -283,24 +323,38 @@ impl<R: Responder> Service<R> {
         self.responder.moment()
     }
 
-    /// Answers one packet into `reply`, whose old content goes; counts and logs it.
-    fn answer(&self, moment: &R::Moment, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome {
+    /// Answers one packet into `reply`, whose old content goes; counts and logs it, unless it lacks
+    /// signatures.
+    fn answer(
+        &self,
+        moment: &R::Moment,
+        packet: &[u8],
+        client: Client,
+        effort: Effort,
+        reply: &mut Vec<u8>,
+    ) -> Outcome {
         reply.clear();
-        let outcome = self.responder.respond(moment, packet, client, reply);
-        self.record(&mut self.counters.tally(), moment, packet, client, &outcome, reply.len());
+        let outcome = self.responder.respond(moment, packet, client, effort, reply);
+        if outcome.lacks.is_none() {
+            self.record(&mut self.counters.tally(), moment, packet, client, &outcome, reply.len());
+        }
         outcome
     }
 
-    /// As [`Self::answer`] for a batch. Empty packets are passed over.
-    fn answer_batch(&self, moment: &R::Moment, batch: &mut [Exchange<'_>]) {
+    /// As [`Self::answer`] for a batch of UDP packets. Empty ones are passed over. `send` makes what sends
+    /// a reply later to the sender of the packet at a place.
+    fn answer_batch(&self, moment: &R::Moment, batch: &mut [Exchange<'_>], send: impl Fn(usize) -> Send) {
         self.responder.respond_batch(moment, batch);
+        let effort = self.queue.effort();
         let mut tally = self.counters.tally();
-        for exchange in batch {
+        for (place, exchange) in batch.iter_mut().enumerate() {
             if exchange.outcome().is_none() && !exchange.packet().is_empty() {
-                exchange
-                    .respond(|packet, client, reply| self.responder.respond(moment, packet, client, reply));
+                exchange.respond(|packet, client, reply| {
+                    let outcome = self.responder.respond(moment, packet, client, effort, reply);
+                    self.hand_on(moment, packet, client, outcome, reply, || send(place))
+                });
             }
-            if let Some(outcome) = exchange.outcome() {
+            if let Some(outcome) = exchange.outcome().filter(|outcome| outcome.lacks.is_none()) {
                 let reply_octets = exchange.reply().map_or(0, <[u8]>::len);
                 let (packet, client) = (exchange.packet(), exchange.client());
                 self.record(&mut tally, moment, packet, client, outcome, reply_octets);

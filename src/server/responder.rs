@@ -2,11 +2,11 @@
 //! which answers from the published [`Snapshot`].
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::answer::{self, Client, Outcome};
+use crate::answer::{self, Client, Effort, Outcome, Signing};
 use crate::fast::{Exchange, FastPath};
 use crate::metrics::{Metrics, ZoneSlot};
 use crate::snapshot::Snapshot;
@@ -20,12 +20,29 @@ pub trait Responder: Send + Sync + 'static {
     /// The data as they are now.
     fn moment(&self) -> Self::Moment;
 
-    /// Appends the reply to `packet` to `reply`, which is empty. Must not block.
-    fn respond(&self, moment: &Self::Moment, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome;
+    /// Appends the reply to `packet` to `reply`, which is empty, unless it [lacks](Outcome::lacks)
+    /// signatures that take more than `effort`. Must not block.
+    fn respond(
+        &self,
+        moment: &Self::Moment,
+        packet: &[u8],
+        client: Client,
+        effort: Effort,
+        reply: &mut Vec<u8>,
+    ) -> Outcome;
 
     /// Answers those packets of a batch for which there is a faster way than [`Self::respond`], with
     /// the same replies.
     fn respond_batch(&self, _moment: &Self::Moment, _batch: &mut [Exchange<'_>]) {}
+
+    /// As [`Self::respond`] for a UDP packet that lacks signatures for which there is no time.
+    fn put_off(
+        &self,
+        moment: &Self::Moment,
+        packet: &[u8],
+        lacking: &Outcome,
+        reply: &mut Vec<u8>,
+    ) -> Outcome;
 
     /// Where the counters of the zone at place `zone` of that moment are.
     fn zone_slot(&self, moment: &Self::Moment, zone: u32) -> Option<ZoneSlot>;
@@ -53,6 +70,13 @@ pub struct Published {
     zone_slots: Box<[Option<ZoneSlot>]>,
 }
 
+/// What was published last, and the time.
+pub struct Moment {
+    published: Guard<Arc<Published>>,
+    /// Seconds since 1970.
+    now: u32,
+}
+
 impl Published {
     fn new(snapshot: Arc<Snapshot>, metrics: &Metrics) -> Self {
         let zone_slots = metrics.zone_slots(snapshot.zones().iter().map(|zone| zone.name()));
@@ -67,8 +91,10 @@ impl SnapshotResponder {
         Self { current, metrics, look_again, started: Instant::now() }
     }
 
-    /// Answers from `snapshot` from now on; batches under way end with the one before.
+    /// Answers from `snapshot` from now on; batches under way end with the one before. What every
+    /// resolver asks of signed zones first is signed before.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        answer::sign_ahead(&snapshot, seconds(SystemTime::now()));
         self.current.store(Arc::new(Published::new(snapshot, &self.metrics)));
     }
 
@@ -79,28 +105,48 @@ impl SnapshotResponder {
 }
 
 impl Responder for SnapshotResponder {
-    type Moment = Guard<Arc<Published>>;
+    type Moment = Moment;
 
-    fn moment(&self) -> Self::Moment {
-        let moment = self.current.load();
-        moment.snapshot.allowance.fill(self.started.elapsed());
-        moment
+    fn moment(&self) -> Moment {
+        let published = self.current.load();
+        published.snapshot.allowance.fill(self.started.elapsed());
+        Moment { published, now: seconds(SystemTime::now()) }
     }
 
-    fn respond(&self, moment: &Self::Moment, packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome {
-        let outcome = answer::respond(&moment.snapshot, packet, client, reply);
+    fn respond(
+        &self,
+        moment: &Moment,
+        packet: &[u8],
+        client: Client,
+        effort: Effort,
+        reply: &mut Vec<u8>,
+    ) -> Outcome {
+        let snapshot = &moment.published.snapshot;
+        let signing = Signing { now: moment.now, effort };
+        let outcome = answer::respond(snapshot, packet, client, signing, reply);
+        moment.published.fast.keep(packet, &outcome, reply);
         if outcome.look_again {
-            let zone = outcome.zone.and_then(|zone| moment.snapshot.zones().get(zone as usize));
+            let zone = outcome.zone.and_then(|zone| snapshot.zones().get(zone as usize));
             (self.look_again)(zone);
         }
         outcome
     }
 
-    fn respond_batch(&self, moment: &Self::Moment, batch: &mut [Exchange<'_>]) {
-        moment.fast.respond(&moment.snapshot, batch);
+    fn put_off(&self, moment: &Moment, packet: &[u8], lacking: &Outcome, reply: &mut Vec<u8>) -> Outcome {
+        answer::put_off(&moment.published.snapshot, packet, lacking, reply)
     }
 
-    fn zone_slot(&self, moment: &Self::Moment, zone: u32) -> Option<ZoneSlot> {
-        moment.zone_slots.get(zone as usize).copied().flatten()
+    fn respond_batch(&self, moment: &Moment, batch: &mut [Exchange<'_>]) {
+        let Published { snapshot, fast, .. } = &**moment.published;
+        fast.respond(snapshot, moment.now, batch);
     }
+
+    fn zone_slot(&self, moment: &Moment, zone: u32) -> Option<ZoneSlot> {
+        moment.published.zone_slots.get(zone as usize).copied().flatten()
+    }
+}
+
+/// A time as signatures count it: seconds since 1970, modulo 2^32 (RFC 4034, section 3.1.5).
+fn seconds(time: SystemTime) -> u32 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as u32)
 }

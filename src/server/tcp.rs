@@ -1,7 +1,7 @@
 //! DNS over TCP (RFC 7766): an accept loop and one task per connection.
 //!
 //! A connection's task reads queries, pipelined as they come, answers each at once (an answer takes
-//! microseconds, so none overtakes another) and writes the answers as the client takes them. While
+//! microseconds, or waits for signatures: none overtakes another) and writes the answers as the client takes them. While
 //! more answers wait than the limits allow, it does not read: the client's own TCP window pushes
 //! back, and memory stays bounded. A client that takes nothing, or sends no whole query, is cut off.
 
@@ -14,10 +14,11 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::signers::Answer;
 use super::{Limits, Responder, Service, stopped};
 use crate::answer::{Client, Transport};
 
@@ -90,6 +91,8 @@ struct Connection<R> {
     in_flight: usize,
     /// The buffer of one answer.
     reply: Vec<u8>,
+    /// An answer that waits for signatures. Nothing is answered before it, so that it is not overtaken.
+    coming: Option<oneshot::Receiver<Vec<u8>>>,
 }
 
 impl<R: Responder> Connection<R> {
@@ -103,6 +106,7 @@ impl<R: Responder> Connection<R> {
             written: 0,
             in_flight: 0,
             reply: Vec::new(),
+            coming: None,
         }
     }
 
@@ -120,13 +124,21 @@ impl<R: Responder> Connection<R> {
             let waiting = self.written < self.output.len();
             if waiting {
                 deadline = deadline.min(Instant::now() + self.limits.tcp_write_stall);
-            } else if ended {
+            } else if ended && self.coming.is_none() {
                 return writer.shutdown().await;
             }
             let may_read = !ended && self.has_room();
             tokio::select! {
                 written = writer.write(&self.output[self.written..]), if waiting => {
                     self.wrote(written?)?;
+                    deadline = Instant::now() + self.limits.tcp_idle;
+                }
+                signed = async { self.coming.as_mut()?.await.ok() }, if self.coming.is_some() => {
+                    self.coming = None;
+                    if let Some(reply) = signed {
+                        self.reply = reply;
+                        self.put_reply();
+                    }
                     deadline = Instant::now() + self.limits.tcp_idle;
                 }
                 read = reader.read_buf(&mut self.input), if may_read => ended = read? == 0,
@@ -142,7 +154,18 @@ impl<R: Responder> Connection<R> {
 
     /// True while further queries may be answered.
     fn has_room(&self) -> bool {
-        self.in_flight < self.limits.tcp_in_flight.get() && self.output.len() - self.written < OUTPUT_OCTETS
+        self.coming.is_none()
+            && self.in_flight < self.limits.tcp_in_flight.get()
+            && self.output.len() - self.written < OUTPUT_OCTETS
+    }
+
+    /// Puts an answer behind those that wait to be written.
+    fn put_reply(&mut self) {
+        if let Ok(length) = u16::try_from(self.reply.len()) {
+            self.output.extend_from_slice(&length.to_be_bytes());
+            self.output.extend_from_slice(&self.reply);
+            self.in_flight += 1;
+        }
     }
 
     /// Answers the whole queries in `input` as far as there is room; true if there was one.
@@ -153,12 +176,12 @@ impl<R: Responder> Connection<R> {
             let moment = self.service.moment();
             while let Some(length) = next_message(&self.input[start..]).filter(|_| self.has_room()) {
                 let query = &self.input[start + LENGTH_OCTETS..start + LENGTH_OCTETS + length];
-                let outcome = self.service.answer(&moment, query, self.client, &mut self.reply);
+                let answer = self.service.answer_connected(&moment, query, self.client, &mut self.reply);
                 start += LENGTH_OCTETS + length;
-                if let Some(length) = u16::try_from(self.reply.len()).ok().filter(|_| outcome.reply) {
-                    self.output.extend_from_slice(&length.to_be_bytes());
-                    self.output.extend_from_slice(&self.reply);
-                    self.in_flight += 1;
+                match answer {
+                    Some(Answer::Now) => self.put_reply(),
+                    Some(Answer::Later(coming)) => self.coming = Some(coming),
+                    None => {}
                 }
             }
         }

@@ -25,6 +25,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 
+use super::signers::Answer;
 use super::{Certificate, Limits, Responder, Service, stopped};
 use crate::answer::{Client, Transport};
 
@@ -116,8 +117,14 @@ impl<R: Responder> RequestHandler for Handler<R> {
         let client = Client { address: request.src().ip().to_canonical(), transport: Transport::Tls };
         let mut reply = Vec::new();
         // The moment ends before anything is awaited.
-        if !self.0.answer(&self.0.moment(), request.as_slice(), client, &mut reply).reply {
-            return failure(request);
+        let answer = self.0.answer_connected(&self.0.moment(), request.as_slice(), client, &mut reply);
+        match answer {
+            Some(Answer::Now) => {}
+            Some(Answer::Later(coming)) => match coming.await {
+                Ok(signed) => reply = signed,
+                Err(_) => return failure(request),
+            },
+            None => return failure(request),
         }
         let sent = match ReadBack::new(&reply) {
             Ok(ReadBack { metadata, question, answers, authorities, additionals, edns }) => {

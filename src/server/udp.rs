@@ -32,7 +32,7 @@ use nix::unistd::Pid;
 use smallvec::SmallVec;
 use socket2::SockRef;
 
-use super::{Responder, Service};
+use super::{Responder, Service, later};
 use crate::answer::{Client, Transport};
 use crate::fast::{BATCH, BUFFER_OCTETS, Buffer, Exchange};
 
@@ -89,7 +89,10 @@ impl<R: Responder> Worker<R> {
     /// Answers what was received.
     fn answer<P: Peer>(&self, incoming: &mut Incoming<P>, outgoing: &mut Outgoing<P>) {
         let mut batch = incoming.exchanges(&outgoing.peers);
-        self.service.answer_batch(&self.service.moment(), &mut batch);
+        self.service.answer_batch(&self.service.moment(), &mut batch, |place| {
+            let source = outgoing.sources.get(place).copied().flatten();
+            later::sender(self.socket.clone(), outgoing.peers[place], source)
+        });
         let mut replies = Replies::new();
         for (place, exchange) in batch.iter().enumerate() {
             if let Some(reply) = exchange.reply() {
@@ -163,7 +166,7 @@ impl<P: Peer> Incoming<P> {
 
 /// The sender of a packet: with the family of its socket known, the addresses of a batch take few
 /// cache lines.
-trait Peer: SockaddrLike + Copy {
+pub(super) trait Peer: SockaddrLike + Copy + Send + 'static {
     /// Its address, if it can be answered: nobody listens on port 0.
     fn client(&self) -> Option<IpAddr>;
 }
@@ -182,7 +185,7 @@ impl Peer for SockaddrIn6 {
 
 /// The local address from which a reply leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     V4(Ipv4Addr),
     /// With the interface's index where the address means nothing without it, else 0.
     V6(Ipv6Addr, u32),

@@ -13,6 +13,8 @@ pub struct Writer<'w> {
     out: &'w mut Vec<u8>,
     /// Where the message begins in `out`.
     start: usize,
+    /// Where its records begin.
+    records: usize,
     /// The length of `out` that records may fill.
     end: usize,
     query: Header,
@@ -80,7 +82,8 @@ impl<'w> Writer<'w> {
         }
         let reserved = opt.map_or(0, |opt| opt.octets());
         let end = start + limit.min(usize::from(u16::MAX)).saturating_sub(reserved);
-        Self { out, start, end, query, question, opt, counts: [0; 3], truncated: false }
+        let records = out.len();
+        Self { out, start, records, end, query, question, opt, counts: [0; 3], truncated: false }
     }
 
     /// Appends an RRset to a section; the sections come in their order.
@@ -114,6 +117,12 @@ impl<'w> Writer<'w> {
         // A message of 65,535 octets has room for fewer records than that.
         self.counts[section as usize] += set.rdata.len() as u16;
         Ok(())
+    }
+
+    /// Takes all records back.
+    pub fn remove_records(&mut self) {
+        self.out.truncate(self.records);
+        self.counts = [0; 3];
     }
 
     /// Says that records which were asked for are missing (TC).

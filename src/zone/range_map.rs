@@ -17,7 +17,7 @@ use super::List;
 use super::meaning::{Interner, Meanings, States, TooManyStates, Viewed};
 use crate::address::{MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
 use crate::dataset::{Dataset, TEST_V4, TEST_V6};
-use crate::prefix_table::{PrefixTable, Range, State, UNLISTED};
+use crate::prefix_table::{PrefixTable, Range, Ranges, State, UNLISTED};
 use crate::range_record::StateMap;
 use crate::range_record::value::Value;
 
@@ -259,13 +259,12 @@ impl<'m> Layer<'m> {
         }
     }
 
-    fn ranges_from(self, address: u128) -> Box<dyn Iterator<Item = Range<u128>> + 'm> {
+    fn ranges_from(self, address: u128) -> LayerRanges<'m> {
+        let network = (address >> SIX_TO_FOUR_BITS) as u32;
         match self {
-            Self::V6(table) => Box::new(table.ranges_from(address)),
-            Self::Mapped(table) => Box::new(table.ranges_from(address as u32).map(mapped)),
-            Self::SixToFour(table) => {
-                Box::new(table.ranges_from((address >> SIX_TO_FOUR_BITS) as u32).map(six_to_four))
-            }
+            Self::V6(table) => LayerRanges::V6(table.ranges_from(address)),
+            Self::Mapped(table) => LayerRanges::Mapped(table.ranges_from(address as u32)),
+            Self::SixToFour(table) => LayerRanges::SixToFour(table.ranges_from(network)),
         }
     }
 
@@ -273,6 +272,25 @@ impl<'m> Layer<'m> {
         match self {
             Self::V6(_) | Self::Mapped(_) => Viewed::Plain,
             Self::SixToFour(_) => Viewed::Embedded,
+        }
+    }
+}
+
+/// The runs of a [`Layer`] in order.
+enum LayerRanges<'m> {
+    V6(Ranges<'m, u128>),
+    Mapped(Ranges<'m, u32>),
+    SixToFour(Ranges<'m, u32>),
+}
+
+impl Iterator for LayerRanges<'_> {
+    type Item = Range<u128>;
+
+    fn next(&mut self) -> Option<Range<u128>> {
+        match self {
+            Self::V6(ranges) => ranges.next(),
+            Self::Mapped(ranges) => ranges.next().map(mapped),
+            Self::SixToFour(ranges) => ranges.next().map(six_to_four),
         }
     }
 }
@@ -304,7 +322,7 @@ struct Cursor<'m> {
     layer: Layer<'m>,
     run: Range<u128>,
     /// The runs behind it.
-    rest: Box<dyn Iterator<Item = Range<u128>> + 'm>,
+    rest: LayerRanges<'m>,
 }
 
 impl<'m> Pieces<'m> {

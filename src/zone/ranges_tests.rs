@@ -11,7 +11,7 @@ use super::tests::{
 };
 use super::*;
 use crate::address::{self, Key, MAPPED, SIX_TO_FOUR};
-use crate::answer::{Client, Transport, respond};
+use crate::answer::{Client, Signing, Transport, respond};
 use crate::dataset::Dataset;
 use crate::range_record::name::{address_text, block_text};
 use crate::range_record::walk::{Answer, Listing, Question, Step, Walk};
@@ -402,7 +402,7 @@ fn replies_with_blocks() {
         let packet = packet(0, [1, 0, 0, 1], &[name.wire(), b"\0\x2a\0\x01", OPT]);
         let mut reply = Vec::new();
         let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), transport };
-        let outcome = respond(&snapshot, &packet, client, &mut reply);
+        let outcome = respond(&snapshot, &packet, client, Signing::default(), &mut reply);
         (outcome.rcode, outcome.truncated, outcome.answers)
     };
     while snapshot.allowance.take(1, true) {}

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::lexer::{Fault, is_blank, is_end, token, trim_start, word};
-use super::list::{List, Report};
+use super::list::List;
+use super::report::Report;
 use super::{AccessAction, AccessRule, Content, ReadOptions};
 use super::{entry_value, ip4, ip6};
 use crate::value::Value;
@@ -30,9 +31,9 @@ pub(super) fn rule<'t>(
     }
     let v6 = text.iter().find(|octet| !octet.is_ascii_hexdigit()) == Some(&b':');
     let (clients, value) = if v6 {
-        let (key, value) = ip6::split_key(text);
-        let (first, length) = ip6::prefix(key, options)?;
-        (IpNet::new(IpAddr::V6(Ipv6Addr::from(first)), length), value)
+        let cut = ip6::split_key(text);
+        let (first, length) = ip6::prefix(&cut, options)?;
+        (IpNet::new(IpAddr::V6(Ipv6Addr::from(first)), length), cut.value)
     } else {
         let (key, value) = token(text, |octet| is_blank(octet) || matches!(octet, b':' | b'#' | b';'));
         let (first, length) = ip4::prefix(key, options)?;

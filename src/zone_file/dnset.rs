@@ -1,7 +1,8 @@
 //! Domain lists: `dnset`, and `dnhash`, which is the same here.
 
 use super::lexer::{Fault, token, trim_start};
-use super::list::{List, Report, exception};
+use super::list::{List, exception};
+use super::report::Report;
 use super::{Content, ReadOptions};
 use crate::name::Name;
 use crate::name_table::Scope;
@@ -31,7 +32,7 @@ pub(super) fn name<'t>(
     if let Content::Names(names) = &mut list.content {
         for (applies, scope) in [(exact, Scope::Exact), (below, Scope::Below)] {
             if applies {
-                names.push(&key, scope, state, report.file, report.line);
+                names.push(&key, scope, state, report.source.file, report.line);
             }
         }
     }

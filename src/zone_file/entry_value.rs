@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::ReadOptions;
 use super::lexer::{Fault, is_blank, trim_start};
-use super::list::Report;
+use super::report::Report;
 use crate::address::text::v4_loose;
 
 /// A value as it is written; what is missing comes from the default line.

@@ -9,7 +9,8 @@ use hickory_proto::rr::{RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, Restrict};
 
 use super::lexer::{Fault, word, words};
-use super::list::{List, Report};
+use super::list::List;
+use super::report::Report;
 use super::special::{entry_ttl, number};
 use super::{Content, GenericRecord, ReadOptions};
 use crate::address::text::v4_loose;

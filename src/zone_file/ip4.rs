@@ -2,7 +2,8 @@
 
 use super::ReadOptions;
 use super::lexer::{Fault, is_blank, is_end, token};
-use super::list::{List, Report, exception};
+use super::list::{List, exception};
+use super::report::Report;
 use crate::address::text::{AddressError, v4_address, v4_mask, v4_prefix, v4_range};
 use crate::prefix_table::UNLISTED;
 

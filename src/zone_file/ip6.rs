@@ -2,21 +2,38 @@
 
 use super::ReadOptions;
 use super::lexer::{Fault, is_blank, is_end, token, trim_start};
-use super::list::{List, Report, exception};
-use crate::address::text::{AddressError, v6_address, v6_mask, v6_network, v6_prefix};
+use super::list::{List, exception};
+use super::report::Report;
+use crate::address::text::{AddressError, WrittenV6, v6_address, v6_mask, v6_network, v6_prefix};
 use crate::prefix_table::UNLISTED;
+
+/// The key of a line cut from its value.
+pub(super) struct Cut<'t> {
+    pub key: &'t [u8],
+    /// What follows, without the blanks before it.
+    pub value: &'t [u8],
+    /// What the key says, where it is written plainly, as nearly all are.
+    pub plain: Option<WrittenV6>,
+}
 
 /// Cuts an IPv6 key from its value. The colons of an address belong to it; behind a length, a colon
 /// begins the value.
-pub(super) fn split_key(text: &[u8]) -> (&[u8], &[u8]) {
-    let (key, rest) = token(text, |octet| is_blank(octet) || matches!(octet, b'#' | b';'));
-    let Some(slash) = memchr::memchr(b'/', key) else { return (key, rest) };
-    match memchr::memchr(b':', &key[slash..]) {
-        Some(colon) if !key[slash..].contains(&b'-') => {
-            let (key, value) = text.split_at(slash + colon);
-            (key, trim_start(value))
+pub(super) fn split_key(text: &[u8]) -> Cut<'_> {
+    let ends_key = |octet: u8| is_blank(octet) || matches!(octet, b'#' | b';');
+    if let Some((written, end)) = WrittenV6::leading(text) {
+        let (key, rest) = text.split_at(end);
+        if rest.first().is_none_or(|&octet| ends_key(octet)) {
+            return Cut { key, value: trim_start(rest), plain: Some(written) };
         }
-        _ => (key, rest),
+    }
+    let (key, value) = token(text, ends_key);
+    let length = memchr::memchr(b'/', key).map_or(key.len(), |slash| slash);
+    match memchr::memchr(b':', &key[length..]) {
+        Some(colon) if !key[length..].contains(&b'-') => {
+            let (key, value) = text.split_at(length + colon);
+            Cut { key, value: trim_start(value), plain: None }
+        }
+        _ => Cut { key, value, plain: None },
     }
 }
 
@@ -28,8 +45,9 @@ pub(super) fn trie<'t>(
     report: &mut Report<'_>,
 ) -> Result<(), Fault<'t>> {
     let (text, excluded) = exception(text);
-    let (key, value) = split_key(text);
-    let (first, length) = prefix(key, options)?;
+    let cut = split_key(text);
+    let Cut { key, value, .. } = cut;
+    let (first, length) = prefix(&cut, options)?;
     let state = if excluded { UNLISTED } else { list.listing(value, options, report)? };
     list.judge_v6((first, first | !v6_mask(length)), state, key, options, report)?;
     list.count(state);
@@ -38,8 +56,10 @@ pub(super) fn trie<'t>(
 }
 
 /// A prefix whose bits behind its length are clear, or cleared with `-e`.
-pub(super) fn prefix<'t>(key: &'t [u8], options: &ReadOptions) -> Result<(u128, u8), Fault<'t>> {
-    let (address, length) = v6_prefix(key).map_err(|error| Fault::new(key, error.to_string()))?;
+pub(super) fn prefix<'t>(cut: &Cut<'t>, options: &ReadOptions) -> Result<(u128, u8), Fault<'t>> {
+    let Cut { key, plain, .. } = *cut;
+    let read = plain.map_or_else(|| v6_prefix(key), WrittenV6::prefix);
+    let (address, length) = read.map_err(|error| Fault::new(key, error.to_string()))?;
     let first = address & v6_mask(length);
     if first != address && !options.accept_host_bits {
         return Err(Fault::new(key, "address bits are set after the prefix length"));
@@ -57,7 +77,7 @@ pub(super) fn network<'t>(
     report: &mut Report<'_>,
 ) -> Result<(), Fault<'t>> {
     let (text, excluded) = exception(text);
-    let (key, value) = split_key(text);
+    let Cut { key, value, plain } = split_key(text);
     if excluded {
         let address = v6_address(key).ok().filter(|_| !key.contains(&b'.'));
         let address = address.ok_or_else(|| Fault::new(key, "ip6tset excludes complete addresses only"))?;
@@ -65,7 +85,8 @@ pub(super) fn network<'t>(
         list.push_v6(address, 128, UNLISTED, report);
         return Ok(());
     }
-    let first = v6_network(key).map_err(|error| match error {
+    let read = plain.filter(|plain| plain.length().is_none());
+    let first = read.map_or_else(|| v6_network(key), WrittenV6::network).map_err(|error| match error {
         AddressError::Incomplete => Fault::new(key, "ip6tset takes /64s as four groups only"),
         _ => Fault::new(key, error.to_string()),
     })?;

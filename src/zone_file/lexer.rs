@@ -1,4 +1,4 @@
-//! Lines and words: octets of a data file in, trimmed lines with their numbers out.
+//! Lines and words: octets of a data file in, blocks of whole lines and trimmed words out.
 //!
 //! A file is read in blocks and never held whole: with twenty million lines the entries are what
 //! needs the memory. Everything after this module works on slices of the line, so that a column is
@@ -10,18 +10,24 @@ use std::io::{self, Read};
 /// The longest line in octets; the rest of a longer one is dropped, as rbldnsd does.
 pub(super) const LONGEST_LINE: usize = 32 * 1024;
 
-/// How much is read at once.
-const BLOCK: usize = 1 << 20;
-
-/// The lines of a file.
-pub(super) struct Lines<'r> {
+/// A file, a block at a time.
+pub(super) struct Blocks<'r> {
     source: &'r mut dyn Read,
-    buffer: Vec<u8>,
-    /// The part of the buffer that is read but not yet given out.
-    start: usize,
-    end: usize,
-    number: u32,
+    /// How much is read at once.
+    size: usize,
+    /// The beginning of a line whose end is yet to be read.
+    begun: Vec<u8>,
     at_end: bool,
+}
+
+/// Some whole lines; the last of a file needs no line end.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    text: Vec<u8>,
+    /// The number of the first line, counted from 1.
+    pub first: u32,
+    /// Some line may have a NUL octet.
+    nul: bool,
 }
 
 /// One line, as it stands in the file but for its line end.
@@ -32,57 +38,75 @@ pub(super) struct RawLine<'b> {
     pub number: u32,
     /// True if it was longer than [`LONGEST_LINE`] and was cut.
     pub cut: bool,
+    /// False if it has no NUL octet.
+    pub nul: bool,
 }
 
-impl<'r> Lines<'r> {
-    pub(super) fn new(source: &'r mut dyn Read) -> Self {
-        Self { source, buffer: vec![0; BLOCK], start: 0, end: 0, number: 0, at_end: false }
+impl<'r> Blocks<'r> {
+    pub(super) fn new(source: &'r mut dyn Read, size: usize) -> Self {
+        Self { source, size, begun: Vec::new(), at_end: false }
     }
 
-    /// The next line; the last one needs no line end.
-    pub(super) fn next(&mut self) -> io::Result<Option<RawLine<'_>>> {
-        // How much of the pending octets is known to have no line end.
-        let (mut searched, mut cut) = (0, false);
-        let line = loop {
-            if let Some(length) = memchr::memchr(b'\n', &self.buffer[self.start + searched..self.end]) {
-                let line = self.start..self.start + searched + length;
-                self.start = line.end + 1;
-                break line;
-            }
-            searched = self.end - self.start;
+    /// The next lines, of which the first has this number, in the memory of a block that has been read.
+    pub(super) fn next(&mut self, first: u32, spare: Block) -> io::Result<Option<Block>> {
+        let mut text = spare.text;
+        text.clear();
+        text.append(&mut self.begun);
+        while !self.at_end {
+            self.fill(&mut text)?;
             if self.at_end {
-                if searched == 0 {
-                    return Ok(None);
-                }
-                let line = self.start..self.end;
-                self.start = self.end;
-                break line;
+                break;
             }
-            if self.start > 0 {
-                self.buffer.copy_within(self.start..self.end, 0);
-                (self.start, self.end) = (0, searched);
+            if let Some(end) = memchr::memrchr(b'\n', &text) {
+                self.begun.extend_from_slice(&text[end + 1..]);
+                text.truncate(end + 1);
+                break;
             }
-            if self.end == self.buffer.len() {
-                (self.end, searched, cut) = (LONGEST_LINE, LONGEST_LINE, true);
-            }
-            self.fill()?;
-        };
-        self.number = self.number.saturating_add(1);
-        let text = &self.buffer[line];
-        let kept = &text[..text.len().min(LONGEST_LINE)];
-        Ok(Some(RawLine { text: kept, number: self.number, cut: cut || kept.len() < text.len() }))
+            // Enough to show that the line is too long.
+            text.truncate(LONGEST_LINE + 1);
+        }
+        let nul = memchr::memchr(0, &text).is_some();
+        Ok(Some(Block { text, first, nul }).filter(|block| !block.text.is_empty()))
     }
 
-    fn fill(&mut self) -> io::Result<()> {
-        loop {
-            match self.source.read(&mut self.buffer[self.end..]) {
+    fn fill(&mut self, text: &mut Vec<u8>) -> io::Result<()> {
+        let mut end = text.len();
+        text.resize(end + self.size, 0);
+        while end < text.len() && !self.at_end {
+            match self.source.read(&mut text[end..]) {
                 Ok(0) => self.at_end = true,
-                Ok(count) => self.end += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(count) => end += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            return Ok(());
         }
+        text.truncate(end);
+        Ok(())
+    }
+}
+
+impl Block {
+    /// The lines.
+    pub(super) fn lines(&self) -> impl Iterator<Item = RawLine<'_>> {
+        let mut rest = &self.text[..];
+        let mut number = self.first;
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+            let text = &rest[..end.min(LONGEST_LINE)];
+            let line = RawLine { text, number, cut: end > LONGEST_LINE, nul: self.nul };
+            rest = rest.get(end + 1..).unwrap_or_default();
+            number = number.saturating_add(1);
+            Some(line)
+        })
+    }
+
+    /// What each line begins with: the text from there to the end of the block.
+    pub(super) fn beginnings(&self) -> impl Iterator<Item = &[u8]> {
+        let behind = memchr::memchr_iter(b'\n', &self.text).map(|end| &self.text[end + 1..]);
+        std::iter::once(&self.text[..]).chain(behind).filter(|text| !text.is_empty())
     }
 }
 
@@ -168,24 +192,32 @@ mod tests {
         }
     }
 
-    fn lines_of(source: &mut dyn Read) -> Vec<(Vec<u8>, u32, bool)> {
-        let mut lines = Lines::new(source);
+    fn lines_of(source: &mut dyn Read, size: usize) -> Vec<(Vec<u8>, u32, bool)> {
+        let mut blocks = Blocks::new(source, size);
         let mut all = Vec::new();
-        while let Some(line) = lines.next().unwrap() {
-            all.push((line.text.to_vec(), line.number, line.cut));
+        while let Some(block) = blocks.next(1 + all.len() as u32, Block::default()).unwrap() {
+            let count = all.len();
+            all.extend(block.lines().map(|line| (line.text.to_vec(), line.number, line.cut)));
+            assert_eq!(block.beginnings().count(), all.len() - count);
+            for ((text, ..), beginning) in all[count..].iter().zip(block.beginnings()) {
+                assert!(beginning.starts_with(text));
+            }
         }
         all
     }
 
     #[test]
     fn long_lines_are_cut_and_the_next_is_whole() {
+        const BLOCK: usize = 1 << 18;
         for length in [LONGEST_LINE, LONGEST_LINE + 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7] {
             let text = [vec![b'x'; length], b"\nnext".to_vec()].concat();
-            let lines = lines_of(&mut &text[..]);
-            assert_eq!(lines.len(), 2, "{length}");
-            assert_eq!(lines[0].0.len(), LONGEST_LINE);
-            assert_eq!(lines[0].2, length > LONGEST_LINE);
-            assert_eq!(lines[1], (b"next".to_vec(), 2, false));
+            for size in [1000, LONGEST_LINE, BLOCK] {
+                let lines = lines_of(&mut &text[..], size);
+                assert_eq!(lines.len(), 2, "{length}");
+                assert_eq!(lines[0].0.len(), LONGEST_LINE);
+                assert_eq!(lines[0].2, length > LONGEST_LINE);
+                assert_eq!(lines[1], (b"next".to_vec(), 2, false));
+            }
         }
     }
 
@@ -194,13 +226,15 @@ mod tests {
         fn lines_are_those_between_line_ends(
             text in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..200),
             sizes in prop::collection::vec(1usize..9, 1..5),
+            size in 1usize..50,
         ) {
             let mut expected: Vec<&[u8]> = text.split(|&octet| octet == b'\n').collect();
             if expected.last().is_some_and(|last| last.is_empty()) {
                 expected.pop();
             }
-            let lines = lines_of(&mut Dribble(&text, sizes.into_iter().cycle()));
+            let lines = lines_of(&mut Dribble(&text, sizes.into_iter().cycle()), size);
             prop_assert_eq!(lines.iter().map(|line| &line.0[..]).collect::<Vec<_>>(), expected);
+            prop_assert!(lines.iter().map(|line| line.1).eq(1..=lines.len() as u32));
         }
     }
 }

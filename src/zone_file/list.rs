@@ -1,73 +1,21 @@
 //! One dataset (or one section of a combined one) in the making: its entries, its values, and what
 //! the lines above the present one have set.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::diagnostic::{Diagnostic, Diagnostics, Severity};
-use super::lexer::{Fault, is_end};
+use super::lexer::{Block, Fault, RawLine, is_end, trim, trim_start};
+use super::report::Report;
 use super::{AccessAction, AddressEntries, Content, Kind, Parsed, ReadOptions, Specials, warnings};
-use super::{acl, dnset, entry_value, generic, ip4, ip6, native};
+use super::{acl, dnset, entry_value, generic, ip4, ip6, native, special};
 use crate::name::Name;
 use crate::name_table::NameEntries;
 use crate::prefix_table::{Entry, State, UNLISTED};
 use crate::value::{ValueId, ValueTable};
 use entry_value::Written;
-
-/// Where the present line stands, and who hears what is wrong with it.
-pub(super) struct Report<'r> {
-    pub path: &'r Arc<PathBuf>,
-    pub file: u16,
-    pub line: u32,
-    /// The whole line: the columns of its parts are counted from its beginning.
-    pub text: &'r [u8],
-    pub diagnostics: &'r mut Diagnostics,
-}
-
-impl Report<'_> {
-    pub(super) fn warn(&mut self, at: &[u8], message: impl Into<Cow<'static, str>>) {
-        self.push(Severity::Warning, at, message.into());
-    }
-
-    pub(super) fn error(&mut self, at: &[u8], message: impl Into<Cow<'static, str>>) {
-        self.push(Severity::Error, at, message.into());
-    }
-
-    fn push(&mut self, severity: Severity, at: &[u8], message: Cow<'static, str>) {
-        let (path, line, text) = (self.path, self.line, self.text);
-        self.diagnostics.push_with(severity, || diagnostic(path, line, text, severity, at, message));
-    }
-
-    /// A finding that is not added to the others, but fails the dataset.
-    pub(super) fn failure(&self, fault: Fault<'_>) -> Diagnostic {
-        diagnostic(self.path, self.line, self.text, Severity::Error, fault.at, fault.message)
-    }
-}
-
-fn diagnostic(
-    path: &Arc<PathBuf>,
-    line: u32,
-    text: &[u8],
-    severity: Severity,
-    at: &[u8],
-    message: Cow<'static, str>,
-) -> Diagnostic {
-    // `at` is a part of the line; the distance of the two is its column.
-    let offset = (at.as_ptr() as usize).checked_sub(text.as_ptr() as usize).filter(|&n| n <= text.len());
-    Diagnostic {
-        path: Arc::clone(path),
-        line,
-        column: offset.map_or(0, |offset| offset as u32 + 1),
-        severity,
-        message: message.into_owned(),
-        text: Diagnostic::printable(at),
-    }
-}
 
 /// What the lines above say about the lines below. Small, so that parts of a file can be read apart
 /// from the state at their beginning.
@@ -131,6 +79,8 @@ pub(super) struct List {
     only_default: Option<(Ipv4Addr, Option<Arc<[u8]>>)>,
     /// How many entries were cut out of ranges.
     cut_entries: u64,
+    /// This is a part of a list, read without what stands before it.
+    apart: bool,
 }
 
 impl List {
@@ -140,6 +90,8 @@ impl List {
     /// of such lines would need more than a gigabyte.
     const FREE_CUTS: u64 = 1 << 22;
     const CUTS_A_LINE: u64 = 256;
+    /// How many entries may be cut out of the ranges of a part.
+    const PART_CUTS: u64 = 1 << 18;
 
     pub(super) fn new(kind: Kind, state: LineState) -> Self {
         let content = match kind {
@@ -163,11 +115,46 @@ impl List {
             owners: HashMap::new(),
             only_default: None,
             cut_entries: 0,
+            apart: false,
         }
     }
 
-    /// Reads a line that is no special line, no comment and not empty.
+    /// Reads a line. A special line is only given back, without its `$`.
     pub(super) fn line<'t>(
+        &mut self,
+        line: RawLine<'t>,
+        options: &ReadOptions,
+        report: &mut Report<'_>,
+    ) -> Result<Option<&'t [u8]>, Fault<'t>> {
+        let mut text = line.text;
+        if line.cut {
+            report.warn(&text[text.len()..], "the line is longer than 32 KiB: the rest of it is dropped");
+        }
+        if line.number == 1 && text.starts_with(b"\xef\xbb\xbf") {
+            // rbldnsd drops such a line, and drop-in answers have to be the same.
+            if options.dropin {
+                return Err(Fault::new(text, "a byte order mark makes rbldnsd drop this line"));
+            }
+            text = &text[3..];
+        }
+        if line.nul
+            && let Some(end) = memchr::memchr(0, text)
+        {
+            report.warn(&text[end..], "a NUL octet ends the line: the rest of it is dropped");
+            text = &text[..end];
+        }
+        let text = trim(text);
+        if let Some(special) = special::find(text) {
+            return Ok(Some(special));
+        }
+        if !matches!(text.first(), None | Some(b'#' | b';')) {
+            self.entry(text, options, report)?;
+        }
+        Ok(None)
+    }
+
+    /// Reads a line that is no special line, no comment and not empty.
+    fn entry<'t>(
         &mut self,
         text: &'t [u8],
         options: &ReadOptions,
@@ -179,9 +166,7 @@ impl List {
             Kind::Combined => return Err(Fault::fatal(text, "no $DATASET stands before this line")),
             _ => {}
         }
-        // `::` begins an address where IPv6 is at home.
-        let v6 = matches!(self.kind, Kind::Ip | Kind::Ip6trie | Kind::Ip6tset) && text.starts_with(b"::");
-        if text.starts_with(b":") && !v6 {
+        if self.is_default_line(text) {
             return self.default_line(text, options, report);
         }
         match self.kind {
@@ -193,6 +178,19 @@ impl List {
             Kind::Dnset => dnset::name(self, text, options, report),
             _ => native::entry(self, text, options, report),
         }
+    }
+
+    fn is_default_line(&self, text: &[u8]) -> bool {
+        // `::` begins an address where IPv6 is at home.
+        let v6 = matches!(self.kind, Kind::Ip | Kind::Ip6trie | Kind::Ip6tset) && text.starts_with(b"::");
+        text.starts_with(b":") && !v6
+    }
+
+    /// True if the line that a text begins with changes how those below are read.
+    fn is_state_line(&self, text: &[u8]) -> bool {
+        let plain = !matches!(text.first(), Some(b':' | b'$' | b'#' | b';' | b' ' | b'\t'));
+        let text = if plain { return false } else { trim_start(text) };
+        special::find(text).is_some() || self.is_default_line(text)
     }
 
     /// A line `:A:text`: the value of the entries that have none.
@@ -255,6 +253,9 @@ impl List {
     /// Counts an entry that a range was cut into, or refuses to go on.
     pub(super) fn may_cut<'t>(&mut self, pieces: u64, at: &'t [u8]) -> Result<(), Fault<'t>> {
         if pieces > 1 {
+            if self.apart && self.cut_entries + pieces > Self::PART_CUTS {
+                return Err(Fault::fatal(at, "too many wide ranges in one part"));
+            }
             if self.cut_entries + pieces > Self::FREE_CUTS + Self::CUTS_A_LINE * self.entries {
                 return Err(Fault::new(at, "too many wide ranges in one dataset"));
             }
@@ -265,14 +266,58 @@ impl List {
 
     pub(super) fn push_v4(&mut self, first: u32, length: u8, state: State, report: &Report<'_>) {
         if let Content::Addresses(entries) = &mut self.content {
-            entries.v4.push(Entry { first, state, line: report.line, file: report.file, length });
+            entries.v4.push(Entry { first, state, line: report.line, file: report.source.file, length });
         }
     }
 
     pub(super) fn push_v6(&mut self, first: u128, length: u8, state: State, report: &Report<'_>) {
         if let Content::Addresses(entries) = &mut self.content {
-            entries.v6.push(Entry { first, state, line: report.line, file: report.file, length });
+            entries.v6.push(Entry { first, state, line: report.line, file: report.source.file, length });
         }
+    }
+
+    /// An empty list for lines that are read apart from those before them, with what these say; `None`
+    /// for a type whose lines depend on more than that.
+    pub(super) fn part(&self) -> Option<Self> {
+        let state = LineState { default_id: None, ..self.state.clone() };
+        let lone = !matches!(self.kind, Kind::Generic | Kind::Combined | Kind::Acl);
+        lone.then(|| Self { apart: true, ..Self::new(self.kind, state) })
+    }
+
+    /// How many lines a block has, and whether the state stays as it is in all of them.
+    pub(super) fn survey(&self, block: &Block) -> (u32, bool) {
+        let (mut lines, mut stays) = (0, true);
+        for text in block.beginnings() {
+            lines += 1;
+            stays &= !self.is_state_line(text);
+        }
+        (lines, stays)
+    }
+
+    /// Adds what was read apart, as if it had been read here. False if it depends on what is here.
+    pub(super) fn append(&mut self, part: Self) -> bool {
+        if self.cut_entries + part.cut_entries > Self::FREE_CUTS + Self::CUTS_A_LINE * self.entries {
+            return false;
+        }
+        // States of the part become states of the whole. Those that no value stands for are the same.
+        let mut states = vec![UNLISTED];
+        for value in part.values.into_values() {
+            let Some(id) = self.values.intern(value) else { return false };
+            states.push(1 + id);
+        }
+        let state = |state: State| states.get(state as usize).copied().unwrap_or(state);
+        match (&mut self.content, part.content) {
+            (Content::Addresses(all), Content::Addresses(part)) => {
+                all.v4.extend(part.v4.into_iter().map(|entry| Entry { state: state(entry.state), ..entry }));
+                all.v6.extend(part.v6.into_iter().map(|entry| Entry { state: state(entry.state), ..entry }));
+            }
+            (Content::Names(all), Content::Names(part)) => all.append(part, state),
+            _ => return false,
+        }
+        self.entries += part.entries;
+        self.exceptions += part.exceptions;
+        self.cut_entries += part.cut_entries;
+        true
     }
 
     /// Refuses an IPv4 range that `$MAXRANGE4` does not let through; a listing that looks like a
@@ -325,7 +370,7 @@ impl List {
 }
 
 fn state_of(id: Option<ValueId>, at: &[u8]) -> Result<State, Fault<'_>> {
-    id.map(|id| 1 + id).ok_or_else(|| Fault::new(at, "too many distinct values"))
+    id.map(|id| 1 + id).ok_or_else(|| Fault::fatal(at, "too many distinct values"))
 }
 
 /// An entry without the `!` of an exception (and the blanks behind it), and whether it had one.

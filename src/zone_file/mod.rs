@@ -2,7 +2,7 @@
 //!
 //! [`Parser`] reads the files of a dataset. A line goes through `lexer` (blocks of octets to lines),
 //! `special` if it begins with `$`, and else the module of its format, which gives its entry to the
-//! `list` in the making. A line that is wrong is skipped and reported, with its place; the rest of
+//! `list` in the making; `parts` of a large file are read side by side. A line that is wrong is skipped and reported, with its place; the rest of
 //! the file counts. Everything is octets: data files have no encoding.
 
 mod acl;
@@ -17,6 +17,8 @@ mod lexer;
 mod list;
 mod native;
 mod parser;
+mod parts;
+mod report;
 mod special;
 #[cfg(test)]
 mod tests;

@@ -8,11 +8,12 @@
 
 use super::ReadOptions;
 use super::ip4;
-use super::ip6;
+use super::ip6::{self, Cut};
 use super::lexer::{Fault, is_blank, token, trim_start};
-use super::list::{List, Report, exception};
+use super::list::{List, exception};
+use super::report::Report;
 use crate::address::mapped;
-use crate::address::text::{AddressError, cover, length, v4_mask, v4_range, v6_address, v6_mask};
+use crate::address::text::{AddressError, WrittenV6, cover, length, v4_mask, v4_range, v6_address, v6_mask};
 use crate::prefix_table::{State, UNLISTED};
 
 /// What a bare IPv6 address stands for where no `$GRANULARITY` says otherwise.
@@ -28,10 +29,11 @@ pub(super) fn entry<'t>(
     let (text, excluded) = exception(text);
     // An IPv6 address has a colon right behind its first hex digits.
     let v6 = text.iter().find(|octet| !octet.is_ascii_hexdigit()) == Some(&b':');
-    let (key, value) = if v6 {
+    let Cut { key, value, plain } = if v6 {
         ip6::split_key(text)
     } else {
-        token(text, |octet| is_blank(octet) || matches!(octet, b':' | b'#' | b';'))
+        let (key, value) = token(text, |octet| is_blank(octet) || matches!(octet, b':' | b'#' | b';'));
+        Cut { key, value, plain: None }
     };
     if let [b'-', next, ..] = trim_start(value)
         && is_blank(*next)
@@ -41,7 +43,7 @@ pub(super) fn entry<'t>(
     let state = if excluded { UNLISTED } else { list.listing(value, options, report)? };
     match (v6, key.contains(&b'-')) {
         (true, true) => range_v6(list, key, state, options, report),
-        (true, false) => prefix_v6(list, key, state, options, report),
+        (true, false) => prefix_v6(list, key, plain, state, options, report),
         (false, true) => range_v4(list, key, state, options, report),
         (false, false) => {
             let (first, length) = ip4::prefix(key, options)?;
@@ -56,24 +58,25 @@ pub(super) fn entry<'t>(
 fn prefix_v6<'t>(
     list: &mut List,
     key: &'t [u8],
+    plain: Option<WrittenV6>,
     state: State,
     options: &ReadOptions,
     report: &mut Report<'_>,
 ) -> Result<(), Fault<'t>> {
-    let fault = |error: AddressError| Fault::new(key, error.to_string());
-    let (first, length) = match memchr::memchr(b'/', key) {
-        Some(slash) => {
-            let address = v6_address(&key[..slash]).map_err(fault)?;
-            let length = length(&key[slash + 1..], 128).map_err(fault)?;
-            if address & !v6_mask(length) != 0 && !options.accept_host_bits {
-                return Err(Fault::new(key, "address bits are set after the prefix length"));
-            }
-            (address, length)
+    let read = match (plain, memchr::memchr(b'/', key)) {
+        (Some(plain), _) => plain.address().map(|address| (address, plain.length())),
+        (None, None) => v6_address(key).map(|address| (address, None)),
+        (None, Some(slash)) => {
+            v6_address(&key[..slash]).and_then(|address| Ok((address, Some(length(&key[slash + 1..], 128)?))))
         }
-        None => {
-            let address = v6_address(key).map_err(fault)?;
-            (address, if mapped(address).is_some() { 128 } else { list.state.granularity })
+    };
+    let (first, length) = match read.map_err(|error| Fault::new(key, error.to_string()))? {
+        (address, Some(length)) if address & !v6_mask(length) != 0 && !options.accept_host_bits => {
+            return Err(Fault::new(key, "address bits are set after the prefix length"));
         }
+        (address, Some(length)) => (address, length),
+        (address, None) if mapped(address).is_some() => (address, 128),
+        (address, None) => (address, list.state.granularity),
     };
     let first = first & v6_mask(length);
     list.judge_v6((first, first | !v6_mask(length)), state, key, options, report)?;

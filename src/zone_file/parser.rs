@@ -1,16 +1,20 @@
 //! The reader of a dataset: file by file and line by line, special lines to what they set, all
-//! others to the dataset or the section that they belong to.
+//! others to the dataset or the section that they belong to. Blocks of a large file are read side by
+//! side (`parts`).
 
 use std::io::Read;
 use std::mem;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::combined::{self, Heading};
 use super::diagnostic::Diagnostics;
-use super::lexer::{Fault, Lines, RawLine, trim};
-use super::list::{LineState, List, Report};
+use super::lexer::{Block, Blocks, Fault, RawLine};
+use super::list::{LineState, List};
+use super::parts::{Crew, Division, Part};
+use super::report::{Report, Source};
 use super::special::{self, Special};
 use super::{Content, Failure, Kind, Parsed, ReadOptions, Section};
 
@@ -18,6 +22,7 @@ use super::{Content, Failure, Kind, Parsed, ReadOptions, Section};
 #[derive(Debug)]
 pub struct Parser {
     options: ReadOptions,
+    division: Division,
     diagnostics: Diagnostics,
     /// The dataset; of a combined one what its sections have in common.
     list: List,
@@ -34,12 +39,19 @@ impl Parser {
         Self {
             list: List::new(kind, LineState::new(options)),
             options: options.clone(),
+            division: Division::default(),
             diagnostics: Diagnostics::default(),
             sections: Vec::new(),
             section: None,
             modified: 0,
             files: 0,
         }
+    }
+
+    /// The parser, dividing files in this way.
+    #[cfg(test)]
+    pub(super) fn divided(self, division: Division) -> Self {
+        Self { division, ..self }
     }
 
     /// Reads the next file. Bad lines become diagnostics.
@@ -57,25 +69,87 @@ impl Parser {
         self.end_section();
         self.list.state.next_file(&self.options);
 
-        let mut lines = Lines::new(text);
+        let source = Source { path: path.clone(), file };
+        let options = self.options.clone();
+        let mut blocks = Blocks::new(text, self.division.block);
+        thread::scope(|scope| {
+            let mut crew = Crew::default();
+            let (mut blocks_read, mut first, mut spare) = (0, 1u32, Block::default());
+            loop {
+                if blocks_read == self.division.head && self.list.part().is_some() {
+                    crew = Crew::start(scope, self.division, &source, &options);
+                }
+                let block = match blocks.next(first, mem::take(&mut spare)) {
+                    Ok(Some(block)) => block,
+                    end => {
+                        self.take_parts(&mut crew, 0, &source)?;
+                        return end.map(|_| ()).map_err(failed);
+                    }
+                };
+                blocks_read += 1;
+                let part = if crew.is_empty() { None } else { self.list.part() };
+                let (lines, apart) = match &part {
+                    Some(part) => part.survey(&block),
+                    None => (0, false),
+                };
+                match part.filter(|_| apart) {
+                    Some(part) => {
+                        let room = crew.room();
+                        crew.give(block, part);
+                        first = first.saturating_add(lines);
+                        spare = self.take_parts(&mut crew, room - 1, &source)?;
+                    }
+                    None => {
+                        self.take_parts(&mut crew, 0, &source)?;
+                        first = first.saturating_add(self.block(&block, &source)?);
+                        spare = block;
+                    }
+                }
+            }
+        })
+    }
+
+    /// Adds parts to the list until only so many are out; gives back the last block.
+    fn take_parts(&mut self, crew: &mut Crew, leave: usize, source: &Source) -> Result<Block, Failure> {
+        let mut last = Block::default();
+        while crew.waiting() > leave
+            && let Some(Part { block, read }) = crew.take()
+        {
+            let whole = read.is_some_and(|(part, findings)| {
+                let whole = self.list.append(part);
+                if whole {
+                    self.diagnostics.append(findings);
+                }
+                whole
+            });
+            if !whole {
+                self.block(&block, source)?;
+            }
+            last = block;
+        }
+        Ok(last)
+    }
+
+    /// Reads the lines of a block, and says how many they are.
+    fn block(&mut self, block: &Block, source: &Source) -> Result<u32, Failure> {
         // The parser's diagnostics are lent to the lines, and come back before any return.
         let mut diagnostics = mem::take(&mut self.diagnostics);
-        let result = loop {
-            let line = match lines.next() {
-                Ok(Some(line)) => line,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(failed(error)),
-            };
+        let (mut lines, mut result) = (0, Ok(()));
+        for line in block.lines() {
+            lines += 1;
             let (number, text) = (line.number, line.text);
-            let mut report = Report { path: &path, file, line: number, text, diagnostics: &mut diagnostics };
+            let mut report = Report { source, line: number, text, diagnostics: &mut diagnostics };
             match self.line(line, &mut report) {
                 Ok(()) => {}
-                Err(fault) if fault.fatal => break Err(Failure::Line(report.failure(fault))),
+                Err(fault) if fault.fatal => {
+                    result = Err(Failure::Line(report.failure(fault)));
+                    break;
+                }
                 Err(fault) => report.error(fault.at, fault.message),
             }
-        };
+        }
         self.diagnostics = diagnostics;
-        result
+        result.map(|()| lines)
     }
 
     /// The dataset and the findings, after the last file.
@@ -94,30 +168,11 @@ impl Parser {
     }
 
     fn line<'t>(&mut self, line: RawLine<'t>, report: &mut Report<'_>) -> Result<(), Fault<'t>> {
-        let mut text = line.text;
-        if line.cut {
-            report.warn(&text[text.len()..], "the line is longer than 32 KiB: the rest of it is dropped");
-        }
-        if line.number == 1 && text.starts_with(b"\xef\xbb\xbf") {
-            // rbldnsd drops such a line, and drop-in answers have to be the same.
-            if self.options.dropin {
-                return Err(Fault::new(text, "a byte order mark makes rbldnsd drop this line"));
-            }
-            text = &text[3..];
-        }
-        if let Some(end) = memchr::memchr(0, text) {
-            report.warn(&text[end..], "a NUL octet ends the line: the rest of it is dropped");
-            text = &text[..end];
-        }
-        let text = trim(text);
-        if let Some(special) = special::find(text) {
-            return self.special(special, report);
-        }
-        if matches!(text.first(), None | Some(b'#' | b';')) {
-            return Ok(());
-        }
         let list = self.section.as_mut().map_or(&mut self.list, |(_, list)| list);
-        list.line(text, &self.options, report)
+        match list.line(line, &self.options, report)? {
+            Some(special) => self.special(special, report),
+            None => Ok(()),
+        }
     }
 
     /// Puts what a special line says where it belongs: SOA, NS and the expiry to the zone, all else

@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::lexer::{Fault, trim_start, word, words};
-use super::list::Report;
+use super::report::Report;
 use super::{NameServers, ReadOptions, Soa};
 use crate::address::text::length;
 use crate::name::Name;

@@ -1,7 +1,7 @@
 //! Listings that are probably mistakes: of special-purpose addresses, or of too much at once.
 
 use super::ReadOptions;
-use super::list::Report;
+use super::report::Report;
 use crate::address::text::{v4_mask, v6_mask};
 
 /// Blocks that no listing should touch (the IANA registries of special-purpose addresses).

@@ -6,13 +6,16 @@ mod harness;
 
 mod answers;
 mod commands;
+mod confinement;
 mod conformance;
 mod export;
 mod lookup;
+mod monitor;
 mod oracle;
 mod quick_start;
 mod real_data;
 mod relay;
 mod reload;
 mod resolvers;
+mod signed;
 mod transports;

@@ -1,5 +1,6 @@
 //! The transports over real sockets on loopback, with a responder that echoes.
 
+mod signed;
 mod tcp;
 mod tls;
 mod udp;
@@ -10,13 +11,16 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
-use crate::answer::Transport;
+use crate::answer::{Lacking, Transport};
 use crate::metrics::ZoneSlot;
 
 /// A failing test ends after this time instead of waiting for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const LOOPBACK: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
+
+/// How a query ends whose reply takes signatures.
+const SIGNED: &[u8] = b"signed";
 
 /// Replies to queries with what `reply` makes of them, and remembers who asked.
 struct Echo {
@@ -42,8 +46,18 @@ impl Responder for Echo {
         self.moments.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn respond(&self, (): &(), packet: &[u8], client: Client, reply: &mut Vec<u8>) -> Outcome {
+    fn respond(
+        &self,
+        (): &(),
+        packet: &[u8],
+        client: Client,
+        effort: Effort,
+        reply: &mut Vec<u8>,
+    ) -> Outcome {
         assert!(reply.is_empty());
+        if packet.ends_with(SIGNED) && effort != Effort::Make {
+            return Outcome { lacks: Some(Lacking::Positive), ..Outcome::default() };
+        }
         let made = (self.reply)(packet);
         if let Some(made) = &made {
             self.clients.lock().unwrap().push(client);
@@ -58,6 +72,11 @@ impl Responder for Echo {
             answers: 1,
             ..Outcome::default()
         }
+    }
+
+    fn put_off(&self, (): &(), packet: &[u8], _lacking: &Outcome, reply: &mut Vec<u8>) -> Outcome {
+        reply.extend_from_slice(&packet[..2]);
+        Outcome { reply: true, truncated: true, ..Outcome::default() }
     }
 
     fn zone_slot(&self, (): &(), _zone: u32) -> Option<ZoneSlot> {
@@ -168,8 +187,8 @@ async fn a_dropped_server_gives_its_addresses_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_counted_and_logged() {
     let directory = tempfile::tempdir().unwrap();
-    let target = crate::log::Target { file: Some(directory.path().join("q.log")), unbuffered: false };
-    let log = crate::log::QueryLog::start(target, 100).unwrap();
+    let target = crate::query_log::Target { file: Some(directory.path().join("q.log")), unbuffered: false };
+    let log = crate::query_log::QueryLog::start(target, 100).unwrap();
     let metrics = Metrics::default();
     let bound = Server::bind(&[plain(LOOPBACK[0])], limits()).unwrap();
     let server = bound

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::parts::Division;
 use super::*;
 
 #[test]
@@ -136,4 +137,66 @@ proptest! {
         prop_assert_eq!((a.first, a.length, a.state, a.line), (v4, length4, state, 1));
         prop_assert_eq!((b.first, b.length, b.state, b.line), (v6, length6, state, 2));
     }
+}
+
+/// What came of a file read in this way, as text: all of it is to be compared.
+fn outcome(kind: Kind, text: &[u8], dropin: bool, division: Division) -> (String, String) {
+    let options = ReadOptions { dropin, ..options() };
+    let mut parser = Parser::new(kind, &options).divided(division);
+    for (file, text) in [&b"$2 of the first file\n"[..], text, text].into_iter().enumerate() {
+        let path = format!("file{file}");
+        if let Err(failure) = parser.file(Path::new(&path), SystemTime::UNIX_EPOCH, &mut &text[..]) {
+            return (failure.to_string(), format!("{:#?}", parser.finish().1));
+        }
+    }
+    let (Parsed { kind, content, values, specials, modified, entries, exceptions }, diagnostics) =
+        parser.finish();
+    let values = values.into_values();
+    let whole = format!("{kind:?} {modified} {entries} {exceptions} {values:#?} {specials:#?} {content:#?}");
+    (whole.replace("hasher: RandomState { .. }", ""), format!("{diagnostics:#?}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn side_by_side_is_as_line_by_line(
+        lines in prop::collection::vec(
+            prop_oneof![
+                8 => prop::sample::select(&LINES[..10]).prop_map(|line| line.as_bytes().to_vec()),
+                2 => prop::sample::select(LINES).prop_map(|line| line.as_bytes().to_vec()),
+                1 => prop::collection::vec(any::<u8>(), 0..40),
+                4 => any::<u8>().prop_map(|n| format!("10.{n}.0.0/{} :{n}:text {n}", n % 33).into_bytes()),
+                4 => any::<u8>().prop_map(|n| format!("24{n:02x}::/{} :{n}:text {n}", n % 129).into_bytes()),
+                4 => any::<u8>().prop_map(|n| format!(" n{n}.x").into_bytes()),
+            ],
+            0..120,
+        ),
+        block in 1usize..400,
+        head in 0usize..3,
+        threads in 2usize..4,
+        dropin: bool,
+    ) {
+        let text = lines.join(&b'\n');
+        for kind in KINDS {
+            let alone = outcome(kind, &text, dropin, Division { block, head, threads: Some(1) });
+            prop_assert_eq!(&alone, &outcome(kind, &text, dropin, Division { block: 1 << 18, head: 4, threads: None }));
+            prop_assert_eq!(alone, outcome(kind, &text, dropin, Division { block, head, threads: Some(threads) }));
+        }
+    }
+}
+
+#[test]
+fn ranges_are_cut_side_by_side_as_line_by_line() {
+    // Too many in a block to be read apart, and in the end too many for a dataset.
+    let wide = "0.0.0.1-254.255.255.254\n".repeat(3_000);
+    let division = |threads| Division { block: 5_000, head: 1, threads: Some(threads) };
+    let outcome = |threads| {
+        let mut parser = Parser::new(Kind::Ip4set, &options()).divided(division(threads));
+        parser.file(Path::new("file"), SystemTime::UNIX_EPOCH, &mut wide.as_bytes()).unwrap();
+        let (parsed, diagnostics) = parser.finish();
+        let Content::Addresses(entries) = parsed.content else { panic!() };
+        (entries.v4.len(), parsed.entries, diagnostics.errors())
+    };
+    assert_eq!(outcome(1), outcome(2));
 }

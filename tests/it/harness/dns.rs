@@ -15,6 +15,8 @@ pub(crate) struct Query {
     pub(crate) class: u16,
     /// The UDP payload size of an OPT record; none without one.
     pub(crate) edns: Option<u16>,
+    /// The DO bit of that record: signatures are wanted (RFC 3225).
+    pub(crate) dnssec_ok: bool,
     /// The client's address, where it matters.
     pub(crate) source: Option<IpAddr>,
 }
@@ -22,7 +24,14 @@ pub(crate) struct Query {
 impl Query {
     /// A query in class IN without EDNS.
     pub(crate) fn new(name: impl Into<String>, record_type: &str) -> Self {
-        Self { name: name.into(), record_type: record_type.into(), class: 1, edns: None, source: None }
+        Self {
+            name: name.into(),
+            record_type: record_type.into(),
+            class: 1,
+            edns: None,
+            dnssec_ok: false,
+            source: None,
+        }
     }
 
     /// Its bytes.
@@ -35,7 +44,7 @@ impl Query {
         if let Some(size) = self.edns {
             wire.extend([0, 0, 41]);
             wire.extend(size.to_be_bytes());
-            wire.extend([0; 6]);
+            wire.extend([0, 0, u8::from(self.dnssec_ok) << 7, 0, 0, 0]);
         }
         wire
     }

@@ -58,9 +58,22 @@ impl Process {
         }
     }
 
+    /// As [`Self::wait_for`], with what it has said already.
+    pub(crate) fn said<T>(&mut self, wanted: impl Fn(&str) -> Option<T>) -> T {
+        match self.said.lines().find_map(&wanted) {
+            Some(found) => found,
+            None => self.wait_for(wanted),
+        }
+    }
+
     /// Waits for a line that contains `text`.
     pub(crate) fn wait_for_text(&mut self, text: &str) {
         self.wait_for(|line| line.contains(text).then_some(()));
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.

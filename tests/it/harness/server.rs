@@ -66,6 +66,19 @@ impl Server {
         (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     }
 
+    /// Starts `nibbl status --watch` on this server.
+    pub(crate) fn watch(&self) -> Process {
+        let control = self.control.as_ref().expect("`nibbl serve`").path().join(CONTROL);
+        let mut command = nibbl();
+        command.args(["status", "--watch", "--control"]).arg(control);
+        Process::start(command)
+    }
+
+    /// What `wanted` makes of a line that it has said, or soon says.
+    pub(crate) fn said<T>(&mut self, wanted: impl Fn(&str) -> Option<T>) -> T {
+        self.process.said(wanted)
+    }
+
     /// Stops it; returns all that it said.
     ///
     /// # Panics

@@ -79,6 +79,7 @@ enum Message {
 
 #[derive(Debug, Default)]
 struct Shared {
+    queued: AtomicU64,
     dropped: AtomicU64,
     lost: AtomicU64,
     reopen: AtomicBool,
@@ -132,16 +133,6 @@ impl QueryLog {
         self.signal(&self.sink.shared.reopen);
     }
 
-    /// Records dropped because the queue was full.
-    pub fn dropped(&self) -> u64 {
-        self.sink.shared.dropped.load(Ordering::Relaxed)
-    }
-
-    /// Writes of one or more lines that failed.
-    pub fn failed_writes(&self) -> u64 {
-        self.sink.shared.lost.load(Ordering::Relaxed)
-    }
-
     fn signal(&self, flag: &AtomicBool) {
         flag.store(true, Ordering::Release);
         // If the queue is full, the writer is awake and looks at the flags after its next record.
@@ -166,9 +157,26 @@ impl QuerySink {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let name = question_name(packet).into();
         let record = Record { epoch, client, name, outcome: *outcome, reply_octets };
-        if self.queue.try_send(Message::Record(record)).is_err() {
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        let counter = match self.queue.try_send(Message::Record(record)) {
+            Ok(()) => &self.shared.queued,
+            Err(_) => &self.shared.dropped,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Records that the writer got, or soon gets.
+    pub fn queued(&self) -> u64 {
+        self.shared.queued.load(Ordering::Relaxed)
+    }
+
+    /// Records dropped because the queue was full.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Writes of one or more lines that failed.
+    pub fn failed_writes(&self) -> u64 {
+        self.shared.lost.load(Ordering::Relaxed)
     }
 }
 
@@ -431,7 +439,7 @@ mod tests {
         record();
         has_entered.recv().unwrap();
         (0..10).for_each(|_| record());
-        assert_eq!(log.dropped(), 6);
+        assert_eq!(log.sink().dropped(), 6);
         drop(go_on);
         drop(log);
     }
@@ -442,14 +450,14 @@ mod tests {
         for written in 0..3 {
             log.sink().record(&packet(b"\x01a\0"), CLIENT, &outcome(1, 1, 0, 1), 40);
             has_entered.recv().unwrap();
-            assert_eq!(log.failed_writes(), written);
+            assert_eq!(log.sink().failed_writes(), written);
             go_on.send(()).unwrap();
         }
         // A failed reopening keeps what there is.
         log.reopen();
         log.sink().record(&packet(b"\x01a\0"), CLIENT, &outcome(1, 1, 0, 1), 40);
         has_entered.recv().unwrap();
-        assert_eq!(log.failed_writes(), 3);
+        assert_eq!(log.sink().failed_writes(), 3);
         drop(go_on);
         drop(log);
     }

@@ -1,0 +1,238 @@
+//! What was counted, in Prometheus' text format.
+//!
+//! Written by hand: the workers' counters are our own, and the kept client libraries either write
+//! OpenMetrics, which promtool does not check, or want each counter made anew as a value of theirs for
+//! every scrape. The format is lines of text (docs/monitoring.md lists the metrics).
+
+use std::fmt::{Display, Write};
+
+use crate::metrics::{Answer, Buckets, OriginTotals, Totals, ZoneTotals};
+use crate::query_log::QuerySink;
+use crate::status::{Status, ZoneStatus, process};
+use crate::zone;
+
+/// Everything.
+pub(super) fn render(status: &Status, totals: &Totals, query_log: Option<&QuerySink>) -> String {
+    let mut text = Text::default();
+    queries(&mut text, totals);
+    origins(&mut text, totals);
+    zones(&mut text, &status.zones);
+    server(&mut text, status, query_log);
+    of_process(&mut text, status);
+    text.0
+}
+
+fn queries(text: &mut Text, totals: &Totals) {
+    // What is in no zone has a label without content, which is as none.
+    let named = || {
+        let zones = totals.zones.iter().map(|(name, zone)| (name.to_string(), zone));
+        zones.chain([(String::new(), &totals.elsewhere)])
+    };
+    text.family("nibbl_queries_total", "counter", "Answered queries.");
+    for (name, zone) in named() {
+        for (labels, count) in &zone.queries {
+            let listed = labels.answer == Answer::Listed;
+            let labels = [
+                ("zone", &*name),
+                ("transport", labels.origin.transport()),
+                ("client", labels.origin.client()),
+                ("family", labels.family()),
+                ("type", labels.record_type()),
+                ("rcode", labels.answer.rcode()),
+                ("listed", if listed { "true" } else { "false" }),
+            ];
+            text.sample("nibbl_queries_total", &labels, count);
+        }
+    }
+    let mut octets = |name: &str, help: &str, octets: fn(&ZoneTotals) -> u64| {
+        text.family(name, "counter", help);
+        named().for_each(|(zone, counted)| text.sample(name, &[("zone", &*zone)], octets(counted)));
+    };
+    octets("nibbl_query_bytes_total", "Octets of the queries that were answered.", |zone| zone.octets_in);
+    octets("nibbl_response_bytes_total", "Octets of the answers.", |zone| zone.octets_out);
+}
+
+fn origins(text: &mut Text, totals: &Totals) {
+    let over = |transport: &'static str| {
+        let origins = totals.origins.iter().map(|(origin, counted)| {
+            ([("transport", origin.transport()), ("client", origin.client())], counted)
+        });
+        origins.filter(move |(labels, _)| transport.is_empty() || labels[0].1 == transport)
+    };
+    let mut histogram = |name: &str, transport, help: &str, buckets: fn(&OriginTotals) -> &Buckets| {
+        text.family(name, "histogram", help);
+        over(transport).for_each(|(labels, counted)| text.histogram(name, &labels, buckets(counted)));
+    };
+    histogram("nibbl_response_size_bytes", "", "Octets of an answer.", |counted| &counted.sizes);
+    histogram(
+        "nibbl_response_time_seconds",
+        "udp",
+        "Time from the arrival of a packet to the departure of its answer, of a sample of the packets.",
+        |counted| &counted.times,
+    );
+    let mut figure = |name: &str, transport, help: &str, figure: fn(&OriginTotals) -> u64| {
+        text.family(name, if name.ends_with("_total") { "counter" } else { "gauge" }, help);
+        over(transport).for_each(|(labels, counted)| text.sample(name, &labels, figure(counted)));
+    };
+    figure("nibbl_truncated_total", "udp", "Answers that were cut (TC).", |counted| counted.truncated);
+    figure(
+        "nibbl_unanswered_total",
+        "",
+        "Packets that got no answer: no queries, or of clients that the access list ignores.",
+        |counted| counted.unanswered,
+    );
+    figure("nibbl_unsent_total", "", "Answers that the system would not send.", |counted| counted.unsent);
+    figure(
+        "nibbl_receive_errors_total",
+        "",
+        "Errors of the system while receiving or accepting.",
+        |counted| counted.receive_errors,
+    );
+    figure("nibbl_tcp_connections_total", "tcp", "TCP connections that were served.", |counted| {
+        counted.connections
+    });
+    figure("nibbl_tcp_connections", "tcp", "TCP connections that are open.", |counted| {
+        counted.open_connections
+    });
+    figure(
+        "nibbl_tcp_connections_refused_total",
+        "tcp",
+        "TCP connections that were closed at once since their client has too many.",
+        |counted| counted.refused_connections,
+    );
+}
+
+fn zones(text: &mut Text, zones: &[ZoneStatus]) {
+    let mut gauge = |name: &str, help: &str, figure: &dyn Fn(&ZoneStatus) -> Option<u64>| {
+        text.family(name, "gauge", help);
+        for zone in zones {
+            if let Some(figure) = figure(zone) {
+                text.sample(name, &[("zone", &zone.report.name)], figure);
+            }
+        }
+    };
+    gauge("nibbl_zone_serving", "1 if the zone is answered from its data, 0 if with SERVFAIL.", &|zone| {
+        Some((zone.report.status == zone::Status::Serving).into())
+    });
+    gauge("nibbl_zone_entries", "Entries that are served, exceptions included.", &|zone| {
+        Some(zone.report.entries)
+    });
+    gauge("nibbl_zone_skipped_lines", "Lines of the served data that are wrong.", &|zone| {
+        Some(zone.report.errors)
+    });
+    gauge("nibbl_zone_warnings", "Warnings about the served data.", &|zone| Some(zone.report.warnings));
+    gauge("nibbl_zone_memory_bytes", "Memory of the zone's data; zones may share some.", &|zone| {
+        Some(zone.memory)
+    });
+    gauge("nibbl_zone_serial", "The serial of the zone's SOA.", &|zone| Some(zone.serial.into()));
+    gauge("nibbl_zone_data_timestamp_seconds", "When the newest file of the zone was written.", &|zone| {
+        (zone.report.loaded > 0).then_some(zone.report.modified)
+    });
+    gauge("nibbl_zone_loaded_timestamp_seconds", "When the served data was loaded.", &|zone| {
+        (zone.report.loaded > 0).then_some(zone.report.loaded)
+    });
+    gauge("nibbl_zone_expires_timestamp_seconds", "When the data expires ($TIMESTAMP).", &|zone| {
+        zone.report.expires
+    });
+    gauge("nibbl_zone_max_age_seconds", "The age of the data from which the server is not ready.", &|zone| {
+        zone.report.max_age
+    });
+    gauge("nibbl_zone_outdated", "1 if the files hold something else than is served.", &|zone| {
+        Some(zone.report.problem.is_some().into())
+    });
+}
+
+fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
+    text.single(
+        "nibbl_ready",
+        "gauge",
+        "1 if the server is ready (as /readyz says it).",
+        u64::from(status.not_ready.is_empty()),
+    );
+    text.single(
+        "nibbl_shed_queries_total",
+        "counter",
+        "Packets that were lost since the buffer of their socket was full.",
+        status.queries.shed,
+    );
+    text.single(
+        "nibbl_reload_timestamp_seconds",
+        "gauge",
+        "When the files were looked at last.",
+        status.looked,
+    );
+    text.single(
+        "nibbl_reload_success",
+        "gauge",
+        "1 if all zones hold what their files hold.",
+        u64::from(status.is_clean()),
+    );
+    text.single("nibbl_snapshots_total", "counter", "Times that new data was published.", status.generation);
+    if let Some(log) = query_log {
+        const NAME: &str = "nibbl_query_log_records_total";
+        text.family(NAME, "counter", "Records for the query log, by what became of them.");
+        for (result, count) in
+            [("queued", log.queued()), ("dropped", log.dropped()), ("failed", log.failed_writes())]
+        {
+            text.sample(NAME, &[("result", result)], count);
+        }
+    }
+    text.family("nibbl_build_info", "gauge", "The program.");
+    text.sample("nibbl_build_info", &[("version", &status.version)], 1);
+}
+
+fn of_process(text: &mut Text, status: &Status) {
+    text.single("process_start_time_seconds", "gauge", "When the process started.", status.started);
+    text.single("process_resident_memory_bytes", "gauge", "Memory that is not swapped out.", status.memory);
+    if let Some(seconds) = process::processor_seconds() {
+        text.single("process_cpu_seconds_total", "counter", "Processor time.", seconds);
+    }
+    if let Some((open, limit)) = process::open_files() {
+        text.single("process_open_fds", "gauge", "Open files.", open);
+        text.single("process_max_fds", "gauge", "How many files may be open.", limit);
+    }
+}
+
+/// The text; writing to it cannot fail.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// Begins a metric.
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// A metric with one value.
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.0.push_str(name);
+        for (index, (label, content)) in labels.iter().enumerate() {
+            let _ = write!(self.0, "{}{label}=\"", if index == 0 { '{' } else { ',' });
+            for character in content.chars() {
+                match character {
+                    '\\' | '"' => self.0.extend(['\\', character]),
+                    '\n' => self.0.push_str("\\n"),
+                    _ => self.0.push(character),
+                }
+            }
+            self.0.push('"');
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{end} {value}");
+    }
+
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], buckets: &Buckets) {
+        let bucket = format!("{name}_bucket");
+        let ends = buckets.at_most.iter().map(|(end, count)| (end.to_string(), count));
+        for (end, count) in ends.chain([("+Inf".to_owned(), &buckets.count)]) {
+            self.sample(&bucket, &[labels, &[("le", &end)]].concat(), count);
+        }
+        self.sample(&format!("{name}_sum"), labels, buckets.sum);
+        self.sample(&format!("{name}_count"), labels, buckets.count);
+    }
+}

@@ -1,0 +1,67 @@
+//! The HTTP listener for those who watch over the server: `/metrics` for Prometheus, `/healthz` and
+//! `/readyz` for whoever starts it and sends it clients, `/status` for programs and people.
+//!
+//! It only reads, and knows no users: it belongs on a loopback address. What it shows is made when it
+//! is asked for, by [`status`](crate::status) and [`exposition`].
+
+mod exposition;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use crate::status::Observer;
+
+/// Opens the socket, so that it can be bound before privileges are given up; [`serve`] answers.
+///
+/// # Errors
+/// What the system says.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Answers for ever. Needs to run inside a tokio runtime.
+///
+/// # Errors
+/// What the system says of the socket.
+pub async fn serve(listener: TcpListener, observer: Observer) -> io::Result<()> {
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .route("/status", get(status))
+        .with_state(observer);
+    axum::serve(tokio::net::TcpListener::from_std(listener)?, routes).await
+}
+
+async fn metrics(State(observer): State<Observer>) -> impl IntoResponse {
+    let totals = observer.metrics.totals();
+    let status = observer.status_of(&totals, SystemTime::now());
+    let text = exposition::render(&status, &totals, observer.query_log.as_ref());
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+}
+
+/// 200, or 503 and a line for each thing that is missing.
+async fn ready(State(observer): State<Observer>) -> impl IntoResponse {
+    let not_ready = observer.status().not_ready;
+    if not_ready.is_empty() {
+        return (StatusCode::OK, "ready\n".to_owned());
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, not_ready.join("\n") + "\n")
+}
+
+async fn status(State(observer): State<Observer>) -> Result<impl IntoResponse, StatusCode> {
+    let text = serde_json::to_string(&observer.status()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(CONTENT_TYPE, "application/json")], text + "\n"))
+}

@@ -1,0 +1,320 @@
+//! The threads that make signatures, and the queue before them.
+//!
+//! A signature takes as long as a hundred answers, and anyone can ask for names that nobody asked for
+//! before. So transports answer with the signatures that are there; a packet whose answer lacks one
+//! waits here. A signer answers it as a whole, from the data of its own moment, and sends the reply
+//! the way it came.
+//!
+//! UDP packets come without any proof of who sent them: their lane is short. When it is half full,
+//! negative answers (which take more signatures, of names that nobody listed) are put off, and when
+//! it is full all are: an empty reply with TC sends the client to TCP. There each connection has at
+//! most one packet here, so that lane needs no bound of its own. The two lanes take turns.
+//!
+//! Signers run at a low priority: where processors are scarce, the workers that answer go first.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::{Responder, Service};
+use crate::answer::{Client, Effort, Lacking, Outcome};
+use crate::metrics::WorkerCounters;
+use crate::query_log::QuerySink;
+
+/// UDP packets that may wait for each signer: a tenth of a second of work, more or less.
+const PLACES: usize = 512;
+/// So many that wait are little to do.
+const FEW: usize = 16;
+/// What is added to the niceness of a signer.
+const NICENESS: i32 = 10;
+
+/// A packet whose answer lacks signatures, or has some that should be made again.
+pub(super) struct Job {
+    packet: Vec<u8>,
+    client: Client,
+    /// What is to become of the reply; nothing if it was sent already.
+    reply: Option<(Send, Arc<WorkerCounters>)>,
+}
+
+/// Sends a reply; false if it could not.
+pub(super) type Send = Box<dyn FnOnce(&[u8]) -> bool + std::marker::Send>;
+
+/// The answer to a packet of a connection.
+pub(super) enum Answer {
+    /// It is in the buffer.
+    Now,
+    /// It comes when its signatures are made, or an error if there is to be none.
+    Later(oneshot::Receiver<Vec<u8>>),
+}
+
+impl<R: Responder> Service<R> {
+    /// Hands a UDP packet on whose answer lacks signatures or has old ones. What lacks them is answered
+    /// later, with what `send` makes, or put off; everything else stays as it is.
+    pub(super) fn hand_on(
+        &self,
+        moment: &R::Moment,
+        packet: &[u8],
+        client: Client,
+        outcome: Outcome,
+        reply: &mut Vec<u8>,
+        send: impl FnOnce() -> Send,
+    ) -> Outcome {
+        if outcome.renew {
+            self.queue.wish(|| Job { packet: packet.to_vec(), client, reply: None });
+        }
+        let Some(lacking) = outcome.lacks else { return outcome };
+        let sending = || Some((send(), self.later.clone()));
+        if self.queue.offer(lacking, || Job { packet: packet.to_vec(), client, reply: sending() }) {
+            return outcome;
+        }
+        reply.clear();
+        self.responder.put_off(moment, packet, &outcome, reply)
+    }
+
+    /// Answers a packet of a connection, which has time to wait for signatures. `None` where there is
+    /// to be no reply.
+    pub(super) fn answer_connected(
+        &self,
+        moment: &R::Moment,
+        packet: &[u8],
+        client: Client,
+        reply: &mut Vec<u8>,
+    ) -> Option<Answer> {
+        let outcome = self.answer(moment, packet, client, Effort::Take, reply);
+        if outcome.lacks.is_some() {
+            let (sender, receiver) = oneshot::channel();
+            let send: Send = Box::new(move |reply| sender.send(reply.to_vec()).is_ok());
+            self.queue.push(Job { packet: packet.to_vec(), client, reply: Some((send, self.later.clone())) });
+            return Some(Answer::Later(receiver));
+        }
+        if outcome.renew {
+            self.queue.wish(|| Job { packet: packet.to_vec(), client, reply: None });
+        }
+        outcome.reply.then_some(Answer::Now)
+    }
+}
+
+/// Packets that wait for signers.
+#[derive(Default)]
+pub(super) struct Queue {
+    lanes: Mutex<Lanes>,
+    /// Rung when a packet comes, and at the end.
+    bell: Condvar,
+    /// Packets in the UDP lane, to be read without the lock.
+    waiting: AtomicUsize,
+    /// How many may be.
+    places: usize,
+}
+
+#[derive(Default)]
+struct Lanes {
+    udp: VecDeque<Job>,
+    connected: VecDeque<Job>,
+    /// The lane of UDP is next.
+    udp_is_next: bool,
+    closed: bool,
+}
+
+/// How much is signed at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SigningLimits {
+    /// Threads; none where no zone is signed.
+    pub workers: usize,
+    /// Answers a second for which signatures are made, of all threads together; `None` is as many as
+    /// they can.
+    pub rate: Option<u32>,
+}
+
+impl Queue {
+    /// A queue before so many signers.
+    pub(super) fn new(signers: usize) -> Self {
+        Self { places: PLACES * signers, ..Self::default() }
+    }
+
+    /// What is worth doing for the answer to a UDP packet now.
+    pub(super) fn effort(&self) -> Effort {
+        if self.is_half_full(self.waiting.load(Ordering::Relaxed)) { Effort::Least } else { Effort::Take }
+    }
+
+    /// Takes a UDP packet; false if there is no place for it.
+    pub(super) fn offer(&self, lacking: Lacking, job: impl FnOnce() -> Job) -> bool {
+        let mut lanes = self.lock();
+        let waiting = lanes.udp.len();
+        let has_place = match lacking {
+            Lacking::Positive => waiting < self.places,
+            Lacking::Negative => !self.is_half_full(waiting),
+        };
+        if has_place && !lanes.closed {
+            lanes.udp.push_back(job());
+            self.waiting.store(waiting + 1, Ordering::Relaxed);
+            self.bell.notify_one();
+        }
+        has_place && !lanes.closed
+    }
+
+    /// Takes a packet whose signatures should be made again, if there is little else to do. What is
+    /// asked often comes again.
+    fn wish(&self, job: impl FnOnce() -> Job) {
+        if self.waiting.load(Ordering::Relaxed) < FEW {
+            self.offer(Lacking::Negative, job);
+        }
+    }
+
+    /// Takes a packet of a connection, which has no other here.
+    pub(super) fn push(&self, job: Job) {
+        let mut lanes = self.lock();
+        if !lanes.closed {
+            lanes.connected.push_back(job);
+            self.bell.notify_one();
+        }
+    }
+
+    /// Takes nothing more, and ends the signers when what waits is done.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.bell.notify_all();
+    }
+
+    /// Waits for the next packet; `None` at the end.
+    fn next(&self) -> Option<Job> {
+        let mut lanes = self.lock();
+        loop {
+            lanes.udp_is_next = !lanes.udp_is_next;
+            let Lanes { udp, connected, udp_is_next, .. } = &mut *lanes;
+            let (first, second) = if *udp_is_next { (udp, connected) } else { (connected, udp) };
+            if let Some(job) = first.pop_front().or_else(|| second.pop_front()) {
+                self.waiting.store(lanes.udp.len(), Ordering::Relaxed);
+                return Some(job);
+            }
+            if lanes.closed {
+                return None;
+            }
+            lanes = self.bell.wait(lanes).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn is_half_full(&self, waiting: usize) -> bool {
+        waiting >= self.places / 2
+    }
+
+    /// The lanes are whole after every statement, so a panic elsewhere leaves them usable.
+    fn lock(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("waiting", &self.waiting).finish_non_exhaustive()
+    }
+}
+
+/// Starts the signers.
+pub(super) fn spawn<R: Responder>(
+    limits: SigningLimits,
+    responder: &Arc<R>,
+    queue: &Arc<Queue>,
+    query_log: Option<&QuerySink>,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    // Each has its share of the rate.
+    let apart = limits.rate.map(|rate| Duration::from_secs(limits.workers as u64) / rate.max(1));
+    let signer = |index| {
+        let (responder, queue, query_log) = (responder.clone(), queue.clone(), query_log.cloned());
+        let run = move || run(&responder, &queue, query_log.as_ref(), Pace::new(apart));
+        std::thread::Builder::new().name(format!("signer-{index}")).spawn(run)
+    };
+    (0..limits.workers).map(signer).collect()
+}
+
+fn run<R: Responder>(responder: &Arc<R>, queue: &Arc<Queue>, query_log: Option<&QuerySink>, mut pace: Pace) {
+    // One that may not give way is no reason not to sign.
+    let _ = rustix::process::nice(NICENESS);
+    let mut buffer = Vec::new();
+    while let Some(Job { packet, client, reply }) = queue.next() {
+        buffer.clear();
+        let moment = responder.moment();
+        let outcome = responder.respond(&moment, &packet, client, Effort::Make, &mut buffer);
+        if let Some((send, counters)) = reply {
+            let service = Service {
+                responder: responder.clone(),
+                later: counters.clone(),
+                counters,
+                query_log: query_log.cloned(),
+                queue: queue.clone(),
+            };
+            service.record(&mut service.counters.tally(), &moment, &packet, client, &outcome, buffer.len());
+            if outcome.reply && !send(&buffer) {
+                service.counters.unsent(1);
+            }
+        }
+        pace.keep();
+    }
+}
+
+/// Keeps turns at least so far apart, over a few of them.
+struct Pace {
+    apart: Option<Duration>,
+    next: Instant,
+}
+
+impl Pace {
+    /// Turns that may come at once after a rest.
+    const AT_ONCE: u32 = 50;
+
+    fn new(apart: Option<Duration>) -> Self {
+        Self { apart, next: Instant::now() }
+    }
+
+    fn keep(&mut self) {
+        let Some(apart) = self.apart else { return };
+        let now = Instant::now();
+        let rested = now.checked_sub(apart * Self::AT_ONCE).unwrap_or(now);
+        self.next = self.next.max(rested) + apart;
+        if let Some(early) = self.next.checked_duration_since(now) {
+            std::thread::sleep(early);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::Transport;
+
+    fn job(mark: u8) -> Job {
+        let client = Client { address: [192, 0, 2, 1].into(), transport: Transport::Udp };
+        Job { packet: vec![mark], client, reply: None }
+    }
+
+    #[test]
+    fn negative_answers_give_way_first() {
+        let queue = Queue::new(1);
+        let offered = |lacking| (0..).take_while(|_| queue.offer(lacking, || job(0))).count();
+        assert_eq!((offered(Lacking::Negative), queue.effort()), (PLACES / 2, Effort::Least));
+        assert_eq!((offered(Lacking::Positive), offered(Lacking::Positive)), (PLACES / 2, 0));
+        for _ in 0..=PLACES / 2 {
+            queue.next().unwrap();
+        }
+        assert_eq!(queue.effort(), Effort::Take);
+        assert_eq!(offered(Lacking::Negative), 1);
+    }
+
+    #[test]
+    fn the_lanes_take_turns_until_all_is_done() {
+        let queue = Queue::new(1);
+        for _ in 0..3 {
+            assert!(queue.offer(Lacking::Positive, || job(b'u')));
+        }
+        queue.push(job(b'c'));
+        queue.close();
+        assert!(!queue.offer(Lacking::Positive, || job(0)));
+        let order: Vec<u8> = std::iter::from_fn(|| queue.next()).map(|job| job.packet[0]).collect();
+        assert_eq!(order, b"ucuu");
+    }
+}

@@ -1,0 +1,56 @@
+//! Replies that wait for signatures.
+
+use super::*;
+
+fn signing(workers: usize) -> Limits {
+    Limits { signing: SigningLimits { workers, rate: None }, ..limits() }
+}
+
+fn signed(id: u16) -> Vec<u8> {
+    [&query(id, 100)[..4], SIGNED].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn udp_replies_that_take_signatures_come_later() {
+    let bound = Server::bind(&[plain("0.0.0.0:0"), plain("[::]:0")], signing(2)).unwrap();
+    let ports: Vec<u16> = bound.addresses().iter().map(SocketAddr::port).collect();
+    let server = start(bound, &Echo::new(fill));
+    for address in
+        [(Ipv4Addr::new(127, 0, 0, 3), ports[0]).into(), format!("[::1]:{}", ports[1]).parse().unwrap()]
+    {
+        let client = udp_client(address);
+        for id in 0..50 {
+            client.send(&signed(2 * id)).unwrap();
+            client.send(&query(2 * id + 1, 100)).unwrap();
+        }
+        let mut ids: Vec<Vec<u8>> = (0..100).map(|_| receive(&client).unwrap()).collect();
+        ids.sort();
+        assert_eq!(ids, (0..100).map(|id| fill(&query(id, 100)).unwrap()).collect::<Vec<_>>());
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn udp_packets_without_a_place_are_put_off() {
+    let server = start(Server::bind(&[plain(LOOPBACK[0])], signing(0)).unwrap(), &Echo::new(fill));
+    let client = udp_client(server.addresses()[0]);
+    client.send(&signed(7)).unwrap();
+    assert_eq!(receive(&client).unwrap(), [0, 7]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tcp_waits_for_signatures_and_keeps_the_order() {
+    let server = start(Server::bind(&[plain(LOOPBACK[0])], signing(1)).unwrap(), &Echo::new(fill));
+    let mut client = tcp_client(server.addresses()[0]);
+    let queries = (0..40).map(|id| if id % 3 == 0 { signed(id) } else { query(id, 100) });
+    client.write_all(&queries.flat_map(|query| framed(&query)).collect::<Vec<u8>>()).unwrap();
+    for id in 0..40 {
+        assert_eq!(read_framed(&mut client).unwrap(), fill(&query(id, 100)).unwrap());
+    }
+    client.write_all(&framed(&signed(77))).unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(read_framed(&mut client).unwrap()[..2], [0, 77]);
+    assert!(closed(&mut client));
+    server.stop().await;
+}

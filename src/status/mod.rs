@@ -1,0 +1,206 @@
+//! How the server is, as one value: what `nibbl status` shows, `/status` returns, and `/metrics`
+//! counts.
+//!
+//! Nothing here is collected while questions are answered: an [`Observer`] knows where the figures
+//! are, and looks when somebody asks.
+
+pub mod process;
+pub mod show;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::answer::Transport;
+use crate::metrics::{Answer, Labels, Metrics, Totals, ZoneTotals};
+use crate::query_log::QuerySink;
+use crate::reload::service::Handle;
+use crate::reload::{Report, ZoneReport};
+use crate::server::{Shed, SnapshotResponder};
+use crate::zone;
+
+/// Where everything that can be known of the server is found.
+#[derive(Clone)]
+pub struct Observer {
+    /// How the zones are.
+    pub loader: Handle,
+    /// What was counted.
+    pub metrics: Arc<Metrics>,
+    /// What is served.
+    pub responder: Arc<SnapshotResponder>,
+    /// What the sockets lost.
+    pub shed: Shed,
+    /// The query log, if there is one.
+    pub query_log: Option<QuerySink>,
+    /// When the process started.
+    pub started: SystemTime,
+}
+
+/// How the server is at one moment; times are in seconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Status {
+    /// The version of the program.
+    pub version: String,
+    /// The process id.
+    pub pid: u32,
+    /// When the process started.
+    pub started: u64,
+    /// The memory of the process that is not swapped out, in octets.
+    pub memory: u64,
+    /// What keeps the server from being ready; it is ready where there is nothing.
+    pub not_ready: Vec<String>,
+    /// Snapshots published since the start.
+    pub generation: u64,
+    /// When the files were looked at last; 0 if they never were.
+    pub looked: u64,
+    /// Why the server's access list is not the one that its files hold.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub access_problem: Option<String>,
+    /// Answered queries.
+    pub queries: Queries,
+    /// The zones, in the order of the configuration.
+    pub zones: Vec<ZoneStatus>,
+}
+
+/// What became of queries since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Queries {
+    /// Answered over UDP.
+    pub udp: u64,
+    /// Answered over TCP.
+    pub tcp: u64,
+    /// Answered over TLS.
+    pub tls: u64,
+    /// Answered that what they ask about is listed.
+    pub listed: u64,
+    /// Answered with NXDOMAIN: it is not listed.
+    pub nxdomain: u64,
+    /// Answered with REFUSED.
+    pub refused: u64,
+    /// Answered with SERVFAIL.
+    pub servfail: u64,
+    /// Answers cut for UDP.
+    pub truncated: u64,
+    /// Packets that got no answer.
+    pub unanswered: u64,
+    /// Packets that were lost since the sockets' buffers were full.
+    pub shed: u64,
+    /// TCP connections that are open.
+    pub tcp_connections: u64,
+}
+
+/// One zone.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ZoneStatus {
+    /// What is known from loading it.
+    #[serde(flatten)]
+    pub report: ZoneReport,
+    /// The serial of its SOA; 0 without one.
+    pub serial: u32,
+    /// The memory of its data in octets; zones may share some.
+    pub memory: u64,
+    /// Queries that were answered since the start.
+    pub answered: u64,
+    /// Those that ask about something listed.
+    pub listed: u64,
+}
+
+impl Observer {
+    /// How the server is now.
+    pub fn status(&self) -> Status {
+        self.status_of(&self.metrics.totals(), SystemTime::now())
+    }
+
+    /// How the server is, with what was counted, at a time.
+    pub fn status_of(&self, totals: &Totals, now: SystemTime) -> Status {
+        let report = self.loader.report();
+        let snapshot = self.responder.snapshot();
+        let zone = |report: &ZoneReport| {
+            let served = snapshot.zones().iter().find(|zone| zone.name().to_string() == report.name);
+            let none = ZoneTotals::default();
+            let counted = totals.zones.iter().find(|(name, _)| name.to_string() == report.name);
+            let counted = counted.map_or(&none, |(_, counted)| counted);
+            ZoneStatus {
+                report: report.clone(),
+                serial: served.map_or(0, |zone| zone.apex().serial()),
+                memory: served.map_or(0, |zone| zone.datasets().iter().map(|d| d.summary.bytes as u64).sum()),
+                answered: counted.count(|_| true),
+                listed: counted.listed(),
+            }
+        };
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: seconds(self.started),
+            memory: process::resident_octets().unwrap_or(0),
+            not_ready: not_ready(&report, now),
+            generation: report.generation,
+            looked: report.looked,
+            access_problem: report.access_problem.clone(),
+            queries: Queries::new(totals, self.shed.count()),
+            zones: report.zones.iter().map(zone).collect(),
+        }
+    }
+}
+
+/// What keeps a server with these zones from being ready: zones that are not loaded, or whose data is
+/// older than their limit.
+fn not_ready(report: &Report, now: SystemTime) -> Vec<String> {
+    if report.generation == 0 {
+        return vec!["the zones are being loaded".to_owned()];
+    }
+    let now = seconds(now);
+    let fault = |zone: &ZoneReport| {
+        let age = now.saturating_sub(zone.modified);
+        let name = &zone.name;
+        match (zone.status, zone.max_age) {
+            (zone::Status::NeverLoaded, _) => Some(format!("zone {name}: not loaded")),
+            (zone::Status::Expired, _) => Some(format!("zone {name}: the data has expired")),
+            (zone::Status::Serving, Some(limit)) if age > limit => {
+                Some(format!("zone {name}: the data is {age} seconds old, and the limit is {limit}"))
+            }
+            (zone::Status::Serving, _) => None,
+        }
+    };
+    report.zones.iter().filter_map(fault).collect()
+}
+
+impl Queries {
+    fn new(totals: &Totals, shed: u64) -> Self {
+        let over = |transport| totals.count(|labels| labels.origin.transport == transport);
+        let answered = |answer| totals.count(|labels: &Labels| labels.answer == answer);
+        Self {
+            udp: over(Transport::Udp),
+            tcp: over(Transport::Tcp),
+            tls: over(Transport::Tls),
+            listed: answered(Answer::Listed),
+            nxdomain: answered(Answer::NxDomain),
+            refused: answered(Answer::Refused),
+            servfail: answered(Answer::ServFail),
+            truncated: totals.sum(|origin| origin.truncated),
+            unanswered: totals.sum(|origin| origin.unanswered),
+            shed,
+            tcp_connections: totals.sum(|origin| origin.open_connections),
+        }
+    }
+
+    /// All answered queries.
+    pub fn answered(&self) -> u64 {
+        self.udp + self.tcp + self.tls
+    }
+}
+
+impl Status {
+    /// True when every zone is served and holds what its files hold.
+    pub fn is_clean(&self) -> bool {
+        self.generation > 0
+            && self.access_problem.is_none()
+            && self.zones.iter().all(|zone| zone.report.is_clean())
+    }
+}
+
+/// Seconds since 1970.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since: Duration| since.as_secs())
+}

@@ -1,0 +1,155 @@
+//! Status and reports for a person: lines of text.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{Status, ZoneStatus};
+use crate::reload::{Report, ZoneReport};
+use crate::zone;
+
+/// A report: a line a zone, and a line more for each problem.
+pub fn report(report: &Report, now: SystemTime) -> String {
+    let width = report.zones.iter().map(|zone| zone.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    report.zones.iter().for_each(|zone| push_zone(&mut text, zone, width, None, now));
+    push_access_problem(&mut text, report.access_problem.as_deref());
+    text
+}
+
+/// A status: what holds for the server, then the zones. Queries are counted from the start, or
+/// where there is an earlier status, from then on as a rate.
+pub fn status(status: &Status, earlier: Option<(&Status, Duration)>, now: SystemTime) -> String {
+    let scale = Scale(earlier);
+    let width = status.zones.iter().map(|zone| zone.report.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    push_server(&mut text, status, &scale, now);
+    for zone in &status.zones {
+        let figures = zone_figures(zone, &scale);
+        push_zone(&mut text, &zone.report, width, Some(&figures), now);
+    }
+    push_access_problem(&mut text, status.access_problem.as_deref());
+    text
+}
+
+// Writing to a String cannot fail.
+
+fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: SystemTime) {
+    let Status { version, pid, started, memory, not_ready, .. } = status;
+    let ready = if not_ready.is_empty() { "ready" } else { "not ready" };
+    let (up, memory) = (age(now, *started), octets(*memory));
+    let _ = writeln!(text, "nibbl {version}, process {pid}, {ready}, up {up}, {memory} of memory");
+    for reason in not_ready {
+        let _ = writeln!(text, "! {reason}");
+    }
+    let queries = &status.queries;
+    let figure = |now, then: fn(&Status) -> u64| scale.figure(now, then);
+    let listed =
+        scale.share(queries.listed, |s| s.queries.listed, queries.answered(), |s| s.queries.answered());
+    let _ = writeln!(
+        text,
+        "queries: {} by UDP, {} by TCP, {} by TLS; {listed} listed; {} cut, {} unanswered, {} shed; {} TCP connections",
+        figure(queries.udp, |s| s.queries.udp),
+        figure(queries.tcp, |s| s.queries.tcp),
+        figure(queries.tls, |s| s.queries.tls),
+        figure(queries.truncated, |s| s.queries.truncated),
+        figure(queries.unanswered, |s| s.queries.unanswered),
+        figure(queries.shed, |s| s.queries.shed),
+        queries.tcp_connections,
+    );
+}
+
+fn zone_figures(zone: &ZoneStatus, scale: &Scale<'_>) -> String {
+    let then = |figure: fn(&ZoneStatus) -> u64| {
+        let name = &zone.report.name;
+        move |status: &Status| status.zones.iter().find(|other| other.report.name == *name).map_or(0, figure)
+    };
+    let answered = scale.figure(zone.answered, then(|zone| zone.answered));
+    let listed =
+        scale.share(zone.listed, then(|zone| zone.listed), zone.answered, then(|zone| zone.answered));
+    format!("{answered} queries, {listed} listed, serial {}, {}", zone.serial, octets(zone.memory))
+}
+
+fn push_zone(text: &mut String, zone: &ZoneReport, width: usize, figures: Option<&str>, now: SystemTime) {
+    let _ = writeln!(text, "{:width$}  {}", zone.name, describe(zone, now));
+    if let Some(figures) = figures {
+        let _ = writeln!(text, "{:width$}  {figures}", "");
+    }
+    if let Some(problem) = &zone.problem {
+        let _ = writeln!(text, "{:width$}  ! {problem}", "");
+    }
+}
+
+fn push_access_problem(text: &mut String, problem: Option<&str>) {
+    if let Some(problem) = problem {
+        let _ = writeln!(text, "! the server's access list: {problem}");
+    }
+}
+
+fn describe(zone: &ZoneReport, now: SystemTime) -> String {
+    let status = match zone.status {
+        zone::Status::Serving => "serving",
+        zone::Status::NeverLoaded => return "never loaded".to_owned(),
+        zone::Status::Expired => "expired",
+    };
+    let ago = |time: u64| age(now, time);
+    format!(
+        "{status}  {} entries, {} errors, {} warnings, of {} ago, loaded {} ago",
+        zone.entries,
+        zone.errors,
+        zone.warnings,
+        ago(zone.modified),
+        ago(zone.loaded),
+    )
+}
+
+/// Counts since the start, or since an earlier status so long ago.
+struct Scale<'s>(Option<(&'s Status, Duration)>);
+
+impl Scale<'_> {
+    /// A count, or a rate.
+    fn figure(&self, now: u64, then: impl Fn(&Status) -> u64) -> String {
+        match self.0 {
+            None => now.to_string(),
+            Some((earlier, time)) => {
+                let rate = now.saturating_sub(then(earlier)) as f64 / time.as_secs_f64().max(1e-3);
+                format!("{rate:.0}/s")
+            }
+        }
+    }
+
+    /// The share of `part` in `whole` in percent.
+    fn share(
+        &self,
+        part: u64,
+        part_then: impl Fn(&Status) -> u64,
+        whole: u64,
+        whole_then: impl Fn(&Status) -> u64,
+    ) -> String {
+        let then = |figure: &dyn Fn(&Status) -> u64| self.0.map_or(0, |(earlier, _)| figure(earlier));
+        let part = part.saturating_sub(then(&part_then));
+        match whole.saturating_sub(then(&whole_then)) {
+            0 => "none".to_owned(),
+            whole => format!("{:.1} %", 100.0 * part as f64 / whole as f64),
+        }
+    }
+}
+
+fn octets(octets: u64) -> String {
+    match octets {
+        0..1_000_000 => format!("{:.1} kB", octets as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", octets as f64 / 1e6),
+        _ => format!("{:.2} GB", octets as f64 / 1e9),
+    }
+}
+
+/// How long ago a time (in seconds since 1970) is, in its two largest units.
+fn age(now: SystemTime, time: u64) -> String {
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(time)).unwrap_or(now);
+    let seconds = now.duration_since(time).unwrap_or_default().as_secs();
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, seconds) => format!("{seconds} s"),
+        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
+        (days, hours, _, _) => format!("{days} d {hours} h"),
+    }
+}
