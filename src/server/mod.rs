@@ -41,7 +41,7 @@ use tokio::task::JoinSet;
 
 pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
 pub use shed::Shed;
-pub use signers::SigningLimits;
+pub use signers::{SigningLimits, SigningQueue};
 pub use tls::CertificateError;
 
 use crate::answer::{Client, Effort, Outcome, Transport};
@@ -182,6 +182,11 @@ impl Server {
     /// The addresses listened on, in the order of the listeners, with their actual ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where packets wait for signatures.
+    pub fn signing_queue(&self) -> SigningQueue {
+        SigningQueue(self.queue.clone())
     }
 
     /// What the sockets lose.

@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -73,6 +73,7 @@ impl<R: Responder> Service<R> {
         if self.queue.offer(lacking, || Job { packet: packet.to_vec(), client, reply: sending() }) {
             return outcome;
         }
+        self.queue.put_off.fetch_add(1, Ordering::Relaxed);
         reply.clear();
         self.responder.put_off(moment, packet, &outcome, reply)
     }
@@ -110,6 +111,23 @@ pub(super) struct Queue {
     waiting: AtomicUsize,
     /// How many may be.
     places: usize,
+    put_off: AtomicU64,
+}
+
+/// The queue, for whoever wants to know how it is.
+#[derive(Clone, Debug, Default)]
+pub struct SigningQueue(pub(super) Arc<Queue>);
+
+impl SigningQueue {
+    /// UDP packets that wait for signatures.
+    pub fn waiting(&self) -> u64 {
+        self.0.waiting.load(Ordering::Relaxed) as u64
+    }
+
+    /// UDP packets that were sent to TCP since the start, for want of a place.
+    pub fn put_off(&self) -> u64 {
+        self.0.put_off.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Default)]
