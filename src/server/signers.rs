@@ -53,6 +53,28 @@ pub(super) enum Answer {
     Later(oneshot::Receiver<Vec<u8>>),
 }
 
+/// What is done for the packets of one batch. Also where all signatures are there, a denial takes as long
+/// as a hundred plain answers, so only a few of them are made beside those.
+#[derive(Default)]
+pub(super) struct Efforts {
+    signed: usize,
+}
+
+impl Efforts {
+    /// Signed answers in a batch that may take long.
+    const MOST: usize = 16;
+
+    /// What is worth doing for the next packet.
+    pub(super) fn next(&self, queue: &Queue) -> Effort {
+        if self.signed < Self::MOST { queue.effort() } else { Effort::Least }
+    }
+
+    /// Counts what was done.
+    pub(super) fn count(&mut self, outcome: &Outcome) {
+        self.signed += usize::from(outcome.holds_until.is_some() || outcome.lacks.is_some());
+    }
+}
+
 impl<R: Responder> Service<R> {
     /// Hands a UDP packet on whose answer lacks signatures or has old ones. What lacks them is answered
     /// later, with what `send` makes, or put off; everything else stays as it is.
