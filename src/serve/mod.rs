@@ -201,6 +201,7 @@ async fn run(
             metrics: metrics.clone(),
             responder: responder.clone(),
             shed: server.shed(),
+            signing_queue: server.signing_queue(),
             query_log: query_log.map(QueryLog::sink),
             started,
         };

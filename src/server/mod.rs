@@ -42,7 +42,7 @@ use tokio::task::JoinSet;
 
 pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
 pub use shed::Shed;
-pub use signers::SigningLimits;
+pub use signers::{SigningLimits, SigningQueue};
 pub use tls::CertificateError;
 
 use crate::answer::{Client, Effort, Outcome, Transport};
@@ -50,7 +50,7 @@ use crate::fast::Exchange;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
 use crate::query_log::QuerySink;
 use crate::zone::Family;
-use signers::{Queue, Send};
+use signers::{Efforts, Queue, Send};
 use times::Times;
 
 /// An address to listen on. Port 0 takes a free port, the same one for UDP and TCP.
@@ -187,6 +187,11 @@ impl Server {
     /// The addresses listened on, in the order of the listeners, with their actual ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where packets wait for signatures.
+    pub fn signing_queue(&self) -> SigningQueue {
+        SigningQueue(self.queue.clone())
     }
 
     /// What the sockets lose.
@@ -353,12 +358,14 @@ impl<R: Responder> Service<R> {
     /// a reply later to the sender of the packet at a place.
     fn answer_batch(&self, moment: &R::Moment, batch: &mut [Exchange<'_>], send: impl Fn(usize) -> Send) {
         self.responder.respond_batch(moment, batch);
-        let effort = self.queue.effort();
+        let mut efforts = Efforts::default();
         let mut tally = self.counters.tally();
         for (place, exchange) in batch.iter_mut().enumerate() {
             if exchange.outcome().is_none() && !exchange.packet().is_empty() {
                 exchange.respond(|packet, client, reply| {
+                    let effort = efforts.next(&self.queue);
                     let outcome = self.responder.respond(moment, packet, client, effort, reply);
+                    efforts.count(&outcome);
                     self.hand_on(moment, packet, client, outcome, reply, || send(place))
                 });
             }
