@@ -13,15 +13,16 @@ reload       Answers of a list fill a resolver's cache; listings come and go ins
 rollover     A key that signs the zone is replaced (pre-publish, RFC 6781, section 4.1.1.1), then the key that the
              zone above knows (double-DS, section 4.1.2), by `nibbl key rollover` and a parent that does what the
              CDS records say (RFC 7344). The time moves on by half an hour a step for weeks. At each step names
-             that unbound knows and names that it never saw are right, and secure. In the end the parent is given
-             a wrong DS record: then nothing is secure, which shows that the test would have noticed.
+             that unbound knows and names that it never saw are right, and secure. The same with a zone that has one
+             key for everything. In the end a month passes, in which all signatures are renewed, and the parent is
+             given a wrong DS record: then nothing is secure, which shows that the test would have noticed.
 
 `offline` is the exported zone, signed by dnssec-signzone, in NSD; it stands for a server that is right. Programs
 run in a network namespace of their own (root, or user namespaces); the last moves the time by libfaketime.
 """
 import argparse
 import contextlib
-import pathlib
+import os
 import random
 import shutil
 import signal
@@ -224,6 +225,7 @@ class Rollover:
 def rollover(options, workshop):
     for split in (True, False):
         shutil.rmtree(workshop.keys)
+        os.mkdir(workshop.keys)
         with Clock(workshop.directory) as clock:
             servers.run(options.binary, "key", "generate", lists.ZONE, "--keys", workshop.keys,
                         *(["--split"] if split else []), clock=True)
@@ -234,6 +236,10 @@ def rollover(options, workshop):
                     run.replace("key-signing", "--key-signing")
                 else:
                     run.replace("combined")
+                    for _ in range(30 * 4):
+                        clock.move(DAY // 4)
+                        run.step()
+                    run.say("a month later all signatures have been renewed")
                 workshop.root.delegate([" ".join(run.ds[0].split()[:3] + ["0" * 64])])
                 clock.move(DAY)
                 if not not_well(resolver, run.draw, run.known):
