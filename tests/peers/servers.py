@@ -107,7 +107,7 @@ def start_nibbl(stack, directory, data, address, binary, options=""):
 [server]
 listen = ["{address[0]}:{address[1]}"]
 workers = 1
-control = "{directory}/control"
+control = "{directory}/nibbl.control"
 
 [process]
 read = {read}
