@@ -101,12 +101,12 @@ fn cold(ranges: &Ranges, most_blocks: usize) -> Vec<Prefix> {
     while !open.is_empty() && blocks.len() < most_blocks {
         let (at, prefix) = open.swap_remove(random.next() as usize % open.len());
         let start = processor_time();
-        let Some((block, named)) = ranges.make(prefix) else { continue };
+        let Some(block) = ranges.make(prefix) else { continue };
         times.push(processor_time() - start);
         depth = depth.max(at);
         octets += block.items.len();
         fill[(block.items.len() * 10 / (block::DEFAULT_LIMIT + 1)).min(9)] += 1;
-        open.extend(named.into_iter().map(|prefix| (at + 1, prefix)));
+        open.extend(block.named.iter().map(|&prefix| (at + 1, prefix)));
         blocks.push(prefix);
     }
     times.sort_unstable();

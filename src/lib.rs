@@ -46,6 +46,7 @@ pub mod answer;
 // plain queries -> answers, a batch at a time (pure)
 pub mod fast;
 // the network rim
+pub mod log;
 pub mod metrics;
 pub mod query_log;
 pub mod server;

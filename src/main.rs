@@ -9,10 +9,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nibbl::check::check;
 use nibbl::cli::{CliError, Command};
 use nibbl::client::{lookup, relay};
+use nibbl::config::LogConfig;
 use nibbl::control::client::{ask, watch};
 use nibbl::control::{Reply, Request, default_path};
 use nibbl::export_command::{Failure, export};
 use nibbl::key_command;
+use nibbl::log;
 use nibbl::privileges::{self, Descent};
 use nibbl::rbldnsd::DEFAULT_USERS;
 use nibbl::serve::{Plan, serve};
@@ -27,15 +29,14 @@ fn main() -> ExitCode {
                 descent: Descent { user: config.process.user.clone(), ..Descent::default() },
                 config: *config,
                 load_or_fail: false,
-                query_log: None,
                 statistics: None,
             };
-            code(serve(plan, &control, say), 1)
+            run(plan, &control)
         }
         Ok(Command::Rbldnsd(options)) => {
             options.notes().into_iter().for_each(say);
             match options.plan(privileges::user_for_root(&DEFAULT_USERS)) {
-                Ok(plan) => code(serve(plan, &control, say), 1),
+                Ok(plan) => run(plan, &control),
                 Err(error) => complain(error, 1),
             }
         }
@@ -85,6 +86,21 @@ fn main() -> ExitCode {
         Err(error) => complain(error, 2),
     };
     ExitCode::from(code)
+}
+
+/// Serves, with a log.
+fn run(plan: Plan, control: &Path) -> u8 {
+    let LogConfig { format, threshold } = plan.config.log;
+    if let Err(error) = log::start(format, threshold) {
+        return complain(error, 1);
+    }
+    match serve(plan, control) {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("{error}");
+            1
+        }
+    }
 }
 
 /// Asks the running server: 0 if all is well with its zones, 1 if not, 2 if there is no answer.

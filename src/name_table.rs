@@ -167,6 +167,49 @@ impl NameTable {
         std::iter::from_fn(move || stream.next().map(|(key, output)| (key.to_vec(), self.states_at(output))))
     }
 
+    /// The entry with a key, if there is one; and the nearest entry above it that speaks of the names
+    /// below, given by the length of its key, with what it says of them.
+    pub fn entry(&self, key: &[u8]) -> (Option<NameStates>, Option<(usize, State)>) {
+        let mut node = self.keys.root();
+        let mut output = Output::zero();
+        let mut above = None;
+        for (length, &octet) in key.iter().enumerate() {
+            if node.is_final()
+                && let Some(state) = self.states_at(output.cat(node.final_output())).below
+            {
+                above = Some((length, state));
+            }
+            let Some(place) = node.find_input(octet) else { return (None, above) };
+            let transition = node.transition(place);
+            output = output.cat(transition.out);
+            node = self.keys.node(transition.addr);
+        }
+        (node.is_final().then(|| self.states_at(output.cat(node.final_output()))), above)
+    }
+
+    /// The last key before `bound`.
+    pub fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>> {
+        let mut node = self.keys.root();
+        // How many octets of `bound` the key begins with, and the transition that it goes on with.
+        let mut last = None;
+        for (length, &octet) in bound.iter().enumerate() {
+            let lower = node.transitions().take_while(|transition| transition.inp < octet).last();
+            if lower.is_some() || node.is_final() {
+                last = Some((length, lower));
+            }
+            let Some(place) = node.find_input(octet) else { break };
+            node = self.keys.node(node.transition(place).addr);
+        }
+        let (length, mut transition) = last?;
+        let mut key = bound[..length].to_vec();
+        while let Some(fst::raw::Transition { inp, addr, .. }) = transition {
+            key.push(inp);
+            let node = self.keys.node(addr);
+            transition = node.len().checked_sub(1).map(|place| node.transition(place));
+        }
+        Some(key)
+    }
+
     /// The memory that the table holds, in octets.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.keys.size() + size_of_val(&*self.states)

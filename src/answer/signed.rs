@@ -108,7 +108,7 @@ impl<'a, 's, 'q> Answer<'a, 's, 'q> {
     }
 
     fn make(mut self) -> Response<'s> {
-        let made = self.from_match();
+        let made = self.of_match();
         let Asked { dnssec_ok, signing, transport, .. } = *self.asked;
         match made {
             Ok(rcode) => Response {
@@ -129,7 +129,7 @@ impl<'a, 's, 'q> Answer<'a, 's, 'q> {
     }
 
     /// Makes the sections; the result is the response code.
-    fn from_match(&mut self) -> Result<u16, Unfinished> {
+    fn of_match(&mut self) -> Result<u16, Unfinished> {
         match self.names.find(&self.key) {
             Match::Delegated { cut, records } => self.referral(&cut, records).map(|()| rcode::NOERROR),
             Match::Name { records } if self.is_cut(&records) => {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,13 +13,16 @@ use ipnet::IpNet;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
+use super::delegation::{self, DelegationTable};
 use super::spec::{self, DatasetSpec};
 use super::{
-    Config, Control, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener, TtlConfig,
-    Watch, ZoneConfig, address, duration,
+    Config, Control, LogConfig, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener,
+    TtlConfig, Watch, ZoneConfig, address, duration,
 };
 use crate::dnssec::validity::Validity;
+use crate::log::{Format, Threshold};
 use crate::name::Name;
+use crate::query_log::{self, Target};
 use crate::range_record::block;
 use crate::snapshot::Settings;
 use crate::zone::EmptyNonTerminals;
@@ -66,7 +70,7 @@ pub fn parse(text: &str, path: &Path, dir: Option<&Path>) -> Result<Config, Conf
 }
 
 /// An error at an offset of the text.
-type Misplaced = (usize, String);
+pub(super) type Misplaced = (usize, String);
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,6 +91,9 @@ struct File {
     reload: ReloadTable,
     #[serde(default)]
     metrics: MetricsTable,
+    #[serde(default)]
+    log: LogTable,
+    query_log: Option<QueryLogTable>,
     #[serde(default, rename = "zone")]
     zones: Vec<Spanned<ZoneTable>>,
 }
@@ -151,6 +158,24 @@ struct MetricsTable {
     listen: Option<Listen<9153>>,
 }
 
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogTable {
+    #[serde(default)]
+    format: Format,
+    #[serde(default)]
+    level: Threshold,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryLogTable {
+    file: PathBuf,
+    #[serde(default)]
+    format: query_log::Format,
+    sample: Option<NonZeroU32>,
+}
+
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ZoneTable {
@@ -175,10 +200,12 @@ struct ZoneTable {
     ranges_ttl: Option<Seconds>,
     #[serde(default)]
     ranges_clients: Vec<Network>,
-    signed: Option<bool>,
+    signed: Option<Spanned<bool>>,
     keys: Option<PathBuf>,
     signature_validity: Option<SignatureValidity>,
     empty_non_terminals: Option<EmptyNonTerminals>,
+    #[serde(default)]
+    delegations: Vec<DelegationTable>,
 }
 
 impl File {
@@ -191,6 +218,8 @@ impl File {
             udp_size: server.udp_size.map_or(settings.udp_size, |size| size.0),
             version: server.version.map_or(settings.version, |text| text.0),
             identity: server.identity.map_or(settings.identity, |text| text.0),
+            // The other half is for signatures.
+            reply_cache: server.signature_cache.as_ref().map_or(settings.reply_cache, |octets| octets.0 / 2),
             notify_from: server.notify_from.into_iter().map(|network| network.0).collect(),
             ..settings
         };
@@ -201,14 +230,17 @@ impl File {
         });
         let access = self.access.map(|files| files.dataset().with(dir, ReadConfig::default()));
         let mut zones: Vec<ZoneConfig> = Vec::new();
+        let mut names = Vec::new();
         for table in self.zones {
             let name = table.as_ref().name.span().start;
             let zone = table.into_inner().check(own_dir, dir)?;
             if zones.iter().any(|other| other.name == zone.name) {
                 return Err((name, format!("a second zone `{}`", zone.name)));
             }
+            names.push(name);
             zones.push(zone);
         }
+        delegation::check_nested(&zones).map_err(|error| (names[error.index], error.to_string()))?;
         Ok(Config {
             listen: server
                 .listen
@@ -218,7 +250,7 @@ impl File {
             pin: server.pin.unwrap_or(defaults.pin),
             tcp: self.tcp.check(),
             signing: SigningLimits {
-                cache: server.signature_cache.map_or(defaults.signing.cache, |octets| octets.0),
+                cache: server.signature_cache.as_ref().map_or(defaults.signing.cache, |octets| octets.0 / 2),
                 workers: server.signing_workers.map_or(defaults.signing.workers, usize::from),
                 rate: server.signing_rate.map(|rate| rate.0),
             },
@@ -230,6 +262,8 @@ impl File {
             },
             process: self.process.check(own_dir),
             metrics: self.metrics.listen.map(|listen| listen.0),
+            log: LogConfig { format: self.log.format, threshold: self.log.level },
+            query_log: self.query_log.map(|table| table.check(own_dir)),
             watch: self.reload.check(),
             access,
             zones,
@@ -260,6 +294,14 @@ impl TcpTable {
     }
 }
 
+impl QueryLogTable {
+    fn check(self, own_dir: &Path) -> Target {
+        let file = (self.file != Path::new("-")).then(|| own_dir.join(self.file));
+        let sample = self.sample.unwrap_or(NonZeroU32::MIN);
+        Target { format: self.format, sample, ..Target::new(file) }
+    }
+}
+
 impl ReloadTable {
     fn check(self) -> Watch {
         let defaults = Watch::default();
@@ -281,27 +323,31 @@ impl ReloadTable {
 
 impl ZoneTable {
     /// How the zone is signed, if it is.
-    fn signing(&self, own_dir: &Path) -> Result<Option<SigningConfig>, &'static str> {
-        if self.signed != Some(true) {
-            return Ok(None);
-        }
+    fn signing(&mut self, own_dir: &Path) -> Result<Option<SigningConfig>, Misplaced> {
+        let Some(signed) = self.signed.as_ref().filter(|signed| *signed.as_ref()) else {
+            return match self.delegations.first() {
+                Some(first) => Err((first.at(), "only a signed zone has delegations".into())),
+                None => Ok(None),
+            };
+        };
+        let refused = |message: &str| (signed.span().start, format!("a signed zone {message}"));
         if !self.ranges_clients.is_empty() {
-            return Err("a signed zone answers all clients the same: it cannot have ranges_clients");
+            return Err(refused("answers all clients the same: it cannot have `ranges_clients`"));
         }
-        let keys = self.keys.as_ref().ok_or("a signed zone needs `keys = \"DIRECTORY\"`")?;
+        let keys = self.keys.as_ref().ok_or_else(|| refused("needs `keys = \"DIRECTORY\"`"))?;
         Ok(Some(SigningConfig {
             keys: own_dir.join(keys),
             validity: self.signature_validity.as_ref().map_or_else(Validity::default, |validity| validity.0),
             empty_non_terminals: self.empty_non_terminals.unwrap_or_default(),
+            delegations: delegation::check(std::mem::take(&mut self.delegations), &self.name.as_ref().0)?,
         }))
     }
 
-    fn check(self, own_dir: &Path, dir: &Path) -> Result<ZoneConfig, Misplaced> {
+    fn check(mut self, own_dir: &Path, dir: &Path) -> Result<ZoneConfig, Misplaced> {
         let at = self.name.span().start;
-        let signing = self.signing(own_dir);
+        let signing = self.signing(own_dir)?;
         let mut zone = ZoneConfig::new(self.name.into_inner().0);
         let defaults = TtlConfig::default();
-        zone.signing = signing.map_err(|message| (at, format!("zone `{}`: {message}", zone.name)))?;
         let ttl = TtlConfig {
             default: self.ttl.map_or(defaults.default, |ttl| ttl.0),
             min: self.min_ttl.map_or(defaults.min, |ttl| ttl.0),
@@ -310,6 +356,7 @@ impl ZoneTable {
         if !ttl.is_consistent() {
             return Err((at, format!("zone `{}`: ttl is 0, or not between min_ttl and max_ttl", zone.name)));
         }
+        zone.signing = signing;
         zone.read = ReadConfig {
             accept_host_bits: self.accept_host_bits.unwrap_or(zone.read.accept_host_bits),
             decompress: self.decompress.unwrap_or(zone.read.decompress),
@@ -346,7 +393,7 @@ impl ZoneTable {
 // Values that are checked while they are read.
 
 /// Reads text and checks it within the visit, so that an error in a list has the place of its item.
-struct Text<F>(&'static str, F);
+pub(super) struct Text<F>(pub &'static str, pub F);
 
 impl<T, E: fmt::Display, F: FnOnce(&str) -> Result<T, E>> Visitor<'_> for Text<F> {
     type Value = T;
@@ -367,7 +414,7 @@ impl<'de, const DEFAULT_PORT: u16> Deserialize<'de> for Listen<DEFAULT_PORT> {
     }
 }
 
-struct ZoneName(Name);
+pub(super) struct ZoneName(pub Name);
 
 impl<'de> Deserialize<'de> for ZoneName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

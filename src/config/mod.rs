@@ -6,6 +6,7 @@
 //! comes in, and all file names come out ready to be opened.
 
 pub mod address;
+pub mod delegation;
 pub mod duration;
 pub mod file;
 pub mod spec;
@@ -17,10 +18,12 @@ use std::time::{Duration, SystemTime};
 use ipnet::IpNet;
 
 use crate::dnssec::validity::Validity;
+use crate::log::{Format, Threshold};
 use crate::name::Name;
+use crate::query_log::Target;
 use crate::range_record::block;
 use crate::snapshot::Settings;
-use crate::zone::EmptyNonTerminals;
+use crate::zone::{Delegation, EmptyNonTerminals};
 use crate::zone_file::{Kind, ReadOptions};
 
 /// All that `nibbl serve` and `nibbl rbldnsd` need to know.
@@ -46,6 +49,10 @@ pub struct Config {
     pub process: Process,
     /// Where metrics, health and status are served over HTTP.
     pub metrics: Option<SocketAddr>,
+    /// How the server's own log is written.
+    pub log: LogConfig,
+    /// Where answered queries are written, a line each.
+    pub query_log: Option<Target>,
     /// When data files are looked at again.
     pub watch: Watch,
     /// The access list that holds for all zones (`:acl:FILE`).
@@ -67,6 +74,8 @@ impl Default for Config {
             control: Control::Default,
             process: Process::default(),
             metrics: None,
+            log: LogConfig::default(),
+            query_log: None,
             watch: Watch::default(),
             access: None,
             zones: Vec::new(),
@@ -160,7 +169,8 @@ impl Default for TcpLimits {
 /// What signing takes at most, over all signed zones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SigningLimits {
-    /// Octets of memory for signatures that were made; 64 MiB by default.
+    /// Octets of memory for signatures that were made; 32 MiB by default. Replies that are given again have
+    /// their own ([`Settings::reply_cache`]).
     pub cache: usize,
     /// Threads that make signatures; 0, the default, is one for every two cores.
     pub workers: usize,
@@ -170,7 +180,7 @@ pub struct SigningLimits {
 
 impl Default for SigningLimits {
     fn default() -> Self {
-        Self { cache: 64 << 20, workers: 0, rate: None }
+        Self { cache: 32 << 20, workers: 0, rate: None }
     }
 }
 
@@ -184,6 +194,15 @@ pub enum Control {
     Path(PathBuf),
     /// There is none.
     Off,
+}
+
+/// How the server's own log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogConfig {
+    /// As text, JSON, or into the journal; by default as it suits who reads it.
+    pub format: Format,
+    /// From what on; by default what happens and what is wrong.
+    pub threshold: Threshold,
 }
 
 /// What the process gives up once its sockets are open.
@@ -307,6 +326,8 @@ pub struct SigningConfig {
     pub validity: Validity,
     /// What empty non-terminals have; a marker by default.
     pub empty_non_terminals: EmptyNonTerminals,
+    /// Where other zones begin inside this one.
+    pub delegations: Vec<Delegation>,
 }
 
 /// A dataset: files that are read as one. Zones that name an equal one share it.

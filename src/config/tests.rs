@@ -5,6 +5,8 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::name::Name;
+use crate::zone::Delegation;
 use crate::zone_file::Kind;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -27,6 +29,9 @@ fn everything_said() {
         identity = "ns1"
         notify_from = ["192.0.2.0/24", "2001:db8::5"]
         control = "run/nibbl.sock"
+        signature_cache = "1G"
+        signing_workers = 3
+        signing_rate = 500
         [tcp]
         connections = 10
         idle = "1m"
@@ -38,6 +43,13 @@ fn everything_said() {
         notify = false
         poll = 0
         settle_ms = 50
+        [log]
+        format = "json"
+        level = "warn"
+        [query_log]
+        file = "queries"
+        format = "json"
+        sample = 100
         [metrics]
         listen = "[::1]"
         [[zone]]
@@ -57,9 +69,34 @@ fn everything_said() {
         block_bytes = 1000
         ranges_ttl = "5m"
         ranges_clients = ["192.0.2.0/24", "2001:db8::1"]
+        [[zone]]
+        name = "signed.example"
+        datasets = ["ip:a"]
+        signed = true
+        keys = "keys"
+        signature_validity = "7d"
+        empty_non_terminals = "plain"
+        delegations = [{ name = "sub", ns = ["ns.example."], ds = ["258 13 1 00112233445566778899 aabbccddeeff00112233"] }]
+        [[zone]]
+        name = "sub.signed.example"
+        datasets = ["ip:a"]
         "#,
     )
     .unwrap();
+    assert_eq!(config.signing, SigningLimits { cache: 512 << 20, workers: 3, rate: Some(500) });
+    assert_eq!(config.settings.reply_cache, 512 << 20);
+    let signing = SigningConfig {
+        keys: "/etc/nibbl/keys".into(),
+        validity: Validity::new(7 * 86_400).unwrap(),
+        empty_non_terminals: EmptyNonTerminals::Plain,
+        delegations: vec![Delegation {
+            name: Name::from_text(b"sub").unwrap(),
+            name_servers: vec![Name::from_text(b"ns.example").unwrap()],
+            signers: vec![b"\x01\x02\x0d\x01\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff\x00\x11\x22\x33"[..].into()],
+        }],
+    };
+    assert_eq!(config.zones[1].signing, Some(signing));
+    assert_eq!(config.zones[0].signing, None);
     assert_eq!(
         config.listen,
         ["192.0.2.1:53", "[2001:db8::1]:5353"].map(|text| text.parse().unwrap()).to_vec()
@@ -74,6 +111,9 @@ fn everything_said() {
     assert_eq!(config.tls[0].certificate, Path::new("/etc/nibbl/cert.pem"));
     assert_eq!((config.watch.poll, config.watch.settle.as_millis()), (None, 50));
     assert_eq!(config.access.unwrap().to_string(), "acl:/etc/nibbl/lists/clients.acl");
+    assert_eq!(config.log, LogConfig { format: Format::Json, threshold: Threshold::Warn });
+    let query_log = config.query_log.unwrap();
+    assert_eq!((query_log.to_string().as_str(), query_log.sample.get()), ("/etc/nibbl/queries", 100));
     let zone = &config.zones[0];
     assert_eq!(zone.name.to_string(), "BL.example");
     assert_eq!(zone.datasets[0].to_string(), "ip6trie:/etc/nibbl/lists/a,/etc/nibbl/lists/b");
@@ -121,6 +161,9 @@ fn errors_have_their_place() {
         ("[server]\nversion = ''", "2:11", "1 to 255"),
         ("[server]\nnotify_from = ['x/8']", "2:16", "not an address or prefix"),
         ("[server", "1:8", ""),
+        ("[query_log]\nsample = 5", "1:1", "missing field `file`"),
+        ("[query_log]\nfile = 'q'\nsample = 0", "3:10", "nonzero"),
+        ("[log]\nformat = 'xml'", "2:10", "unknown variant `xml`, expected one of `auto`"),
         ("[[tls]]\nlisten = '::1'\nkey = 'k'", "1:1", "missing field `certificate`"),
         ("[tcp]\nconnections = 0", "2:15", "1 to 1000000"),
         ("[tcp]\nidle = '1 minute'", "2:8", "not a time"),
@@ -141,10 +184,64 @@ fn errors_have_their_place() {
             "a second zone",
         ),
         ("[[zone]]\nname = 'bl'\nname = 'bl'", "3:1", "duplicate key"),
+        ("[server]\nsignature_cache = '64X'", "2:19", "octets, or text like"),
+        ("[server]\nsigning_workers = 70000", "2:19", "invalid value"),
+        ("[server]\nsigning_rate = 0", "2:16", "1 to 1000000"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsigned = true", "4:10", "needs `keys"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsignature_validity = '1h'", "4:22", "1d to 366d"),
+        ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nempty_non_terminals = 'x'", "4:23", "unknown variant"),
+        (
+            "[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\ndelegations = [{ name = 'x', ns = ['ns'], ds = [] }]",
+            "4:25",
+            "only a signed zone",
+        ),
+        (
+            "[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsigned = true\nranges_clients = ['::1']",
+            "4:10",
+            "cannot have `ranges_clients`",
+        ),
     ] {
         let error = parse(text).unwrap_err();
         assert!(error.starts_with(&format!("/etc/nibbl/nibbl.toml:{place}: ")), "{text:?} gives {error}");
         assert!(error.contains(message), "{text:?} gives {error}");
+    }
+}
+
+#[test]
+fn zone_cuts() {
+    let with = |delegations: &str, more: &str| {
+        let zone = "[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsigned = true\nkeys = 'k'\n";
+        parse(&format!("{zone}delegations = [{delegations}]\n{more}"))
+    };
+    let sub = "{ name = 'sub', ns = ['ns'], ds = [] }";
+    for (delegations, place, message) in [
+        ("{ name = 'sub', ns = ['ns'] }", "6:16", "missing field `ds`"),
+        ("{ name = 'sub', ns = [], ds = [] }", "6:25", "needs a name server"),
+        ("{ name = '', ns = ['ns'], ds = [] }", "6:25", "name is missing"),
+        ("{ name = '*.x', ns = ['ns'], ds = [] }", "6:25", "no zone can begin there"),
+        ("{ name = '_ranges', ns = ['ns'], ds = [] }", "6:25", "no zone can begin there"),
+        ("{ name = 'sub', ns = ['ns.SUB.bl'], ds = [] }", "6:38", "in that zone itself"),
+        ("{ name = 'sub', ns = ['ns'], ds = ['1 13 2 00'] }", "6:51", "a DS record is"),
+        (
+            "{ name = 'sub', ns = ['ns'], ds = [] }, { name = 'x.sub', ns = ['ns'], ds = [] }",
+            "6:65",
+            "above or below another, `sub`",
+        ),
+    ] {
+        let error = with(delegations, "").unwrap_err();
+        assert!(
+            error.starts_with(&format!("/etc/nibbl/nibbl.toml:{place}: ")),
+            "{delegations} gives {error}"
+        );
+        assert!(error.contains(message), "{delegations} gives {error}");
+    }
+    let inside = "[[zone]]\nname = 'SUB.bl'\ndatasets = ['ip:a']\n";
+    assert!(with(sub, inside).is_ok());
+    let deeper = "[[zone]]\nname = 'a.sub.bl'\ndatasets = ['ip:a']\n";
+    assert!(with(sub, &format!("{deeper}{inside}")).is_ok(), "which concerns only the zone between");
+    for more in [&deeper.replace("a.sub", "a"), deeper] {
+        let error = with(sub, more).unwrap_err();
+        assert!(error.contains("nibbl.toml:8:8: ") && error.contains("its `delegations` need"), "{error}");
     }
 }
 
@@ -209,7 +306,17 @@ fn the_readme_shows_all_keys() {
     let (_, example) = readme.split_once("```toml\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();
     parse(example).unwrap();
-    for table in ["", "[server]", "[tcp]", "[[tls]]", "[reload]", "[metrics]", "[[zone]]"] {
+    for table in [
+        "",
+        "[server]",
+        "[tcp]",
+        "[[tls]]",
+        "[reload]",
+        "[metrics]",
+        "[log]",
+        "[query_log]\nfile = 'q'",
+        "[[zone]]",
+    ] {
         let error = parse(&format!("{table}\nunheard_of = 1")).unwrap_err();
         let (_, known) = error.split_once("expected").unwrap();
         for key in known.split('`').skip(1).step_by(2) {

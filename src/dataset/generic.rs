@@ -67,6 +67,23 @@ impl GenericTable {
         self.owners.iter().map(|(owner, sets)| (&**owner, &sets[..]))
     }
 
+    /// The RRsets of the owner with this key, if it is one.
+    pub fn get(&self, key: &[u8]) -> Option<&[GenericSet]> {
+        self.owners.get(key).map(|sets| &sets[..])
+    }
+
+    /// The key of the last owner before `bound`.
+    pub fn last_before(&self, bound: &[u8]) -> Option<&[u8]> {
+        let before = (Bound::Unbounded, Bound::Excluded(bound));
+        self.owners.range::<[u8], _>(before).next_back().map(|(owner, _)| &**owner)
+    }
+
+    /// The key of the first owner at or after `bound`.
+    pub fn first_from(&self, bound: &[u8]) -> Option<&[u8]> {
+        let from = (Bound::Included(bound), Bound::Unbounded);
+        self.owners.range::<[u8], _>(from).next().map(|(owner, _)| &**owner)
+    }
+
     pub(super) fn bytes(&self) -> usize {
         let set = |set: &GenericSet| {
             size_of_val(set) + set.rdata.iter().map(|rdata| rdata.len() + 16).sum::<usize>()

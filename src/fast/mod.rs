@@ -93,8 +93,8 @@ impl FastPath {
         let mut buffer = [0; BUFFER_OCTETS];
         buffer[..packet.len()].copy_from_slice(packet);
         let zone = |apex| self.zones.find(&buffer, apex, &mut None);
-        let read = Plain::read(&buffer, packet.len(), zone).filter(|(_, _, plan)| plan.signed);
-        if let Some((plain, address, plan)) = read {
+        let read = Plain::read(&buffer, packet.len(), zone);
+        if let Some((plain, address, plan)) = read.filter(|(.., plan)| plan.signed) {
             self.replies.keep(&buffer, &plain, address, plan, outcome, reply);
         }
     }
@@ -107,13 +107,13 @@ impl FastPath {
             #[inline(always)]
             || self.read(snapshot, batch, &mut asked),
         );
-        let udp_size = snapshot.settings.udp_size;
         // Those of one zone and one family together.
         while let Some(Some(first)) = asked.questions.get(waiting.trailing_zeros() as usize) {
-            let &(ref plain, plan) = first;
+            let ((plain, plan), udp_size) = (first, snapshot.settings.udp_size);
             if plan.signed {
                 let place = waiting.trailing_zeros() as usize;
-                self.replies.respond(&mut batch[place], plain, asked.addresses[place], plan, now, udp_size);
+                let address = asked.addresses[place];
+                self.replies.respond(&mut batch[place], plain, address, plan, now, udp_size);
                 waiting ^= 1 << place;
                 continue;
             }

@@ -3,7 +3,6 @@
 //! judges what is wrong with a packet; here a packet is plain or it is not.
 
 use super::{Buffer, nibbles};
-use crate::address::Key;
 use crate::name::Name;
 use crate::wire::{HEADER_OCTETS, class, flag, record_type};
 use crate::zone::Family;
@@ -38,14 +37,6 @@ impl Plain {
     #[inline(always)]
     pub(super) fn apex(&self) -> usize {
         self.apex.into()
-    }
-
-    /// What is asked, if its address is `address`.
-    pub(super) fn key(&self, address: u128) -> Key {
-        match self.family {
-            Family::V4 => Key::V4(address as u32),
-            Family::V6 => Key::V6(address),
-        }
     }
 
     /// Where the question ends.

@@ -23,7 +23,7 @@ use super::exchange::{BUFFER_OCTETS, Buffer, Exchange};
 use super::question::{OPT_OCTETS, Plain};
 use super::reply;
 use super::view::Plan;
-use crate::address::{Key, MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
+use crate::address::{MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
 use crate::answer::Outcome;
 use crate::dataset::TEST_V4;
 use crate::prefix_table::{Address, Range};
@@ -151,7 +151,7 @@ impl Question {
     #[inline(always)]
     fn of(buffer: &Buffer, plain: &Plain, address: u128, plan: &Plan) -> Option<Self> {
         let kind = Kind::of(plain.record_type)?;
-        let block = Block::of(buffer, plain, address, plan)?;
+        let block = Block::of(buffer, plain.family, address, plan)?;
         let dnssec_ok = plain.edns.is_some_and(|edns| edns.dnssec_ok);
         Some(Self { zone: plan.index, block, kind, dnssec_ok })
     }
@@ -174,19 +174,20 @@ impl Kind {
 impl Block {
     /// The block of the question's address; `None` where it may have names inside.
     #[inline(always)]
-    fn of(buffer: &Buffer, plain: &Plain, address: u128, plan: &Plan) -> Option<Self> {
-        if !plan.decides(plain.family, address) {
+    fn of(buffer: &Buffer, family: Family, address: u128, plan: &Plan) -> Option<Self> {
+        if !plan.decides(family, address) {
             return None;
         }
-        match plain.key(address) {
-            Key::V4(address) => {
+        match family {
+            Family::V4 => {
+                let address = address as u32;
                 let mut run = around(plan.v4().map(|(_, table)| table.range(address)));
                 run.leave_out(address, TEST_V4, TEST_V4);
                 let least = 8 * labels_to_an_octet(buffer, address)?;
                 let length = run.widest(address, 8, least);
                 Some(Self { family: Family::V4, first: address.masked(length).into(), length })
             }
-            Key::V6(address) => {
+            Family::V6 => {
                 let mut run = around(plan.v6().map(|(_, table)| table.range(address)));
                 run.leave_out(address, MAPPED, MAPPED_LAST);
                 if plan.v4().next().is_some() {

@@ -112,7 +112,7 @@ fn one_reply_serves_a_block_until_it_is_to_be_signed_again() {
     let base = 0x2001_0db8_u128 << 96;
     for (first, others, elsewhere) in [
         // Listed, in an exception, unlisted; the others are in the same block.
-        (v6(base | 2 << 80), [v6(base | 2 << 80 | 9), v6(base | 3 << 80)], v6(base | 1 << 80)),
+        (v6(base | 2 << 80), [v6(base | 2 << 80 | 9), v6(base | 2 << 80 | 5 << 64)], v6(base | 3 << 80)),
         (v6(base | 1 << 80), [v6(base | 1 << 80 | 1), v6(base | 1 << 80 | 2)], v6(base)),
         (v6(0x2a00 << 112), [v6(0x2a00 << 112 | 1), v6(0x2a00 << 112 | 2)], v6(0x2b00 << 112)),
         (

@@ -168,6 +168,16 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
         u64::from(status.is_clean()),
     );
     text.single("nibbl_snapshots_total", "counter", "Times that new data was published.", status.generation);
+    if let Some(signatures) = status.signatures {
+        text.single("nibbl_signatures_total", "counter", "Signatures that were made.", signatures.made);
+        text.single("nibbl_signature_cache_entries", "gauge", "Signatures that are kept.", signatures.kept);
+        text.single(
+            "nibbl_signature_cache_bytes",
+            "gauge",
+            "About what the kept signatures take in memory.",
+            signatures.memory,
+        );
+    }
     if let Some(log) = query_log {
         const NAME: &str = "nibbl_query_log_records_total";
         text.family(NAME, "counter", "Records for the query log, by what became of them.");

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::answer::{Outcome, Transport};
+use crate::answer::{Client, Outcome, Transport};
 use crate::metrics::{Metrics, Origin};
 use crate::name::Name;
 use crate::query_log::{QueryLog, Target};
 use crate::reload::ZoneReport;
-use crate::status::{Status, ZoneStatus};
+use crate::status::{Signatures, Status, ZoneStatus};
 use crate::zone::{self, Family};
 
 /// The metrics in the table of the documentation.
@@ -82,14 +82,15 @@ fn every_documented_metric_moves() {
         looked: 1,
         started: 1,
         memory: 1,
+        signatures: Some(Signatures { made: 3, kept: 2, memory: 1 }),
         zones: vec![ZoneStatus { report, serial: 8, memory: 9, answered: 1, listed: 1 }],
         ..Status::default()
     };
     status.queries.shed = 1;
     let directory = tempfile::tempdir().unwrap();
-    let target = Target { file: Some(directory.path().join("q")), unbuffered: false };
-    let log = QueryLog::start(target, 1).unwrap();
-    log.sink().record(b"", std::net::Ipv4Addr::LOCALHOST.into(), &outcome, 1);
+    let log = QueryLog::start(Target::new(Some(directory.path().join("q"))), 1).unwrap();
+    let client = Client { address: std::net::Ipv4Addr::LOCALHOST.into(), transport: Transport::Udp };
+    log.sink().record(b"", client, &outcome, 1);
     let text = exposition::render(&status, &metrics.totals(), Some(&log.sink()));
     let sums = sums(&text);
     assert_eq!(sums.keys().copied().collect::<BTreeSet<_>>(), documented());

@@ -17,7 +17,10 @@ use std::path::{Path, PathBuf};
 pub use plan::PlanError;
 
 use crate::config::spec::{self, SpecError, ZoneSpec};
-use crate::config::{Config, Control, Process, ReadConfig, TtlConfig, Watch, ZoneConfig, address, duration};
+use crate::config::{
+    Config, Control, LogConfig, Process, ReadConfig, TtlConfig, Watch, ZoneConfig, address, duration,
+};
+use crate::log::Format;
 use crate::name::Name;
 use crate::snapshot::Settings;
 
@@ -319,6 +322,7 @@ impl Options {
                 ..settings
             },
             control: Control::Off,
+            log: LogConfig { format: Format::Plain, ..LogConfig::default() },
             // Its files may be anywhere, and rbldnsd is not confined either.
             process: Process { confine: false, ..Process::default() },
             watch: Watch {

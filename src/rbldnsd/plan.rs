@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Bind, Options, Sink};
+use crate::config::Config;
 use crate::config::spec::SpecError;
 use crate::privileges::Descent;
-use crate::query_log;
+use crate::query_log::Target;
 use crate::serve::{Plan, Statistics};
 
 /// Why the options lead to no plan.
@@ -26,6 +27,10 @@ pub enum PlanError {
     Spec(#[from] SpecError),
 }
 
+fn query_log(sink: &Sink) -> Target {
+    Target { unbuffered: sink.plus, ..Target::new(sink.file()) }
+}
+
 impl Options {
     /// What is to be done. `default_user` is whom to become without `-u`: somebody, where the process
     /// runs as root.
@@ -36,7 +41,7 @@ impl Options {
         let addresses = self.addresses().map_err(|(bind, source)| PlanError::Bind { bind, source })?;
         let default_user = default_user.map(|user| (user.to_owned(), None));
         Ok(Plan {
-            config: self.config(addresses)?,
+            config: Config { query_log: self.query_log.as_ref().map(query_log), ..self.config(addresses)? },
             descent: Descent {
                 pid_file: self.pid_file.clone(),
                 root: self.root.clone(),
@@ -44,10 +49,6 @@ impl Options {
                 user: self.user.clone().or(default_user),
             },
             load_or_fail: !self.quick_start,
-            query_log: self
-                .query_log
-                .as_ref()
-                .map(|log| query_log::Target { file: log.file(), unbuffered: log.plus }),
             statistics: self.statistics.as_ref().map(|statistics| Statistics {
                 file: statistics.file(),
                 differences: statistics.plus,
@@ -95,7 +96,10 @@ mod tests {
         };
         assert_eq!(plan.descent, descent);
         assert!(!plan.load_or_fail);
-        assert_eq!(plan.query_log, Some(query_log::Target { file: Some("log".into()), unbuffered: true }));
+        assert_eq!(
+            plan.config.query_log,
+            Some(Target { unbuffered: true, ..Target::new(Some("log".into())) })
+        );
         let interval = Some(Duration::from_secs(120));
         assert_eq!(plan.statistics, Some(Statistics { file: None, differences: true, interval }));
     }

@@ -23,7 +23,7 @@ pub mod source;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use report::{Problem, Report, ZoneReport};
+pub use report::{Notice, Problem, Report, ZoneReport};
 pub use source::{LoadError, Loaded, Source};
 
 use crate::config::{Config, DatasetConfig, ZoneConfig};
@@ -92,15 +92,15 @@ pub struct Round {
     /// A new snapshot was published.
     pub published: bool,
     /// What is wrong, or strange: only what is new since the last look.
-    pub complaints: Vec<String>,
+    pub complaints: Vec<Notice>,
     /// What became of the zones that changed.
-    pub news: Vec<String>,
+    pub news: Vec<Notice>,
 }
 
 impl Round {
     /// All that there is to say.
-    pub fn lines(&self) -> impl Iterator<Item = &str> {
-        self.complaints.iter().chain(&self.news).map(String::as_str)
+    pub fn notices(&self) -> impl Iterator<Item = &Notice> {
+        self.complaints.iter().chain(&self.news)
     }
 }
 
@@ -146,7 +146,7 @@ impl<S: Source> Loader<S> {
         for zone in self.zones.iter_mut().filter(|zone| order.names(&zone.config.name)) {
             changed |= zone.take(&self.datasets, order.force, now, &mut round);
             if zone.published.is_some() && self.source.has_changed(&zone.config) {
-                round.news.push(format!("zone {}: its keys are read again", zone.config.name));
+                round.news.push(Notice::of_zone(&zone.config.name, "its keys are read again".into()));
                 zone.published = None;
             }
         }
@@ -202,12 +202,12 @@ impl<S: Source> Loader<S> {
                 continue;
             }
             if status == Status::Expired {
-                round.complaints.push(format!("zone {}: the data has expired", zone.config.name));
+                round.complaints.push(Notice::of_zone(&zone.config.name, "the data has expired".into()));
             }
             let mut findings = Diagnostics::default();
             let datasets = if status == Status::NeverLoaded { &[] } else { &zone.served[..] };
             let served = self.source.zone(&zone.config, datasets, status, &mut findings);
-            round.complaints.extend(findings.kept().iter().map(|finding| finding.to_string()));
+            round.complaints.extend(findings.kept().iter().map(|finding| finding.to_string().into()));
             zone.published = Some((served, status));
             changed = true;
         }
@@ -252,7 +252,7 @@ impl<S: Source> DatasetState<S> {
             Err(error) => self.error.as_ref() != Some(error),
         };
         if is_news {
-            round.complaints.extend(diagnostics.kept().iter().map(|finding| finding.to_string()));
+            round.complaints.extend(diagnostics.kept().iter().map(|finding| finding.to_string().into()));
         }
         match result {
             Ok(loaded) => {
@@ -311,14 +311,14 @@ impl<S: Source> ZoneState<S> {
         let name = &self.config.name;
         if let Some(problem) = problem.as_ref().filter(|&problem| self.problem.as_ref() != Some(problem)) {
             let keeps = if self.served.is_empty() { "has no data" } else { "keeps its old data" };
-            round.complaints.push(format!("zone {name}: {keeps}: {problem}"));
+            round.complaints.push(Notice::of_zone(name, format!("{keeps}: {problem}")));
         }
         let recovered = self.problem.is_some() && problem.is_none();
         self.problem = problem;
         let Ok(offered) = offered else { return false };
         let is_same_data = same_data(&offered, &self.served);
         if is_same_data && recovered {
-            round.news.push(format!("zone {name}: its files are again as they are served"));
+            round.news.push(Notice::of_zone(name, "its files are again as they are served".into()));
         }
         if same(&offered, &self.served) {
             return false;
@@ -327,10 +327,10 @@ impl<S: Source> ZoneState<S> {
         self.loaded = now;
         self.published = None;
         if before.is_empty() {
-            round.news.push(format!("zone {name}: {} entries", entries(&self.served)));
+            round.news.push(Notice::of_zone(name, format!("{} entries", entries(&self.served))));
         } else if !is_same_data {
             let (old, new) = (entries(&before), entries(&self.served));
-            round.news.push(format!("zone {name}: {new} entries, before {old}"));
+            round.news.push(Notice::of_zone(name, format!("{new} entries, before {old}")));
         }
         true
     }
@@ -394,7 +394,7 @@ impl<S: Source> AccessState<S> {
         if let Some(problem) = problem.as_ref().filter(|&problem| self.problem.as_ref() != Some(problem)) {
             let keeps =
                 if self.served.is_some() { "is kept as it was" } else { "is missing: no zone is served" };
-            round.complaints.push(format!("the server's access list {keeps}: {problem}"));
+            round.complaints.push(format!("the server's access list {keeps}: {problem}").into());
         }
         self.problem = problem;
         match (offered, &self.served) {

@@ -1,5 +1,8 @@
 //! How the zones are: what `nibbl status` shows and `nibbl reload` replies.
 
+use std::fmt;
+
+use crate::name::Name;
 use crate::zone::Status;
 
 /// All zones at one moment.
@@ -85,5 +88,37 @@ impl ZoneReport {
     /// True when the zone is served and holds what its files hold.
     pub fn is_clean(&self) -> bool {
         self.status == Status::Serving && self.problem.is_none()
+    }
+}
+
+/// Something to say about a look at the files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The zone that it concerns, if it is one.
+    pub zone: Option<String>,
+    text: String,
+}
+
+impl Notice {
+    /// Says something of a zone.
+    pub fn of_zone(zone: &Name, text: String) -> Self {
+        Self { zone: Some(zone.to_string()), text }
+    }
+}
+
+/// Says something that concerns no single zone.
+impl From<String> for Notice {
+    fn from(text: String) -> Self {
+        Self { zone: None, text }
+    }
+}
+
+/// The whole sentence.
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.zone {
+            Some(zone) => write!(f, "zone {zone}: {}", self.text),
+            None => f.write_str(&self.text),
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
-use super::{Loader, Order, Report, Source};
+use super::{Loader, Order, Report, Round, Source};
 use crate::name::Name;
 
 /// Requests that may wait. Each makes a look at all files that it concerns, so more would not help.
@@ -88,12 +88,12 @@ impl Service {
         self.report.store(Arc::new(report));
     }
 
-    /// Serves requests until all handles are gone. `log` gets the lines.
+    /// Serves requests until all handles are gone. `log` gets what came of each look.
     pub fn run<S: Source>(
         self,
         mut loader: Loader<S>,
         clock: impl Fn() -> SystemTime,
-        mut log: impl FnMut(&str),
+        mut log: impl FnMut(&Round),
     ) {
         loop {
             let until = loader.next_expiry(clock()).and_then(|expiry| expiry.duration_since(clock()).ok());
@@ -112,9 +112,7 @@ impl Service {
                 Some(request) => loader.look(&request.order, clock()),
                 None => loader.expire(clock()),
             };
-            for line in round.lines() {
-                log(line);
-            }
+            log(&round);
             let report = Arc::new(loader.report());
             self.report.store(report.clone());
             reply(request, Ok(report));

@@ -175,7 +175,7 @@ fn look(loader: &mut Loader<Rc<World>>) -> Round {
 }
 
 fn lines(round: Round) -> Vec<String> {
-    round.lines().map(str::to_owned).collect()
+    round.notices().map(ToString::to_string).collect()
 }
 
 fn force(zones: Option<&str>) -> Order {
@@ -469,7 +469,7 @@ fn requests_are_served_by_a_thread_and_answered() {
     let thread = std::thread::spawn(move || {
         let (_, loader) = world_of(&config);
         let mut lines = Vec::new();
-        service.run(loader, || at(1), |line| lines.push(line.to_owned()));
+        service.run(loader, || at(1), |round| lines.extend(round.notices().map(ToString::to_string)));
         lines
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -35,7 +35,7 @@ use crate::query_log::{self, QueryLog};
 use crate::reload::files::Files;
 use crate::reload::report::ZoneReport;
 use crate::reload::service;
-use crate::reload::{Loader, Order, Report, Round, Source};
+use crate::reload::{Loader, Notice, Order, Report, Round, Source};
 use crate::server::{
     Bound, Certificate, Limits, Listener, Server, ServerError, SigningLimits, SnapshotResponder,
 };
@@ -56,8 +56,6 @@ pub struct Plan {
     pub descent: Descent,
     /// Zones that do not load are a reason not to start.
     pub load_or_fail: bool,
-    /// Where a line for each query is written.
-    pub query_log: Option<query_log::Target>,
     /// Where a line of statistics is written now and then.
     pub statistics: Option<Statistics>,
 }
@@ -116,11 +114,11 @@ pub enum ServeError {
 }
 
 /// Serves until a signal says stop. `default_control` is where the control socket is when the
-/// configuration says nothing; `say` gets what there is to say, line by line.
+/// configuration says nothing. What there is to say goes to the log (`crate::log`).
 ///
 /// # Errors
 /// See [`ServeError`].
-pub fn serve(plan: Plan, default_control: &Path, say: fn(&str)) -> Result<(), ServeError> {
+pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
     let config = &plan.config;
     if config.zones.is_empty() {
         return Err(ServeError::NoZones);
@@ -132,34 +130,38 @@ pub fn serve(plan: Plan, default_control: &Path, say: fn(&str)) -> Result<(), Se
     if privileges::user_id() == 0 && plan.descent.user.is_none() {
         match listeners.iter().map(|listener| listener.address.port()).find(|port| (1..1024).contains(port)) {
             Some(port) => return Err(ServeError::Root(port)),
-            None => say("running as root: say whom to become (`--user`, or `user` in `[process]`)"),
+            None => {
+                tracing::warn!("running as root: say whom to become (`--user`, or `user` in `[process]`)");
+            }
         }
     }
     if let Some(warning) = needs::open_files(&plan) {
-        say(&warning);
+        tracing::warn!("{warning}");
     }
     let bound = Server::bind(&listeners, limits(config))?;
     let bind = |address| monitor::bind(address).map_err(|source| ServeError::Monitor { address, source });
     let monitor = config.metrics.map(bind).transpose()?;
     let readiness =
         Readiness::connect(std::env::var_os("NOTIFY_SOCKET").as_deref()).unwrap_or_else(|error| {
-            say(&format!("the service manager cannot be told of anything: {error}"));
+            tracing::warn!("the service manager cannot be told of anything: {error}");
             Readiness::default()
         });
     let readiness = Arc::new(readiness);
     privileges::descend(&plan.descent)?;
     if config.process.confine {
         let lacking = confinement::confine(&needs::of(&plan, default_control));
-        lacking.iter().for_each(|lack| say(&format!("{lack} (`confine = false` does without)")));
+        for lack in lacking {
+            tracing::warn!("{lack} (`confine = false` does without)");
+        }
     }
     let start = |target: query_log::Target| {
         QueryLog::start(target.clone(), query_log::DEFAULT_QUEUE)
             .map_err(|source| ServeError::QueryLog { target, source })
     };
-    let query_log = plan.query_log.clone().map(start).transpose()?;
+    let query_log = config.query_log.clone().map(start).transpose()?;
     let runtime = Runtime::new()?;
     let result =
-        runtime.block_on(run(&plan, bound, monitor, query_log.as_ref(), &readiness, default_control, say));
+        runtime.block_on(run(&plan, bound, monitor, query_log.as_ref(), &readiness, default_control));
     // A load that is under way is not waited for.
     runtime.shutdown_background();
     result
@@ -172,7 +174,6 @@ async fn run(
     query_log: Option<&QueryLog>,
     readiness: &Arc<Readiness>,
     default_control: &Path,
-    say: fn(&str),
 ) -> Result<(), ServeError> {
     let started = SystemTime::now();
     let mut signals = Signals::new()?;
@@ -191,7 +192,9 @@ async fn run(
         let server = bound.start(responder.clone(), &metrics, query_log.map(QueryLog::sink), &runtime)?;
         for (listener, address) in listeners(config).iter().zip(server.addresses()) {
             let transports: &[&str] = if listener.certificate.is_some() { &["tls"] } else { &["udp", "tcp"] };
-            transports.iter().for_each(|transport| say(&format!("listening on {transport} {address}")));
+            for transport in transports {
+                tracing::info!(transport, %address, "listening on {transport} {address}");
+            }
         }
         let observer = Observer {
             loader: handle.clone(),
@@ -202,7 +205,7 @@ async fn run(
             started,
         };
         if let Some(listener) = monitor {
-            tokio::spawn(watch_over(listener, observer.clone(), say));
+            tokio::spawn(watch_over(listener, observer.clone()));
         }
         Ok::<_, ServerError>((server, observer))
     };
@@ -226,9 +229,12 @@ async fn run(
         (start()?, loaded.await?)
     };
     let Some((loader, round)) = loaded else { return Ok(()) };
-    round.complaints.iter().for_each(|line| say(line));
+    round.complaints.iter().for_each(warn);
     let snapshot = responder.snapshot();
-    snapshot.withheld_ranges().chain(snapshot.withheld_signatures()).for_each(|line| say(&line));
+    snapshot
+        .withheld_ranges()
+        .chain(snapshot.withheld_signatures())
+        .for_each(|line| tracing::warn!("{line}"));
     let report = loader.report();
     if plan.load_or_fail && report.zones.iter().any(|zone| zone.status == Status::NeverLoaded) {
         return Err(ServeError::Load);
@@ -236,20 +242,19 @@ async fn run(
     service.publish(report.clone());
     std::thread::Builder::new()
         .name("reload".into())
-        .spawn(move || service.run(loader, SystemTime::now, say))?;
-    report.zones.iter().for_each(|zone| say(&announce(zone, server.addresses())));
-    if let Some(socket) = control_socket(config, default_control, say)? {
+        .spawn(move || service.run(loader, SystemTime::now, log_round))?;
+    report.zones.iter().for_each(|zone| announce(zone, server.addresses()));
+    if let Some(socket) = control_socket(config, default_control)? {
         tokio::spawn(control::serve(socket, observer));
     }
     if let Some(error) = unwatched {
-        say(&format!("{error}: the files are looked at now and then instead"));
+        tracing::warn!("{error}: the files are looked at now and then instead");
     }
     let looking = handle.clone();
-    tokio::spawn(watcher.run(config.watch, move || looking.look_again(), say));
+    tokio::spawn(watcher.run(config.watch, move || looking.look_again(), |line| tracing::warn!("{line}")));
     let statistics = plan.statistics.clone();
-    let statistics =
-        statistics.map(|plan| statistics::Writer::start(plan, metrics.clone(), say)).transpose()?;
-    say("ready");
+    let statistics = statistics.map(|plan| statistics::Writer::start(plan, metrics.clone())).transpose()?;
+    tracing::info!("ready");
     readiness.ready();
     let variable = |name| std::env::var_os(name);
     let (interval, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
@@ -257,7 +262,7 @@ async fn run(
         let readiness = readiness.clone();
         tokio::spawn(async move { readiness.live(interval).await });
     }
-    signals.attend(&handle, query_log, &metrics, readiness, say).await;
+    signals.attend(&handle, query_log, &metrics, readiness).await;
     readiness.stopping();
     server.stop().await;
     drop(statistics);
@@ -265,12 +270,12 @@ async fn run(
 }
 
 /// Serves metrics, health and status.
-async fn watch_over(listener: TcpListener, observer: Observer, say: fn(&str)) {
+async fn watch_over(listener: TcpListener, observer: Observer) {
     if let Ok(address) = listener.local_addr() {
-        say(&format!("metrics on http://{address}/metrics"));
+        tracing::info!(%address, "metrics on http://{address}/metrics");
     }
     if let Err(error) = monitor::serve(listener, observer).await {
-        say(&format!("metrics are served no more: {error}"));
+        tracing::error!("metrics are served no more: {error}");
     }
 }
 
@@ -310,6 +315,8 @@ fn limits(config: &Config) -> Limits {
         tcp_connections_per_client: connections_per_client,
         tcp_in_flight: NonZeroUsize::new(in_flight).unwrap_or(defaults.tcp_in_flight),
         tcp_idle: idle,
+        // Nobody else asks for them.
+        times: config.metrics.is_some(),
         signing: signing_limits(config),
         ..defaults
     }
@@ -326,12 +333,23 @@ fn signing_limits(config: &Config) -> SigningLimits {
     SigningLimits { workers, rate: config.signing.rate }
 }
 
-fn announce(zone: &ZoneReport, addresses: &[SocketAddr]) -> String {
-    let ZoneReport { name, entries, .. } = zone;
-    match zone.status {
-        Status::Serving => format!("zone {name}: {entries} entries, served on {}", list(addresses)),
-        Status::NeverLoaded => format!("zone {name}: not loaded, answered with SERVFAIL"),
-        Status::Expired => format!("zone {name}: expired, answered with SERVFAIL"),
+fn log_round(round: &Round) {
+    round.complaints.iter().for_each(warn);
+    round.news.iter().for_each(|notice| tracing::info!(zone = notice.zone, "{notice}"));
+}
+
+fn warn(notice: &Notice) {
+    tracing::warn!(zone = notice.zone, "{notice}");
+}
+
+fn announce(report: &ZoneReport, addresses: &[SocketAddr]) {
+    let ZoneReport { name: zone, entries, .. } = report;
+    match report.status {
+        Status::Serving => {
+            tracing::info!(zone, entries, "zone {zone}: {entries} entries, served on {}", list(addresses));
+        }
+        Status::NeverLoaded => tracing::warn!(zone, "zone {zone}: not loaded, answered with SERVFAIL"),
+        Status::Expired => tracing::warn!(zone, "zone {zone}: expired, answered with SERVFAIL"),
     }
 }
 
@@ -339,14 +357,14 @@ fn list(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn control_socket(config: &Config, default: &Path, say: fn(&str)) -> Result<Option<Socket>, ServeError> {
+fn control_socket(config: &Config, default: &Path) -> Result<Option<Socket>, ServeError> {
     match &config.control {
         Control::Off => Ok(None),
         Control::Path(path) => {
             Socket::bind(path).map(Some).map_err(|source| ServeError::Control { path: path.clone(), source })
         }
         Control::Default => Ok(Socket::bind(default)
-            .inspect_err(|error| say(&format!("no control socket at {}: {error}", default.display())))
+            .inspect_err(|error| tracing::warn!("no control socket at {}: {error}", default.display()))
             .ok()),
     }
 }

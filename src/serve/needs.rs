@@ -23,7 +23,7 @@ pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
         Control::Path(path) => Some(path.as_path()),
         Control::Off => None,
     };
-    let query_log = plan.query_log.iter().filter_map(|target| target.file.clone());
+    let query_log = config.query_log.iter().filter_map(|target| target.file.clone());
     let statistics = plan.statistics.iter().filter_map(|statistics| statistics.file.clone());
     Needs {
         read: data.chain(certificates).chain(keys).chain(config.process.read.iter().cloned()).collect(),

@@ -47,7 +47,6 @@ impl Signals {
         query_log: Option<&QueryLog>,
         metrics: &Metrics,
         readiness: &Arc<Readiness>,
-        say: fn(&str),
     ) {
         loop {
             let [first, second] = &mut self.user;
@@ -60,8 +59,8 @@ impl Signals {
                         log.reopen();
                     }
                 }
-                _ = first.recv() => say(&counters(metrics)),
-                _ = second.recv() => say(&counters(metrics)),
+                _ = first.recv() => say_counters(metrics),
+                _ = second.recv() => say_counters(metrics),
             }
         }
     }
@@ -75,7 +74,7 @@ async fn look_again(files: Handle, readiness: Arc<Readiness>) {
     readiness.ready();
 }
 
-fn counters(metrics: &Metrics) -> String {
+fn say_counters(metrics: &Metrics) {
     let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    format!("statistics {}", StatisticsFile::new(false).line(epoch, &metrics.totals()).trim_end())
+    tracing::info!("statistics {}", StatisticsFile::new(false).line(epoch, &metrics.totals()).trim_end());
 }

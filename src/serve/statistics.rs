@@ -31,11 +31,11 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts to write.
-    pub(super) fn start(statistics: Statistics, metrics: Arc<Metrics>, say: fn(&str)) -> io::Result<Self> {
+    pub(super) fn start(statistics: Statistics, metrics: Arc<Metrics>) -> io::Result<Self> {
         let (stop, stopped) = sync_channel(0);
         let thread = std::thread::Builder::new()
             .name("statistics".into())
-            .spawn(move || write(&statistics, &metrics, &stopped, say))?;
+            .spawn(move || write(&statistics, &metrics, &stopped))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -50,13 +50,13 @@ impl Drop for Writer {
     }
 }
 
-fn write(statistics: &Statistics, metrics: &Metrics, stopped: &Receiver<()>, say: fn(&str)) {
+fn write(statistics: &Statistics, metrics: &Metrics, stopped: &Receiver<()>) {
     let mut file = StatisticsFile::new(statistics.differences);
     let mut failed = false;
     let mut append = |text: &str| {
         let result = append(statistics, text);
         if let Some(error) = result.as_ref().err().filter(|_| !failed) {
-            say(&format!("statistics file: {error}"));
+            tracing::warn!("statistics file: {error}");
         }
         failed = result.is_err();
     };

@@ -18,7 +18,8 @@ use crate::query_log::QuerySink;
 use crate::reload::service::Handle;
 use crate::reload::{Report, ZoneReport};
 use crate::server::{Shed, SnapshotResponder};
-use crate::zone;
+use crate::snapshot::Snapshot;
+use crate::zone::{self, Signing};
 
 /// Where everything that can be known of the server is found.
 #[derive(Clone)]
@@ -59,6 +60,9 @@ pub struct Status {
     pub access_problem: Option<String>,
     /// Answered queries.
     pub queries: Queries,
+    /// Signatures, where a zone is signed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signatures: Option<Signatures>,
     /// The zones, in the order of the configuration.
     pub zones: Vec<ZoneStatus>,
 }
@@ -88,6 +92,17 @@ pub struct Queries {
     pub shed: u64,
     /// TCP connections that are open.
     pub tcp_connections: u64,
+}
+
+/// Signatures of all zones together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Signatures {
+    /// How many were made since the start.
+    pub made: u64,
+    /// How many are kept.
+    pub kept: u64,
+    /// About how many octets these take.
+    pub memory: u64,
 }
 
 /// One zone.
@@ -139,6 +154,7 @@ impl Observer {
             looked: report.looked,
             access_problem: report.access_problem.clone(),
             queries: Queries::new(totals, self.shed.count()),
+            signatures: Signatures::of(&snapshot),
             zones: report.zones.iter().map(zone).collect(),
         }
     }
@@ -164,6 +180,17 @@ fn not_ready(report: &Report, now: SystemTime) -> Vec<String> {
         }
     };
     report.zones.iter().filter_map(fault).collect()
+}
+
+impl Signatures {
+    /// All zones share one cache.
+    fn of(snapshot: &Snapshot) -> Option<Self> {
+        let cache = snapshot.zones().iter().find_map(|zone| match zone.signing() {
+            Signing::By(signed) => Some(signed.signer.cache()),
+            Signing::None | Signing::Impossible => None,
+        })?;
+        Some(Self { made: cache.made(), kept: cache.len() as u64, memory: cache.octets() as u64 })
+    }
 }
 
 impl Queries {

@@ -13,148 +13,257 @@
 //! same way and a to f without data, so that no name of IPv6 reaches the wildcard. And no family has a
 //! wildcard at the apex, which would answer names that are no addresses at all.
 
-use super::Node;
-use crate::name::push_key_label;
-use crate::zone::{AddressMap, Family, Found, Prefix, Said};
+use std::sync::LazyLock;
 
-/// The walk: names in canonical order.
+use smallvec::{SmallVec, smallvec};
+
+use super::Node;
+use super::nodes::{self, At, Labels, Nodes, Tree};
+use crate::name::push_key_label;
+use crate::zone::{AddressMap, Family, Prefix, Said};
+
+/// The addresses of one family.
+#[derive(Clone)]
 pub(super) struct AddressTree<'z> {
-    map: AddressMap<'z>,
-    family: Family,
-    mount: Vec<u8>,
-    /// The numbers of the labels in canonical order: nibbles by value, octets as text (1, 10, 100, 101, …).
-    order: Vec<u8>,
-    /// What is still to be visited, the next one on top: at most the children of one path.
-    steps: Vec<Step>,
+    pub(super) map: AddressMap<'z>,
+    pub(super) family: Family,
 }
 
-enum Step {
+/// A name of the tree.
+#[derive(Clone)]
+pub(super) enum Place {
     /// A prefix; with what is said of all its addresses, if that is the same.
     Prefix(Prefix, Option<Said>),
     /// The name of an IPv4 prefix with one more label, a to f.
     Letter(Prefix, u8),
 }
 
+/// What is said at a prefix that exists, and which of its children exist.
+#[derive(Default)]
+struct Level {
+    own: Said,
+    below: Said,
+    /// The children by number, in runs that are alike; none where no child exists.
+    runs: Runs,
+    /// The first ten children exist in any case, and the letters do.
+    of_nibbles: bool,
+}
+
+/// Runs of children, each with its last number and what is said of all their addresses: none where they
+/// differ, and then the run is one child.
+type Runs = SmallVec<[(u8, Option<Said>); 4]>;
+
 /// The fewest labels of a wildcard of IPv6: names of IPv4 have four labels.
 const LABELS_V6: u8 = 4;
-/// The nibbles that are no octets.
-const LETTERS: std::ops::RangeInclusive<u8> = b'a'..=b'f';
+/// The labels of the nibbles that are no octets.
+const LETTERS: &[&[u8; 2]] = &[b"a\0", b"b\0", b"c\0", b"d\0", b"e\0", b"f\0"];
 
 impl<'z> AddressTree<'z> {
-    pub(super) fn new(map: AddressMap<'z>, family: Family, mount: Vec<u8>) -> Self {
-        let mut order: Vec<u8> = (0..=u8::MAX >> (8 - stride(family))).collect();
-        if family == Family::V4 {
-            order.sort_by_key(|number| number.to_string());
+    fn level(&self, place: &Place) -> Level {
+        let Place::Prefix(prefix, uniform) = place else { return Level::default() };
+        let prefix = *prefix;
+        match uniform {
+            Some(said) if prefix.is_address() => Level { own: said.clone(), ..Level::default() },
+            Some(said) if !said.is_listed() || says_all(prefix) => {
+                Level { below: said.clone(), ..Level::default() }
+            }
+            Some(said) => level(prefix, smallvec![(last_child(self.family), Some(said.clone()))]),
+            None => level(prefix, self.runs(prefix)),
         }
-        Self { map, family, mount, order, steps: vec![Step::Prefix(Prefix::all(family), None)] }
     }
 
-    /// A prefix that is uniform, or whose wildcard cannot say everything.
-    fn visit(&mut self, prefix: Prefix, uniform: Option<Said>) -> Node<'z> {
-        let nothing = Said::default();
-        let (own, below) = match &uniform {
-            Some(said) if prefix.is_address() => (said.clone(), nothing),
-            Some(said) if !said.is_listed() || says_all(prefix) => (nothing, said.clone()),
-            uniform => (nothing, self.descend(prefix, uniform.as_ref())),
-        };
-        let found = |said| self.map.found(said, prefix);
-        Node { key: self.key(prefix), own: found(&own), below: found(&below) }
+    /// The children of a prefix of which not all is the same.
+    fn runs(&self, prefix: Prefix) -> Runs {
+        let mut runs = Runs::new();
+        let rest = self.family.bits() - prefix.length - stride(self.family);
+        let count = usize::from(last_child(self.family)) + 1;
+        let mut index = 0;
+        while index < count {
+            let run = self.map.run(self.family, child(prefix, index).first);
+            let end = match run.last < prefix.last() {
+                true => ((run.last - prefix.first + 1) >> rest) as usize,
+                false => count,
+            };
+            let said = (end > index).then_some(run.said);
+            index = end.max(index + 1);
+            runs.push(((index - 1) as u8, said));
+        }
+        runs
     }
 
-    /// Plans the visits of the children that differ from the prefix's own wildcard, whose answer it gives.
-    fn descend(&mut self, prefix: Prefix, uniform: Option<&Said>) -> Said {
-        let children = self.children(prefix, uniform);
-        let of_nibbles = self.family == Family::V4 && is_nibbles(prefix);
-        // Such a child is a name of its own in any case.
-        let costs_nothing = |index: usize| of_nibbles && index < 10;
-        let wildcard = match may_carry(prefix) {
-            true => wildcard(&children, costs_nothing, if of_nibbles { LETTERS.len() } else { 0 }),
-            false => Said::default(),
-        };
-        if of_nibbles && wildcard.is_listed() {
-            self.steps.extend(LETTERS.rev().map(|letter| Step::Letter(prefix, letter)));
+    fn key(&self, place: &Place) -> Vec<u8> {
+        let (Place::Prefix(prefix, _) | Place::Letter(prefix, _)) = place;
+        let mut key = Vec::new();
+        for number in numbers(*prefix) {
+            key.extend_from_slice(label(self.family, number));
         }
-        for index in self.order.iter().rev().map(|&number| usize::from(number)) {
-            let uniform = &children[index];
-            let same = uniform.as_ref().is_some_and(|said| match said.is_listed() {
-                true => *said == wildcard && !costs_nothing(index),
-                false => !wildcard.is_listed(),
-            });
-            if !same {
-                self.steps.push(Step::Prefix(child(prefix, index), uniform.clone()));
-            }
-        }
-        wildcard
-    }
-
-    /// What is said of each child, by number; none where its addresses differ.
-    fn children(&self, prefix: Prefix, uniform: Option<&Said>) -> Vec<Option<Said>> {
-        let count = 1 << stride(self.family);
-        if uniform.is_some() {
-            return vec![uniform.cloned(); count];
-        }
-        let mut children = Vec::with_capacity(count);
-        while children.len() < count {
-            let run = self.map.run(self.family, child(prefix, children.len()).first);
-            let before = children.len();
-            while children.len() < count && child(prefix, children.len()).last() <= run.last {
-                children.push(Some(run.said.clone()));
-            }
-            if children.len() == before {
-                children.push(None);
-            }
-        }
-        children
-    }
-
-    fn key(&self, prefix: Prefix) -> Vec<u8> {
-        let mut key = self.mount.clone();
-        for label in labels(prefix) {
-            match self.family {
-                Family::V4 => push_key_label(&mut key, label.to_string().as_bytes()),
-                Family::V6 => push_key_label(&mut key, &[b"0123456789abcdef"[usize::from(label)]]),
-            }
+        if let Place::Letter(_, letter) = place {
+            push_key_label(&mut key, &[*letter]);
         }
         key
     }
+
+    fn node_of(&self, key: Vec<u8>, place: &Place, level: &Level) -> Node<'z> {
+        let (Place::Prefix(prefix, _) | Place::Letter(prefix, _)) = place;
+        let found = |said| self.map.found(said, *prefix);
+        Node { key, own: found(&level.own), below: found(&level.below) }
+    }
 }
 
-impl<'z> Iterator for AddressTree<'z> {
-    type Item = Node<'z>;
+impl<'z> Nodes<'z> for AddressTree<'z> {
+    fn walk(&self) -> Box<dyn Iterator<Item = Node<'z>> + 'z> {
+        let tree = self.clone();
+        // What is still to be visited, the next one on top: at most the children of one path.
+        let mut places = vec![root(self.family)];
+        Box::new(std::iter::from_fn(move || {
+            let place = places.pop()?;
+            let level = tree.level(&place);
+            places.extend(level.children(&place).rev().map(|(_, child)| child));
+            Some(tree.node_of(tree.key(&place), &place, &level))
+        }))
+    }
 
-    fn next(&mut self) -> Option<Node<'z>> {
-        match self.steps.pop()? {
-            Step::Prefix(prefix, uniform) => Some(self.visit(prefix, uniform)),
-            Step::Letter(prefix, letter) => {
-                let mut key = self.key(prefix);
-                push_key_label(&mut key, &[letter]);
-                let nothing: Found<'z> = self.map.found(&Said::default(), prefix);
-                Some(Node { key, own: nothing.clone(), below: nothing })
+    fn at(&self, key: &[u8]) -> At<'z> {
+        nodes::at(self, key)
+    }
+
+    fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>> {
+        nodes::last_before(self, bound)
+    }
+
+    fn first_from(&self, bound: &[u8]) -> Option<Vec<u8>> {
+        nodes::first_from(self, bound)
+    }
+}
+
+impl<'z> Tree<'z> for AddressTree<'z> {
+    type Place = Place;
+
+    fn root(&self) -> Place {
+        root(self.family)
+    }
+
+    /// A prefix of whose addresses not all have the same answer exists, and so do all above it: only
+    /// below the last of them is there anything to be looked up.
+    fn path(&self, bound: &[u8]) -> Vec<(usize, Place)> {
+        let mut mixed = read(self.family, bound);
+        let run = self.map.run(self.family, mixed.first);
+        while mixed.length > 0 && run.first <= mixed.first && mixed.last() <= run.last {
+            mixed = parent(mixed);
+        }
+        let mut path = vec![(0, root(self.family))];
+        let (mut length, mut prefix) = (0, Prefix::all(self.family));
+        for number in numbers(mixed) {
+            length += label(self.family, number).len();
+            prefix = child(prefix, number.into());
+            path.push((length, Place::Prefix(prefix, None)));
+        }
+        for label in bound[length..].split_inclusive(|&octet| octet == 0) {
+            let next = path.last().and_then(|(_, place)| self.level(place).child(place, label));
+            let Some(place) = next else { break };
+            length += label.len();
+            path.push((length, place));
+        }
+        path
+    }
+
+    fn last_child(&self, place: &Place, bound: Option<&[u8]>) -> Option<(Labels, Place)> {
+        let level = self.level(place);
+        let mut children = level.children(place).rev();
+        children.find(|(label, _)| bound.is_none_or(|bound| label < &bound)).map(owned)
+    }
+
+    fn first_child(&self, place: &Place, bound: &[u8]) -> Option<(Labels, Place)> {
+        self.level(place).children(place).find(|(label, _)| *label >= bound).map(owned)
+    }
+
+    fn node(&self, key: &[u8], place: &Place) -> Node<'z> {
+        self.node_of(key.to_vec(), place, &self.level(place))
+    }
+}
+
+fn owned((label, place): (&[u8], Place)) -> (Labels, Place) {
+    (label.into(), place)
+}
+
+impl Level {
+    /// The children that exist, in canonical order, each with its label.
+    fn children(&self, place: &Place) -> impl DoubleEndedIterator<Item = (&'static [u8], Place)> {
+        let (Place::Prefix(prefix, _) | Place::Letter(prefix, _)) = *place;
+        let numbers = if self.runs.is_empty() { &[] } else { order(prefix.family) };
+        let children = numbers
+            .iter()
+            .filter_map(move |&number| Some((label(prefix.family, number), self.numbered(prefix, number)?)));
+        let letters = if self.has_letters() { LETTERS } else { &[] };
+        let letters = letters.iter().map(move |label| (&label[..], Place::Letter(prefix, label[0])));
+        children.chain(letters)
+    }
+
+    /// The child with a label, if it exists.
+    fn child(&self, place: &Place, label: &[u8]) -> Option<Place> {
+        let (Place::Prefix(prefix, _) | Place::Letter(prefix, _)) = *place;
+        match number(prefix.family, label) {
+            Some(number) => self.numbered(prefix, number),
+            None => {
+                let letters = LETTERS.iter().filter(|_| self.has_letters());
+                letters
+                    .filter(|letter| ***letter == *label)
+                    .map(|label| Place::Letter(prefix, label[0]))
+                    .next()
             }
         }
     }
+
+    fn numbered(&self, prefix: Prefix, number: u8) -> Option<Place> {
+        let (_, uniform) = self.runs.get(self.runs.partition_point(|(last, _)| *last < number))?;
+        let same = uniform.as_ref().is_some_and(|said| match said.is_listed() {
+            true => *said == self.below && !(self.of_nibbles && number < 10),
+            false => !self.below.is_listed(),
+        });
+        (!same).then(|| Place::Prefix(child(prefix, number.into()), uniform.clone()))
+    }
+
+    fn has_letters(&self) -> bool {
+        self.of_nibbles && self.below.is_listed()
+    }
+}
+
+/// A prefix whose wildcard cannot say everything, given its children.
+fn level(prefix: Prefix, runs: Runs) -> Level {
+    let of_nibbles = prefix.family == Family::V4 && is_nibbles(prefix);
+    let below = if may_carry(prefix) { wildcard(&runs, of_nibbles) } else { Said::default() };
+    Level { own: Said::default(), below, runs, of_nibbles }
+}
+
+/// The prefix of all addresses: it exists in any case, and is looked at as if it were mixed.
+fn root(family: Family) -> Place {
+    Place::Prefix(Prefix::all(family), None)
 }
 
 /// The answer of a wildcard that needs the fewest names beside it: the listed one that most uniform
-/// children have, if it saves more than it costs, else none. `extra` names come with any wildcard.
-fn wildcard(children: &[Option<Said>], costs_nothing: impl Fn(usize) -> bool, extra: usize) -> Said {
-    let mut counts: Vec<(&Said, usize)> = Vec::new();
+/// children have, if it saves more than it costs, else none. Where labels are nibbles as well, the first ten
+/// children are names of their own in any case, and the letters come with any wildcard.
+fn wildcard(runs: &Runs, of_nibbles: bool) -> Said {
+    let mut counts: SmallVec<[(&Said, usize); 4]> = SmallVec::new();
     let mut unlisted = 0;
-    for (index, said) in children.iter().enumerate() {
+    let mut begin = 0;
+    for (last, said) in runs {
+        let end = usize::from(*last) + 1;
+        let saved = end - begin.max(if of_nibbles { end.min(10) } else { 0 });
         match said {
-            Some(said) if !said.is_listed() => unlisted += 1,
-            Some(said) if !costs_nothing(index) => {
-                match counts.iter_mut().find(|(known, _)| *known == said) {
-                    Some((_, count)) => *count += 1,
-                    None => counts.push((said, 1)),
-                }
-            }
+            Some(said) if !said.is_listed() => unlisted += end - begin,
+            Some(said) if saved > 0 => match counts.iter_mut().find(|(known, _)| *known == said) {
+                Some((_, count)) => *count += saved,
+                None => counts.push((said, saved)),
+            },
             _ => {}
         }
+        begin = end;
     }
+    let cost = unlisted + 1 + if of_nibbles { LETTERS.len() } else { 0 };
     // The first of equal ones, so that the order of the data does not matter.
     let most = counts.into_iter().rev().max_by_key(|(_, count)| *count);
-    most.filter(|(_, count)| *count > unlisted + 1 + extra).map(|(said, _)| said.clone()).unwrap_or_default()
+    most.filter(|(_, count)| *count > cost).map(|(said, _)| said.clone()).unwrap_or_default()
 }
 
 /// True if the prefix may have a wildcard.
@@ -173,7 +282,7 @@ fn says_all(prefix: Prefix) -> bool {
 
 /// True if all labels of an IPv4 prefix have one digit.
 fn is_nibbles(prefix: Prefix) -> bool {
-    labels(prefix).all(|label| label < 10)
+    numbers(prefix).all(|number| number < 10)
 }
 
 /// Bits of a label.
@@ -184,8 +293,39 @@ fn stride(family: Family) -> u8 {
     }
 }
 
+/// The numbers of all labels in canonical order: nibbles by value, octets as text (1, 10, 100, 101, …).
+fn order(family: Family) -> &'static [u8] {
+    static OCTETS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut octets: Vec<u8> = (0..=u8::MAX).collect();
+        octets.sort_by_key(|octet| octet.to_string());
+        octets
+    });
+    match family {
+        Family::V4 => &OCTETS,
+        Family::V6 => &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+    }
+}
+
+/// A label as it stands in a key.
+fn label(family: Family, number: u8) -> &'static [u8] {
+    static OCTETS: LazyLock<Vec<String>> =
+        LazyLock::new(|| (0..=u8::MAX).map(|octet| format!("{octet}\0")).collect());
+    let number = usize::from(number);
+    match family {
+        Family::V4 => OCTETS[number].as_bytes(),
+        Family::V6 => {
+            &b"0\x001\x002\x003\x004\x005\x006\x007\x008\x009\0a\0b\0c\0d\0e\0f\0"[2 * number..][..2]
+        }
+    }
+}
+
+/// The greatest number of a label.
+fn last_child(family: Family) -> u8 {
+    u8::MAX >> (8 - stride(family))
+}
+
 /// The labels of a prefix as numbers, from the right end of the name.
-fn labels(prefix: Prefix) -> impl Iterator<Item = u8> {
+fn numbers(prefix: Prefix) -> impl Iterator<Item = u8> {
     let stride = stride(prefix.family);
     (1..=prefix.length / stride).map(move |count| {
         let rest = prefix.family.bits() - count * stride;
@@ -193,8 +333,38 @@ fn labels(prefix: Prefix) -> impl Iterator<Item = u8> {
     })
 }
 
+/// The number that a label of a key stands for, if that is how it would be written.
+fn number(family: Family, text: &[u8]) -> Option<u8> {
+    match (family, text) {
+        (Family::V6, [digit @ (b'0'..=b'9' | b'a'..=b'f'), 0]) => {
+            char::from(*digit).to_digit(16)?.try_into().ok()
+        }
+        (Family::V4, [digits @ .., 0]) if digits == b"0" || !digits.starts_with(b"0") => {
+            let digits = digits.iter().all(u8::is_ascii_digit).then_some(digits)?;
+            std::str::from_utf8(digits).ok()?.parse().ok()
+        }
+        _ => None,
+    }
+}
+
+/// The prefix that the labels of a key name, as far as they are labels of addresses.
+fn read(family: Family, key: &[u8]) -> Prefix {
+    let labels = key.split_inclusive(|&octet| octet == 0);
+    let numbers = labels.map_while(|label| number(family, label));
+    numbers
+        .take(usize::from(family.bits() / stride(family)))
+        .fold(Prefix::all(family), |prefix, number| child(prefix, number.into()))
+}
+
 fn child(prefix: Prefix, index: usize) -> Prefix {
     let length = prefix.length + stride(prefix.family);
     let first = prefix.first | (index as u128) << (prefix.family.bits() - length);
+    Prefix { family: prefix.family, first, length }
+}
+
+fn parent(prefix: Prefix) -> Prefix {
+    let length = prefix.length - stride(prefix.family);
+    let rest = prefix.family.bits() - length;
+    let first = prefix.first.checked_shr(rest.into()).unwrap_or(0).checked_shl(rest.into()).unwrap_or(0);
     Prefix { family: prefix.family, first, length }
 }

@@ -5,19 +5,11 @@
 //! wildcard has what each source says of names below it. So where a source does not know a name, the
 //! wildcard that it has for it goes on: a stack of open names for each source is all the memory.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use smallvec::smallvec;
-
 use super::sources::Source;
-use super::{MARKER_RDATA, MARKER_TYPE, Node, VirtualName, labels_of, wire_length};
-use crate::name::Name;
-use crate::zone::{EmptyNonTerminals, Found, RecordSet, RecordSets, Zone};
-
-const ANY: u16 = 255;
-/// A wildcard label as it stands in a key.
-const ASTERISK: &[u8] = b"*\0";
+use super::{ANY, ASTERISK, Node, VirtualName, fits, marker};
+use crate::zone::{EmptyNonTerminals, Found, RecordSets, Zone};
 
 /// The names of a virtual zone, in canonical order. See [`super::VirtualZone::names`].
 pub struct Names<'z> {
@@ -36,6 +28,7 @@ pub struct Names<'z> {
 /// A source and where it stands.
 struct Stream<'z> {
     source: Source<'z>,
+    nodes: Box<dyn Iterator<Item = Node<'z>> + 'z>,
     next: Option<Node<'z>>,
     /// The existing names of the source above the one visited: the length of each key, and what is
     /// said of the names below it.
@@ -48,7 +41,12 @@ impl<'z> Names<'z> {
         sources: Vec<Source<'z>>,
         empty_non_terminals: EmptyNonTerminals,
     ) -> Self {
-        let streams = sources.into_iter().map(|source| Stream { source, next: None, open: Vec::new() });
+        let streams = sources.into_iter().map(|source| Stream {
+            nodes: Box::new(source.walk()),
+            source,
+            next: None,
+            open: Vec::new(),
+        });
         let mut names = Self {
             zone,
             empty_non_terminals,
@@ -74,7 +72,7 @@ impl<'z> Names<'z> {
     fn advance(&mut self, index: usize) {
         loop {
             let stream = &mut self.streams[index];
-            stream.next = stream.source.next();
+            stream.next = stream.nodes.next();
             match &stream.next {
                 Some(node) if !fits(self.zone, &node.key, 0) => self.too_long += 1,
                 _ => return,
@@ -112,7 +110,11 @@ impl<'z> Names<'z> {
                     stream.open.push((key.len(), node.below.clone()));
                     self.advance(index);
                 }
-                _ => stream.inherit(&key, &mut own, &mut below),
+                _ => {
+                    if let Some((_, inherited)) = stream.open.last() {
+                        stream.source.inherit(&key, inherited, &mut own, &mut below);
+                    }
+                }
             }
         }
         let exists_below =
@@ -127,11 +129,7 @@ impl<'z> Names<'z> {
             EmptyNonTerminals::Plain => wildcard.is_empty() && !self.streams.iter().any(exists_below),
         };
         if records.is_empty() && is_marked() {
-            records.push(RecordSet {
-                record_type: MARKER_TYPE,
-                ttl: self.zone.options().default_ttl,
-                rdata: smallvec![Cow::Borrowed(&MARKER_RDATA[..])],
-            });
+            records.push(marker(self.zone));
         }
         if !records.is_empty() {
             self.ready.push_back(VirtualName { key: key.clone(), records });
@@ -157,25 +155,4 @@ impl<'z> Iterator for Names<'z> {
             }
         }
     }
-}
-
-impl<'z> Stream<'z> {
-    /// Adds what the source says of a name that does not exist there, and of the names below it.
-    fn inherit(&self, key: &[u8], own: &mut Found<'z>, below: &mut Found<'z>) {
-        let Some((_, inherited)) = self.open.last().filter(|(_, inherited)| !inherited.is_empty()) else {
-            return;
-        };
-        let (speaks, speaks_below) = self.source.reach.of(&labels_of(&key[self.source.mount.len()..]));
-        if speaks {
-            own.extend(inherited.clone());
-        }
-        if speaks_below {
-            below.extend(inherited.clone());
-        }
-    }
-}
-
-/// True if a name with this key, and `more` octets, can be asked for in the zone.
-fn fits(zone: &Zone, key: &[u8], more: usize) -> bool {
-    wire_length(key) + more + zone.name().wire().len() <= Name::MAX_OCTETS
 }

@@ -19,19 +19,24 @@
 //! [`Zone::lookup`](crate::zone::Zone::lookup) gives. Names that are none, like `x.3.2.1` below a listed
 //! 1.2.3.0/24, may be answered by a wildcard; so may octets with leading zeros.
 //!
+//! Where another zone begins inside this one (a zone cut) stand its NS and DS records, and below nothing.
 //! Range records are names of their own: where a zone has them, the blocks that can be reached stand under
 //! `_ranges`, and nothing else does.
 //!
 //! ```text
-//! address_tree, domain_names, range_blocks, generic records: sources, each right by itself
-//!     └─▶ merge: one name after the other, each with all that the sources say of it
+//! address_tree, domain_names, range_blocks, records: nodes, each kind right by itself
+//!     └─▶ sources: where in the zone they stand
+//!           ├─▶ merge: one name after the other, each with all that the sources say of it
+//!           └─▶ find: one name, and its neighbours
 //! ```
 
 mod address_tree;
 mod domain_names;
 mod find;
 mod merge;
+mod nodes;
 mod range_blocks;
+mod records;
 mod sources;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -39,8 +44,13 @@ pub(crate) mod tests;
 pub use find::{Gap, Match};
 pub use merge::Names;
 
+use std::borrow::Cow;
+
+use smallvec::smallvec;
+
 use crate::name::Name;
-use crate::zone::{EmptyNonTerminals, Found, RecordSets, Zone};
+use crate::zone::{EmptyNonTerminals, Found, RecordSet, RecordSets, Zone};
+use sources::Source;
 
 /// The type of the record at a name that exists only so that no wildcard reaches it: RP, which
 /// nobody asks for.
@@ -48,11 +58,15 @@ pub const MARKER_TYPE: u16 = 17;
 /// Its rdata: no mailbox and no text (RFC 1183, section 2.2).
 pub const MARKER_RDATA: [u8; 2] = [0, 0];
 
+const ANY: u16 = 255;
+/// A wildcard label as it stands in a key.
+const ASTERISK: &[u8] = b"*\0";
+
 /// A zone as a standard zone.
-#[derive(Clone, Copy, Debug)]
 pub struct VirtualZone<'z> {
     zone: &'z Zone,
     empty_non_terminals: EmptyNonTerminals,
+    sources: Vec<Source<'z>>,
 }
 
 /// A name that owns records.
@@ -73,9 +87,9 @@ pub struct LiteralAsterisk {
 }
 
 impl<'z> VirtualZone<'z> {
-    /// The virtual zone of a zone, which costs nothing. The zone is one that [`Self::check`] takes.
+    /// The virtual zone of a zone, made as quickly as an answer. The zone is one that [`Self::check`] takes.
     pub fn new(zone: &'z Zone, empty_non_terminals: EmptyNonTerminals) -> Self {
-        Self { zone, empty_non_terminals }
+        Self { zone, empty_non_terminals, sources: sources::of(zone) }
     }
 
     /// Looks at all names of the data once.
@@ -147,6 +161,17 @@ fn wire_length(key: &[u8]) -> usize {
         length += 1;
     }
     length
+}
+
+/// True if a name with this key, and `more` octets, can be asked for in the zone.
+fn fits(zone: &Zone, key: &[u8], more: usize) -> bool {
+    wire_length(key) + more + zone.name().wire().len() <= Name::MAX_OCTETS
+}
+
+/// The record at a name that would own nothing.
+fn marker<'z>(zone: &Zone) -> RecordSet<'z> {
+    let rdata = smallvec![Cow::Borrowed(&MARKER_RDATA[..])];
+    RecordSet { record_type: MARKER_TYPE, ttl: zone.options().default_ttl, rdata }
 }
 
 fn has_asterisk(key: &[u8]) -> bool {

@@ -1,34 +1,99 @@
 //! Range records as names: the blocks that a walk from the root meets, and no others.
 //!
 //! A block comes before those that it names, and these are disjoint and in order: which is canonical
-//! order.
+//! order. To know which blocks lie at and round a name, those above it are made, unless they are in memory.
 
 use super::Node;
-use crate::name::{Name, NameError};
-use crate::range_record::{Prefix, name};
+use super::nodes::{self, At, Labels, Nodes, Tree};
+use crate::range_record::Prefix;
 use crate::zone::{Found, Ranges};
 
-/// The blocks of a list under `mount`. They are made one after the other, and not kept here.
-pub(super) fn nodes<'z>(
-    ranges: &'z Ranges,
-    mount: Vec<u8>,
-    dropin: bool,
-) -> impl Iterator<Item = Node<'z>> + 'z {
-    // Blocks that were named and not visited, the next one on top: at most those of one path.
-    let mut named = vec![Prefix::ROOT];
-    std::iter::from_fn(move || {
-        let prefix = named.pop()?;
-        let (_, mut below) = ranges.make(prefix)?;
-        below.reverse();
-        named.append(&mut below);
-        let mut own = Found::new(dropin);
-        own.push_block(ranges, prefix);
-        let key = key(prefix).ok()?;
-        Some(Node { key: [&mount[..], &key].concat(), own, below: Found::new(dropin) })
-    })
+/// The blocks of a list; the root's key is empty.
+pub(super) struct RangeBlocks<'z> {
+    pub(super) ranges: &'z Ranges,
+    pub(super) dropin: bool,
 }
 
-/// The key of a block's name.
-pub(super) fn key(prefix: Prefix) -> Result<Vec<u8>, NameError> {
-    Name::from_text(name::block_text(prefix).as_bytes()).map(|name| name.key())
+impl<'z> RangeBlocks<'z> {
+    /// The blocks that a block names, each with what its key has more.
+    fn children(&self, above: Prefix) -> impl DoubleEndedIterator<Item = (Labels, Prefix)> {
+        let named = self.ranges.block(above).map(|block| block.named.to_vec()).unwrap_or_default();
+        named.into_iter().map(move |prefix| (key(prefix, above.length()), prefix))
+    }
+}
+
+impl<'z> Nodes<'z> for RangeBlocks<'z> {
+    /// The blocks are made one after the other, and not kept.
+    fn walk(&self) -> Box<dyn Iterator<Item = Node<'z>> + 'z> {
+        let (ranges, dropin) = (self.ranges, self.dropin);
+        // Blocks that were named and not visited, the next one on top: at most those of one path.
+        let mut named = vec![Prefix::ROOT];
+        Box::new(std::iter::from_fn(move || {
+            let prefix = named.pop()?;
+            let block = ranges.make(prefix)?;
+            named.extend(block.named.iter().rev());
+            Some(node(ranges, dropin, key(prefix, 0).to_vec(), prefix))
+        }))
+    }
+
+    fn at(&self, key: &[u8]) -> At<'z> {
+        nodes::at(self, key)
+    }
+
+    fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>> {
+        nodes::last_before(self, bound)
+    }
+
+    fn first_from(&self, bound: &[u8]) -> Option<Vec<u8>> {
+        nodes::first_from(self, bound)
+    }
+}
+
+impl<'z> Tree<'z> for RangeBlocks<'z> {
+    type Place = Prefix;
+
+    fn root(&self) -> Prefix {
+        Prefix::ROOT
+    }
+
+    fn path(&self, bound: &[u8]) -> Vec<(usize, Prefix)> {
+        let (mut length, mut prefix) = (0, Prefix::ROOT);
+        let mut path = vec![(length, prefix)];
+        while let Some((labels, named)) =
+            self.children(prefix).find(|(labels, _)| bound[length..].starts_with(labels))
+        {
+            (length, prefix) = (length + labels.len(), named);
+            path.push((length, prefix));
+        }
+        path
+    }
+
+    fn last_child(&self, place: &Prefix, bound: Option<&[u8]>) -> Option<(Labels, Prefix)> {
+        let is_before = |labels: &Labels| bound.is_none_or(|bound| **labels < *bound);
+        self.children(*place).rev().find(|(labels, _)| is_before(labels))
+    }
+
+    fn first_child(&self, place: &Prefix, bound: &[u8]) -> Option<(Labels, Prefix)> {
+        self.children(*place).find(|(labels, _)| **labels >= *bound)
+    }
+
+    fn node(&self, key: &[u8], place: &Prefix) -> Node<'z> {
+        node(self.ranges, self.dropin, key.to_vec(), *place)
+    }
+}
+
+fn node(ranges: &Ranges, dropin: bool, key: Vec<u8>, prefix: Prefix) -> Node<'_> {
+    let mut own = Found::new(dropin);
+    own.push_block(ranges, prefix);
+    Node { key, own, below: Found::new(dropin) }
+}
+
+/// The labels of a block's name, those of its first `above` bits left out.
+fn key(prefix: Prefix, above: u8) -> Labels {
+    let mut key = Labels::new();
+    for nibble in above / 4..prefix.length() / 4 {
+        let digit = (prefix.first() >> (124 - 4 * nibble)) as usize & 0xf;
+        key.extend([b"0123456789abcdef"[digit], 0]);
+    }
+    key
 }

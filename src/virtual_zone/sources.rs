@@ -1,43 +1,73 @@
-//! What makes names exist in a zone: its lists, and those of its sub-zones, each as a stream of names.
+//! What makes names exist in a zone: its lists, and those of its sub-zones, each mounted at its name.
 
 use super::address_tree::AddressTree;
-use super::{Node, domain_names, range_blocks};
+use super::domain_names::DomainNames;
+use super::nodes::Nodes;
+use super::range_blocks::RangeBlocks;
+use super::records::{GenericNames, Single};
+use super::{Node, fits};
 use crate::address::ReversedName;
 use crate::name::push_key_label;
 use crate::range_record;
 use crate::zone::{Family, Found, List, Zone};
 
-/// A stream of names in canonical order, which is a standard zone by itself.
+/// Names at and below a mount, which are a standard zone by themselves.
 pub(super) struct Source<'z> {
-    nodes: Box<dyn Iterator<Item = Node<'z>> + 'z>,
-    /// Where the stream's own labels begin in its keys.
-    pub mount: Vec<u8>,
-    pub reach: Reach,
+    zone: &'z Zone,
+    nodes: Box<dyn Nodes<'z> + 'z>,
+    mount: Vec<u8>,
+    reach: Reach,
+    /// The names below which others speak, though they exist here, in order; none is below another.
+    holes: Vec<Vec<u8>>,
 }
 
 /// Which names a source speaks of beside those that it makes exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+enum Reach {
     /// Complete keys of a family of addresses.
     Addresses(Family),
     /// All names.
     Names,
 }
 
+/// Greater than every key: a label has at most 63 octets.
+const BEHIND_ALL: [u8; 64] = [0xff; 64];
+
 impl<'z> Source<'z> {
-    fn new(mount: &[u8], reach: Reach, nodes: impl Iterator<Item = Node<'z>> + 'z) -> Self {
-        Self { nodes: Box::new(nodes), mount: mount.into(), reach }
+    fn new(zone: &'z Zone, mount: &[u8], reach: Reach, nodes: impl Nodes<'z> + 'z) -> Self {
+        Self { zone, nodes: Box::new(nodes), mount: mount.into(), reach, holes: Vec::new() }
     }
 
-    /// Leaves the names below each of `holes` to others; the names themselves exist.
-    fn without(self, holes: Vec<Vec<u8>>, dropin: bool) -> Self {
-        if holes.is_empty() {
-            return self;
+    /// Leaves the names below each of `holes` to others; `None` if nothing is left.
+    fn without(mut self, holes: impl Iterator<Item = impl AsRef<[u8]>>) -> Option<Self> {
+        for hole in holes {
+            if self.mount.starts_with(hole.as_ref()) {
+                return None;
+            }
+            if hole.as_ref().starts_with(&self.mount) {
+                self.holes.push(hole.as_ref().to_vec());
+            }
         }
-        let mut holes = holes.into_iter().peekable();
-        let mut nodes = self.nodes.peekable();
+        self.holes.sort();
+        self.holes.dedup_by(|inner, outer| inner.starts_with(outer));
+        Some(self)
+    }
+
+    /// All names, in canonical order.
+    pub(super) fn walk(&self) -> impl Iterator<Item = Node<'z>> + 'z {
+        let mount = self.mount.clone();
+        let mut nodes = self
+            .nodes
+            .walk()
+            .map(move |node| match mount.is_empty() {
+                true => node,
+                false => Node { key: [&mount[..], &node.key].concat(), ..node },
+            })
+            .peekable();
+        let mut holes = self.holes.clone().into_iter().peekable();
         let mut hole: Option<Vec<u8>> = None;
-        let punched = std::iter::from_fn(move || {
+        let zone = self.zone;
+        std::iter::from_fn(move || {
             if let Some(hole) = &hole {
                 while nodes.next_if(|node| node.key.starts_with(hole)).is_some() {}
             }
@@ -45,29 +75,137 @@ impl<'z> Source<'z> {
             match holes.peek().is_some_and(begins) {
                 true => {
                     hole = holes.next();
-                    hole.clone().map(|key| empty(key, dropin))
+                    hole.clone().map(|key| empty(zone, key))
                 }
                 false => nodes.next(),
             }
-        });
-        Self { nodes: Box::new(punched), ..self }
+        })
     }
-}
 
-impl<'z> Iterator for Source<'z> {
-    type Item = Node<'z>;
+    /// Adds what is said of an existing name to `own`, and of the names below it to `below`.
+    pub(super) fn add(&self, key: &[u8], own: &mut Found<'z>, below: &mut Found<'z>) {
+        let Some(left) = key.strip_prefix(&self.mount[..]) else { return };
+        if self.is_left_to_others(key) {
+            return;
+        }
+        let at = self.nodes.at(left);
+        match at.own {
+            Some(found) => {
+                own.extend(found);
+                below.extend(at.below);
+            }
+            None => self.inherit(key, &at.below, own, below),
+        }
+    }
 
-    fn next(&mut self) -> Option<Node<'z>> {
-        self.nodes.next()
+    /// As [`Self::add`], for a name that does not exist here: `inherited` is what the nearest one above
+    /// says of the names below it.
+    pub(super) fn inherit(
+        &self,
+        key: &[u8],
+        inherited: &Found<'z>,
+        own: &mut Found<'z>,
+        below: &mut Found<'z>,
+    ) {
+        if inherited.is_empty() {
+            return;
+        }
+        let (speaks, speaks_below) = self.reach.of(&key[self.mount.len()..]);
+        if speaks {
+            own.extend(inherited.clone());
+        }
+        if speaks_below {
+            below.extend(inherited.clone());
+        }
+    }
+
+    /// The last name before `bound` that can be asked for, if it is after `than`.
+    pub(super) fn last_before(&self, bound: &[u8], than: Option<&[u8]>) -> Option<Vec<u8>> {
+        if than.is_some_and(|than| *than > *self.mount && !than.starts_with(&self.mount)) {
+            return None;
+        }
+        let mut bound = bound.to_vec();
+        loop {
+            let last = self.last_node_before(&bound)?;
+            if fits(self.zone, &last, 0) {
+                return Some(last);
+            }
+            bound = last;
+        }
+    }
+
+    /// The first name at or after `bound` that can be asked for, if it is before `than`.
+    pub(super) fn first_from(&self, bound: &[u8], than: Option<&[u8]>) -> Option<Vec<u8>> {
+        if than.is_some_and(|than| *than <= *self.mount) {
+            return None;
+        }
+        let mut bound = bound.to_vec();
+        loop {
+            let first = self.first_node_from(&bound)?;
+            if fits(self.zone, &first, 0) {
+                return Some(first);
+            }
+            bound = behind(&first);
+        }
+    }
+
+    fn last_node_before(&self, bound: &[u8]) -> Option<Vec<u8>> {
+        if *bound <= *self.mount {
+            return None;
+        }
+        if let Some(hole) = self.hole_above(bound) {
+            return Some(hole.to_vec());
+        }
+        let left = bound.strip_prefix(&self.mount[..]).unwrap_or(&BEHIND_ALL);
+        let last = self.nodes.last_before(left).map(|key| [&self.mount[..], &key].concat());
+        let hole =
+            self.holes.partition_point(|hole| **hole < *bound).checked_sub(1).map(|at| &self.holes[at]);
+        match hole {
+            // What lies between it and the bound is at or below it, or after that.
+            Some(hole) if last.as_ref().is_none_or(|last| last < hole || last.starts_with(hole)) => {
+                Some(hole.clone())
+            }
+            _ => last,
+        }
+    }
+
+    fn first_node_from(&self, bound: &[u8]) -> Option<Vec<u8>> {
+        let bound = match self.hole_above(bound) {
+            Some(hole) => behind_all_below(hole),
+            None => bound.to_vec(),
+        };
+        let left = match bound.strip_prefix(&self.mount[..]) {
+            Some(left) => left,
+            None if bound < self.mount => &[],
+            None => return None,
+        };
+        let first = self.nodes.first_from(left).map(|key| [&self.mount[..], &key].concat());
+        let hole = self.holes.get(self.holes.partition_point(|hole| *hole < bound));
+        match hole {
+            Some(hole) if first.as_ref().is_none_or(|first| hole <= first) => Some(hole.clone()),
+            _ => first,
+        }
+    }
+
+    /// True at and below a hole.
+    fn is_left_to_others(&self, key: &[u8]) -> bool {
+        self.holes.binary_search_by(|hole| hole[..].cmp(key)).is_ok() || self.hole_above(key).is_some()
+    }
+
+    /// The hole that a key lies below.
+    fn hole_above(&self, key: &[u8]) -> Option<&[u8]> {
+        let before = self.holes.partition_point(|hole| **hole < *key).checked_sub(1)?;
+        Some(&self.holes[before][..]).filter(|hole| key.starts_with(hole))
     }
 }
 
 impl Reach {
-    /// Whether a name with these labels, left to right, is one that the source speaks of, and whether
-    /// any name below it is.
-    pub(super) fn of(self, labels: &[Vec<u8>]) -> (bool, bool) {
+    /// Whether a name is one that the source speaks of, and whether any name below it is.
+    fn of(self, key: &[u8]) -> (bool, bool) {
         let Self::Addresses(family) = self else { return (true, true) };
-        let labels: Vec<&[u8]> = labels.iter().map(Vec::as_slice).collect();
+        let mut labels: smallvec::SmallVec<[&[u8]; 33]> = key.split(|&octet| octet == 0).collect();
+        labels.pop();
+        labels.reverse();
         let read = ReversedName::read(&labels);
         let length = match family {
             Family::V4 => read.v4.map(|(_, length)| length),
@@ -79,7 +217,6 @@ impl Reach {
 
 /// All sources of a zone.
 pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
-    let dropin = zone.options().dropin;
     let mut sources = vec![apex(zone)];
     of_list(zone, zone.list(), &[], &mut sources);
     for sub_zones in zone.combined() {
@@ -87,11 +224,11 @@ pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
         for (at, list) in mounts.iter().zip(sub_zones.values()) {
             let mut own = Vec::new();
             of_list(zone, list, at, &mut own);
-            let holes = holes(mounts.iter().filter(|other| *other != at), at);
-            sources.extend(own.into_iter().map(|source| source.without(holes.clone(), dropin)));
+            let others = || mounts.iter().filter(|other| *other != at && other.starts_with(at));
+            sources.extend(own.into_iter().filter_map(|source| source.without(others())));
         }
     }
-    with_ranges(zone, sources)
+    with_cuts(zone, with_ranges(zone, sources))
 }
 
 /// The apex and the range records, and nothing else.
@@ -100,36 +237,40 @@ pub(super) fn of_ranges(zone: &Zone) -> Vec<Source<'_>> {
 }
 
 fn apex(zone: &Zone) -> Source<'_> {
-    let mut apex = empty(Vec::new(), zone.options().dropin);
+    let mut apex = single(zone);
     apex.own.push_apex(zone.apex());
-    Source::new(&[], Reach::Names, std::iter::once(apex))
+    Source::new(zone, &[], Reach::Names, apex)
 }
 
 /// Adds the range records: at and below their names nothing else has a meaning.
 fn with_ranges<'z>(zone: &'z Zone, sources: Vec<Source<'z>>) -> Vec<Source<'z>> {
-    let dropin = zone.options().dropin;
-    let mut labels = Vec::new();
-    push_key_label(&mut labels, range_record::name::LABEL.as_bytes());
-    let mounts: Vec<_> = zone.all_ranges().map(|(sub_zone, ranges)| (mount(sub_zone), ranges)).collect();
-    let roots: Vec<Vec<u8>> = mounts.iter().map(|(mount, _)| [&mount[..], &labels].concat()).collect();
-    let without = |source: Source<'z>| {
-        let holes = holes(roots.iter(), &source.mount);
-        source.without(holes, dropin)
+    let root = |labels: &[Box<[u8]>]| {
+        let mut root = mount(labels);
+        push_key_label(&mut root, range_record::name::LABEL.as_bytes());
+        root
     };
-    let mut sources: Vec<_> = sources.into_iter().map(without).collect();
-    for (mount, ranges) in mounts {
-        let nodes = range_blocks::nodes(ranges, mount.clone(), dropin);
-        sources.push(Source::new(&mount, Reach::Names, nodes));
+    let roots = zone.all_ranges().map(|(sub_zone, ranges)| (root(sub_zone), ranges));
+    let roots: Vec<_> = roots.filter(|(root, _)| zone.delegation_above(root).is_none()).collect();
+    let keys = || roots.iter().map(|(root, _)| root);
+    let mut sources: Vec<_> = sources.into_iter().filter_map(|source| source.without(keys())).collect();
+    for (root, ranges) in &roots {
+        let blocks = RangeBlocks { ranges, dropin: zone.options().dropin };
+        let others = keys().filter(|other| *other != root);
+        sources.extend(Source::new(zone, root, Reach::Names, blocks).without(others));
     }
     sources
 }
 
-/// The keys below `mount`, in order; of two of which one is below the other, only that.
-fn holes<'k>(keys: impl Iterator<Item = &'k Vec<u8>>, mount: &[u8]) -> Vec<Vec<u8>> {
-    let mut holes: Vec<Vec<u8>> = keys.filter(|key| key.starts_with(mount)).cloned().collect();
-    holes.sort();
-    holes.dedup_by(|inner, outer| inner.starts_with(outer));
-    holes
+/// Adds the names where other zones begin: at and below them nothing else has a meaning.
+fn with_cuts<'z>(zone: &'z Zone, sources: Vec<Source<'z>>) -> Vec<Source<'z>> {
+    let keys = || zone.delegations().map(|(key, _)| key);
+    let mut sources: Vec<_> = sources.into_iter().filter_map(|source| source.without(keys())).collect();
+    for (key, sets) in zone.delegations() {
+        let mut cut = single(zone);
+        cut.own.push_generic(sets);
+        sources.push(Source::new(zone, key, Reach::Names, cut));
+    }
+    sources
 }
 
 /// The keys of all names that the data of a zone writes out.
@@ -145,36 +286,39 @@ pub(super) fn names_of(zone: &Zone) -> impl Iterator<Item = Vec<u8>> + '_ {
 
 fn of_list<'z>(zone: &'z Zone, list: &'z List, mount: &[u8], sources: &mut Vec<Source<'z>>) {
     let dropin = zone.options().dropin;
-    let mut single = empty(mount.into(), dropin);
-    sources.push(Source::new(mount, Reach::Names, std::iter::once(single.clone())));
+    let mut add = |source| sources.push(source);
+    add(Source::new(zone, mount, Reach::Names, single(zone)));
     for family in [Family::V4, Family::V6] {
         if list.has_addresses() {
-            let tree = AddressTree::new(zone.address_map([list]), family, mount.into());
-            sources.push(Source::new(mount, Reach::Addresses(family), tree));
+            let tree = AddressTree { map: zone.address_map([list]), family };
+            add(Source::new(zone, mount, Reach::Addresses(family), tree));
         }
     }
     for data in list.names() {
-        sources.push(Source::new(mount, Reach::Names, domain_names::nodes(data, mount.into(), dropin)));
+        add(Source::new(zone, mount, Reach::Names, DomainNames { data, dropin }));
     }
-    list.test_name(&mut single.own);
-    if !single.own.is_empty() {
-        push_key_label(&mut single.key, b"test");
-        sources.push(Source::new(mount, Reach::Names, std::iter::once(single)));
+    let mut test = single(zone);
+    list.test_name(&mut test.own);
+    if !test.own.is_empty() {
+        let mut key = mount.to_vec();
+        push_key_label(&mut key, b"test");
+        add(Source::new(zone, &key, Reach::Names, test));
     }
     for table in list.generic() {
-        let mount_key = mount.to_vec();
-        let nodes = table.iter().map(move |(key, sets)| {
-            let mut node = empty([&mount_key[..], key].concat(), dropin);
-            node.own.push_generic(sets);
-            node
-        });
-        sources.push(Source::new(mount, Reach::Names, nodes));
+        add(Source::new(zone, mount, Reach::Names, GenericNames { table, dropin }));
     }
 }
 
+/// One name of which nothing is said.
+fn single(zone: &Zone) -> Single<'_> {
+    let nothing = Found::new(zone.options().dropin);
+    Single { own: nothing.clone(), nothing }
+}
+
 /// A name that exists, of which nothing is said.
-fn empty<'z>(key: Vec<u8>, dropin: bool) -> Node<'z> {
-    Node { key, own: Found::new(dropin), below: Found::new(dropin) }
+fn empty(zone: &Zone, key: Vec<u8>) -> Node<'_> {
+    let nothing = Found::new(zone.options().dropin);
+    Node { key, own: nothing.clone(), below: nothing }
 }
 
 /// The key of a sub-zone, given by its labels left to right.
@@ -184,4 +328,19 @@ fn mount(labels: &[Box<[u8]>]) -> Vec<u8> {
         push_key_label(&mut key, label);
     }
     key
+}
+
+/// The first bound behind a key.
+pub(super) fn behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
+
+/// The first bound behind a key that is not the apex's and all keys below it.
+fn behind_all_below(key: &[u8]) -> Vec<u8> {
+    let mut bound = key.to_vec();
+    if let Some(last) = bound.last_mut() {
+        // It was 0, the end of a label.
+        *last = 1;
+    }
+    bound
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::address::{MAPPED, SIX_TO_FOUR};
 use crate::name::push_key_label;
+use crate::zone::Delegation;
 use crate::zone::EmptyNonTerminals::{Marker, Plain};
 use crate::zone::tests::{NaiveList, dataset, interesting, labels, list, no_tests, zone};
 use crate::zone::{Lookup, RangesOptions, Status, View, ZoneOptions};
@@ -114,12 +115,76 @@ pub(crate) fn narrow_list() -> impl Strategy<Value = NaiveList> {
     })
 }
 
+/// Any keys that look as if they belonged to the zone: names of it with a label more, less, or changed.
+fn strange_keys(names: &[VirtualName<'_>]) -> BTreeSet<Vec<u8>> {
+    let mut keys = BTreeSet::new();
+    let more: [&[u8]; 11] = [b"*", b"!", b"0", b"7", b"10", b"a", b"f", b"x", b"_ranges", b"00", &[0]];
+    for name in names.iter().step_by((names.len() / 12).max(1)) {
+        for end in (0..=name.key.len()).filter(|&end| end == 0 || name.key[end - 1] == 0) {
+            let above = name.key[..end].to_vec();
+            for label in more {
+                let mut key = above.clone();
+                push_key_label(&mut key, label);
+                keys.insert([&key[..], b"0\0"].concat());
+                keys.insert(key);
+            }
+            keys.insert(above);
+        }
+    }
+    keys
+}
+
+/// What [`VirtualZone::find`] must give, in a zone that is written out.
+fn matched<'z>(names: &[VirtualName<'z>], key: &[u8]) -> Match<'z> {
+    const NS: u16 = 2;
+    let is_cut = |name: &&VirtualName<'z>| {
+        !name.key.is_empty() && name.records.iter().any(|set| set.record_type == NS)
+    };
+    let mut cuts = names.iter().filter(is_cut);
+    if let Some(cut) = cuts.find(|cut| cut.key.len() < key.len() && key.starts_with(&cut.key)) {
+        return Match::Delegated { cut: cut.key.clone(), records: cut.records.clone() };
+    }
+    let from = |key: &[u8]| names.partition_point(|name| *name.key < *key);
+    let exists = |key: &[u8]| names.get(from(key)).is_some_and(|name| name.key.starts_with(key));
+    let records =
+        |key: &[u8]| names.get(from(key)).filter(|name| name.key == key).map(|name| name.records.clone());
+    if exists(key) {
+        return Match::Name { records: records(key).unwrap_or_default() };
+    }
+    let ends = (0..key.len()).rev().filter(|&end| end == 0 || key[end - 1] == 0);
+    let encloser = ends.map(|end| &key[..end]).find(|key| exists(key)).unwrap_or_default().to_vec();
+    match records(&[&encloser[..], b"*\0"].concat()) {
+        Some(records) => Match::Wildcard { encloser, records },
+        None => Match::Nothing { encloser },
+    }
+}
+
+/// Holds single names and their neighbours against the list of all names.
+fn check_neighbours(zone: &Zone) -> Result<(), TestCaseError> {
+    for empty_non_terminals in [Plain, Marker] {
+        let virtual_zone = VirtualZone::new(zone, empty_non_terminals);
+        let names: Vec<_> = virtual_zone.names().collect();
+        let keys = strange_keys(&names);
+        let step = (keys.len() / 80).max(1);
+        for key in keys.into_iter().step_by(step) {
+            prop_assert_eq!(virtual_zone.find(&key), matched(&names, &key), "{}", key.escape_ascii());
+            let at = names.partition_point(|name| name.key <= key) - 1;
+            let gap = virtual_zone.gap(&key);
+            prop_assert_eq!(&gap.owner, &names[at].key, "{}", key.escape_ascii());
+            prop_assert_eq!(&gap.records, &names[at].records);
+            let next = names.get(at + 1).map(|name| name.key.clone()).unwrap_or_default();
+            prop_assert_eq!(gap.next, next, "{}", key.escape_ascii());
+        }
+    }
+    Ok(())
+}
+
 fn check(zone: &Zone, names: impl IntoIterator<Item = Vec<String>>) -> Result<(), TestCaseError> {
     let standard = standard(zone);
     for name in names {
         prop_assert_eq!(standard.answer(&key(&name)), expected(zone, &name), "{}", name.join("."));
     }
-    Ok(())
+    check_neighbours(zone)
 }
 
 /// A domain list: names over few labels, so that they meet.
@@ -197,6 +262,32 @@ proptest! {
         asked.extend([["x", "one"].map(String::from).to_vec(), vec!["one".into()], vec!["b".into()]]);
         check(&zone, asked)?;
     }
+
+    /// Where other zones begin, nothing else has a meaning.
+    #[test]
+    fn zone_cuts(list in narrow_list(), names in domains("com|org"), cuts in prop::collection::btree_set("com|a[.]org|[1-4]|f|one|[a-b][.]two", 1..4)) {
+        let combined = "$DATASET dnset one two a.a.org\n*.a\nb\n$DATASET ip two\n192.0.2.0/25\n";
+        let texts = [(list.kind, &*list.text()), (Kind::Dnset, &names), (Kind::Combined, combined)];
+        let delegation = |name: &String| Delegation {
+            name: Name::from_text(name.as_bytes()).unwrap(),
+            name_servers: vec![Name::from_text(b"ns.example").unwrap()],
+            signers: if name.len() > 1 { vec![[0; 36].into()] } else { Vec::new() },
+        };
+        let ranges = RangesOptions { block_bytes: 800, ttl: 60, clients: Vec::new() };
+        let delegations = cuts.iter().map(delegation).collect();
+        let options = ZoneOptions { delegations, ranges: Some(ranges), ..ZoneOptions::default() };
+        let zone = zone(texts.map(|(kind, text)| dataset(kind, text)).into(), options);
+        let zone = zone.with_ranges(None, &mut Default::default());
+        let below = VirtualZone::new(&zone, Plain);
+        for cut in &cuts {
+            let cut = Name::from_text(cut.as_bytes()).unwrap().key();
+            let mut below = below.names().filter(|name| name.key.starts_with(&cut));
+            let types: Vec<_> = below.next().unwrap().records.iter().map(|set| set.record_type).collect();
+            prop_assert_eq!(types, if cut.len() > 2 { vec![2, 43] } else { vec![2] });
+            prop_assert!(below.next().is_none());
+        }
+        check_neighbours(&zone)?;
+    }
 }
 
 #[test]
@@ -238,6 +329,7 @@ fn range_records_stand_under_their_label() {
     let options = ZoneOptions { ranges: Some(ranges), ..ZoneOptions::default() };
     let zone = zone(texts.map(|(kind, text)| dataset(kind, text)).into(), options);
     let zone = zone.with_ranges(None, &mut Default::default());
+    check_neighbours(&zone).unwrap();
     let standard = standard(&zone);
     let is_range = |key: &Vec<u8>| labels_of(key).iter().any(|label| label == b"_ranges");
     let owners: Vec<_> = standard.owners.keys().filter(|key| is_range(key)).collect();

@@ -53,14 +53,14 @@ pub struct Run {
 }
 
 /// The map of one list, or of several that are asked together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AddressMap<'z> {
     lists: SmallVec<[Member<'z>; 1]>,
     dropin: bool,
 }
 
 /// A list with its tables at hand.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Member<'z> {
     list: &'z List,
     tables: SmallVec<[&'z AddressList; 2]>,

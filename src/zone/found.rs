@@ -181,6 +181,12 @@ impl<'z> Found<'z> {
         self.listings.is_empty() && self.generic.is_empty() && self.apex.is_none() && self.block.is_none()
     }
 
+    /// True if [`Self::records`] has any, of whatever type.
+    pub(crate) fn has_records(&self) -> bool {
+        let of_apex = |apex: &Apex| apex.soa().is_some() || apex.name_servers().is_some();
+        self.is_listed() || !self.generic.is_empty() || self.block.is_some() || self.apex.is_some_and(of_apex)
+    }
+
     /// The records of type `wanted`; of all types for ANY (255). Empty is NODATA.
     pub fn records(&self, wanted: u16) -> RecordSets<'z> {
         let mut sets = RecordSets::new();

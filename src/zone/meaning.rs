@@ -2,10 +2,11 @@
 //! numbers, however their entries were written, so that range records see a map of states.
 //!
 //! Most addresses are listed by one dataset, and then the number is that dataset's own state behind
-//! an offset: nothing is stored for it. Stored are only states that mean what an earlier one means,
-//! and the combinations of several datasets that do occur.
+//! an offset: nothing is stored for it. Likewise where one state meets many of a dataset, as that of
+//! a listed 2002::/16 meets those of all IPv4 listings. Stored are only states that mean what an
+//! earlier one means, and other combinations that do occur.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -28,11 +29,14 @@ pub(super) struct Meanings {
     spans: Vec<Span>,
     /// The test entry of RFC 5782 and its TTL.
     test: Option<(Saying, u32)>,
-    /// The state of the test entry; what is above stands for combinations.
+    /// The state of the test entry.
     test_state: State,
+    /// Above it the pairs of one state with many, in order.
+    products: Vec<Product>,
     /// States that mean the same as a lower one.
     same: HashMap<State, State>,
-    /// Of each combination the states that it is made of, in rising order.
+    /// Of each other combination the states that it is made of, in rising order. They are numbered
+    /// from the highest number downwards.
     combinations: Vec<States>,
     /// The state of each combination.
     combined: HashMap<States, State>,
@@ -47,6 +51,20 @@ struct Span {
     dataset: usize,
     view: Viewed,
 }
+
+/// The states from `before + 1` on stand for one state together with each of a span.
+#[derive(Clone, Copy, Debug)]
+struct Product {
+    with: State,
+    /// The place of the span.
+    span: usize,
+    before: State,
+}
+
+/// So many pairs that have one state in common, and at least one in [`SPARSE`] of a span's states,
+/// are numbered as a [`Product`].
+const MANY_PAIRS: usize = 64;
+const SPARSE: usize = 64;
 
 /// How an address is looked up in a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,12 +119,12 @@ impl Meanings {
             Viewed::Embedded if self.names_an_address(plain) => self.spans[2 * dataset + 1].before + state,
             _ => plain,
         };
-        if self.same.is_empty() { state } else { self.same.get(&state).copied().unwrap_or(state) }
+        self.first_same(state)
     }
 
     /// The state of the test entry.
     pub(super) fn test(&self) -> State {
-        self.same.get(&self.test_state).copied().unwrap_or(self.test_state)
+        self.first_same(self.test_state)
     }
 
     /// The state of an address that has `states`, of one dataset each.
@@ -115,9 +133,41 @@ impl Meanings {
         match states[..] {
             [] => UNLISTED,
             [state] => state,
+            [first, second] if let Some(state) = self.product(first, second) => self.first_same(state),
             // All combinations that occur were met when the map was made.
             [first, ..] => self.combined.get(&states).copied().unwrap_or(first),
         }
+    }
+
+    /// The state of a pair, if it belongs to a product.
+    fn product(&self, first: State, second: State) -> Option<State> {
+        let find = |with: State, state: State| {
+            let span = self.span_of(state)?;
+            let place = self.products.binary_search_by_key(&(with, span), |p| (p.with, p.span)).ok()?;
+            Some(self.products[place].before + (state - self.spans[span].before))
+        };
+        if self.products.is_empty() { None } else { find(first, second).or_else(|| find(second, first)) }
+    }
+
+    /// The place of the span that a state belongs to.
+    fn span_of(&self, state: State) -> Option<usize> {
+        let place = self.spans.partition_point(|span| span.before < state);
+        if state < self.test_state { place.checked_sub(1) } else { None }
+    }
+
+    /// How many states a span has.
+    fn states(&self, span: usize) -> State {
+        let end = self.spans.get(span + 1).map_or(self.test_state - 1, |next| next.before);
+        end - self.spans[span].before
+    }
+
+    /// The highest state that stands for no combination of [`Self::combinations`].
+    fn last_numbered(&self) -> State {
+        self.products.last().map_or(self.test_state, |product| product.before + self.states(product.span))
+    }
+
+    fn first_same(&self, state: State) -> State {
+        if self.same.is_empty() { state } else { self.same.get(&state).copied().unwrap_or(state) }
     }
 
     /// What a state says, if one record can tell it: one text at most, in which `$` is the address
@@ -142,7 +192,7 @@ impl Meanings {
     pub(super) fn bytes(&self) -> usize {
         let state = size_of::<State>();
         let combinations: usize = self.combinations.iter().map(|states| states.len() * state + 64).sum();
-        4 * state * self.same.len() + 2 * combinations
+        4 * state * self.same.len() + 2 * combinations + size_of_val(&*self.products)
     }
 
     fn names_an_address(&self, state: State) -> bool {
@@ -173,15 +223,18 @@ impl Meanings {
         if state == UNLISTED {
             return;
         }
-        if let Some(index) = state.checked_sub(self.test_state) {
-            match index.checked_sub(1) {
-                None => self.test.iter().for_each(|(saying, ttl)| visit(saying, *ttl, Viewed::Plain)),
-                Some(index) => {
-                    let parts = self.combinations.get(index as usize);
-                    parts.into_iter().flatten().for_each(|&part| self.for_each_saying(part, visit));
-                }
-            }
-            return;
+        if let Some(parts) = self.combinations.get((State::MAX - state) as usize) {
+            return parts.iter().for_each(|&part| self.for_each_saying(part, visit));
+        }
+        if state == self.test_state {
+            return self.test.iter().for_each(|(saying, ttl)| visit(saying, *ttl, Viewed::Plain));
+        }
+        if state > self.test_state {
+            let place = self.products.partition_point(|product| product.before < state);
+            let Some(product) = place.checked_sub(1).map(|place| self.products[place]) else { return };
+            self.for_each_saying(product.with, visit);
+            let of_span = self.spans[product.span].before + (state - product.before);
+            return self.for_each_saying(of_span, visit);
         }
         let span = self.spans[self.spans.partition_point(|span| span.before < state) - 1];
         if let Some(list) = self.lists().nth(span.dataset) {
@@ -207,6 +260,7 @@ impl Interner {
             spans: Vec::new(),
             test,
             test_state: 0,
+            products: Vec::new(),
             same: HashMap::new(),
             combinations: Vec::new(),
             combined: HashMap::new(),
@@ -242,6 +296,35 @@ impl Interner {
         &self.meanings
     }
 
+    /// Finds the pairs among all combinations that occur that are to be numbered as products.
+    pub(super) fn find_products(&mut self, combinations: &HashSet<States>) {
+        let meanings = &mut self.meanings;
+        let mut counts: HashMap<(State, usize), usize> = HashMap::new();
+        for states in combinations {
+            if let [first, second] = states[..] {
+                for (with, state) in [(first, second), (second, first)] {
+                    if let Some(span) = meanings.span_of(state) {
+                        *counts.entry((with, span)).or_default() += 1;
+                    }
+                }
+            }
+        }
+        let many = |span: usize, count: usize| {
+            count >= MANY_PAIRS && count * SPARSE >= meanings.states(span) as usize
+        };
+        let mut found: Vec<_> =
+            counts.into_iter().filter(|&((_, span), count)| many(span, count)).map(|(key, _)| key).collect();
+        found.sort_unstable();
+        for (with, span) in found {
+            let before = meanings.last_numbered();
+            // Numbers enough stay for single combinations, or some are not products.
+            let last = before.checked_add(meanings.states(span));
+            if last.is_some_and(|last| ((State::MAX - last) as usize) > 2 * combinations.len()) {
+                meanings.products.push(Product { with, span, before });
+            }
+        }
+    }
+
     /// As [`Meanings::together`], and meets combinations that are new.
     ///
     /// # Errors
@@ -254,8 +337,16 @@ impl Interner {
         if let Some(&state) = self.meanings.combined.get(&states) {
             return Ok(state);
         }
-        let next = u32::try_from(self.meanings.combinations.len() + 1).map_err(|_| TooManyStates)?;
-        let new = self.meanings.test_state.checked_add(next).ok_or(TooManyStates)?;
+        if let [first, second] = states[..]
+            && let Some(state) = self.meanings.product(first, second)
+        {
+            return Ok(self.meet(state));
+        }
+        let before = u32::try_from(self.meanings.combinations.len()).map_err(|_| TooManyStates)?;
+        let new = State::MAX - before;
+        if new <= self.meanings.last_numbered() {
+            return Err(TooManyStates);
+        }
         self.meanings.combinations.push(states.clone());
         let state = self.meet(new);
         if state != new {
@@ -281,7 +372,7 @@ impl Interner {
         drop(meaning);
         match known {
             Some(known) => {
-                if state <= meanings.test_state {
+                if known != state && state <= meanings.last_numbered() {
                     meanings.same.insert(state, known);
                 }
                 known
@@ -300,6 +391,12 @@ fn is_cut(template: &Template) -> bool {
     let mut text = Vec::new();
     template.expand(&[b'x'; LONGEST_ADDRESS], &mut text);
     text.len() > super::found::LONGEST_DROPIN_TEXT
+}
+
+/// The same states, each once, in rising order.
+pub(super) fn settled(mut states: States) -> States {
+    settle(&mut states);
+    states
 }
 
 /// Each once, in rising order.

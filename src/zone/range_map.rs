@@ -14,7 +14,7 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use super::List;
-use super::meaning::{Interner, Meanings, States, TooManyStates, Viewed};
+use super::meaning::{Interner, Meanings, States, TooManyStates, Viewed, settled};
 use crate::address::{MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
 use crate::dataset::{Dataset, TEST_V4, TEST_V6};
 use crate::prefix_table::{PrefixTable, Range, Ranges, State, UNLISTED};
@@ -92,13 +92,14 @@ impl RangeMap {
                 while pieces.next.is_some_and(|next| next <= segment.last) {
                     let states = pieces.states();
                     if states.len() > 1 {
-                        combinations.insert(states);
+                        combinations.insert(settled(states));
                     }
                     pieces.go_behind(pieces.last());
                 }
             }
             first = segment.last.wrapping_add(1);
         }
+        interner.find_products(&combinations);
         for states in combinations {
             interner.together(states)?;
         }

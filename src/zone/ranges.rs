@@ -44,6 +44,8 @@ pub struct Block {
     pub items: Box<[u8]>,
     /// The rdata of the TXT records.
     pub values: Box<[Box<[u8]>]>,
+    /// The blocks that it names, in order.
+    pub named: Box<[Prefix]>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +59,9 @@ impl Weighter<Prefix, Arc<Block>> for ByOctets {
 
 impl Block {
     fn octets(&self) -> usize {
-        self.items.len() + self.values.iter().map(|rdata| rdata.len() + size_of::<Box<[u8]>>()).sum::<usize>()
+        self.items.len()
+            + size_of_val(&*self.named)
+            + self.values.iter().map(|rdata| rdata.len() + size_of::<Box<[u8]>>()).sum::<usize>()
     }
 }
 
@@ -123,32 +127,32 @@ impl Ranges {
     /// The block of a nibble-aligned prefix, if it has one.
     pub fn block(&self, prefix: Prefix) -> Option<Arc<Block>> {
         self.made(prefix).or_else(|| {
-            let block = Arc::new(self.make(prefix)?.0);
+            let block = Arc::new(self.make(prefix)?);
             self.cache.insert(prefix, block.clone());
             Some(block)
         })
     }
 
-    /// Makes a block, and tells the blocks that it names.
-    pub fn make(&self, prefix: Prefix) -> Option<(Block, Vec<Prefix>)> {
+    /// Makes a block.
+    pub fn make(&self, prefix: Prefix) -> Option<Block> {
         let limit = self.options.block_bytes;
         let items = block::pack(&self.map, &self.summary, prefix, limit)?;
         let values = value::write(&items, limit, |state| self.map.value(state));
         let mixed = items.iter().filter(|item| item.content == Content::Mixed);
         let named = mixed.map(|item| item.prefix).collect();
         let values = values.into_iter().map(Box::from).collect();
-        Some((Block { items: block::rdata(&items).into(), values }, named))
+        Some(Block { items: block::rdata(&items).into(), values, named })
     }
 
     fn make_top(&self) -> HashMap<Prefix, Arc<Block>> {
         let mut top = HashMap::new();
-        let Some((root, named)) = self.make(Prefix::ROOT) else { return top };
-        top.insert(Prefix::ROOT, Arc::new(root));
-        for prefix in named.into_iter().take(TOP_BLOCKS) {
-            if let Some((block, _)) = self.make(prefix) {
+        let Some(root) = self.make(Prefix::ROOT) else { return top };
+        for &prefix in root.named.iter().take(TOP_BLOCKS) {
+            if let Some(block) = self.make(prefix) {
                 top.insert(prefix, Arc::new(block));
             }
         }
+        top.insert(Prefix::ROOT, Arc::new(root));
         top
     }
 }

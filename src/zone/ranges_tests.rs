@@ -269,6 +269,27 @@ fn names_and_types() {
     assert!(matches!(zone.lookup(&[b"_ranges"], &View::WithoutRanges), Lookup::NxDomain));
 }
 
+/// Every value of an IPv4 listing meets that of 2002::/16, and nothing is stored for each.
+#[test]
+fn many_values_meet_one() {
+    let values = 2_000u32;
+    let listing = |number: u32| {
+        let [_, _, high, low] = number.to_be_bytes();
+        format!("10.{high}.{low}.0/24 :127.1.{high}.{low}:number {number}\n")
+    };
+    let v4 = dataset(Kind::Ip4trie, &(0..values).map(listing).collect::<String>());
+    let six_to_four = "2002::/16 :127.0.0.9:\n2002:a07:d000::/44 :127.0.0.10:$\n";
+    let zone = served(vec![v4, dataset(Kind::Ip6trie, six_to_four)], with_ranges(no_tests(), 800));
+    let ranges = zone.ranges().unwrap();
+    assert!(ranges.map().bytes() < values as usize, "{} octets", ranges.map().bytes());
+    for number in (0..values).step_by(7) {
+        let embedded = u128::from(10u32 << 24 | number << 8 | 77);
+        for key in [Key::V6(SIX_TO_FOUR | embedded << 80), Key::V4(embedded as u32)] {
+            check_walk(&zone, key).unwrap();
+        }
+    }
+}
+
 #[test]
 fn domain_lists_and_ranges_do_not_meet() {
     let names = dataset(Kind::Dnset, "_ranges\n.8._ranges\nbad.example\n");

@@ -9,6 +9,7 @@ mod commands;
 mod confinement;
 mod conformance;
 mod export;
+mod logs;
 mod lookup;
 mod monitor;
 mod oracle;

@@ -17,7 +17,7 @@ class Program:
     def __init__(self, command, ready=None, environment=None):
         self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                        errors="replace", env=environment)
+                                        errors="replace", env={**os.environ, "NIBBL_LOG": "plain", **(environment or {})})
         self.lines, self.match = [], None
         found = threading.Event()
 

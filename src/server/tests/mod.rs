@@ -187,7 +187,7 @@ async fn a_dropped_server_gives_its_addresses_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_counted_and_logged() {
     let directory = tempfile::tempdir().unwrap();
-    let target = crate::query_log::Target { file: Some(directory.path().join("q.log")), unbuffered: false };
+    let target = crate::query_log::Target::new(Some(directory.path().join("q.log")));
     let log = crate::query_log::QueryLog::start(target, 100).unwrap();
     let metrics = Metrics::default();
     let bound = Server::bind(&[plain(LOOPBACK[0])], limits()).unwrap();

@@ -97,9 +97,11 @@ pub(crate) fn listening(process: &mut Process) -> SocketAddr {
     address
 }
 
-/// The program under test.
+/// The program under test. It logs for people, which is what tests wait for.
 pub(crate) fn nibbl() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_nibbl"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nibbl"));
+    command.env("NIBBL_LOG", "plain");
+    command
 }
 
 /// Another program that a test needs: its path, or `None` with a word on why the test is skipped.
