@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
+use super::delegation::{self, DelegationTable};
 use super::spec::{self, DatasetSpec};
 use super::{
     Config, Control, LogConfig, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener,
@@ -69,7 +70,7 @@ pub fn parse(text: &str, path: &Path, dir: Option<&Path>) -> Result<Config, Conf
 }
 
 /// An error at an offset of the text.
-type Misplaced = (usize, String);
+pub(super) type Misplaced = (usize, String);
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -203,6 +204,8 @@ struct ZoneTable {
     keys: Option<PathBuf>,
     signature_validity: Option<SignatureValidity>,
     empty_non_terminals: Option<EmptyNonTerminals>,
+    #[serde(default)]
+    delegations: Vec<DelegationTable>,
 }
 
 impl File {
@@ -227,14 +230,17 @@ impl File {
         });
         let access = self.access.map(|files| files.dataset().with(dir, ReadConfig::default()));
         let mut zones: Vec<ZoneConfig> = Vec::new();
+        let mut names = Vec::new();
         for table in self.zones {
             let name = table.as_ref().name.span().start;
             let zone = table.into_inner().check(own_dir, dir)?;
             if zones.iter().any(|other| other.name == zone.name) {
                 return Err((name, format!("a second zone `{}`", zone.name)));
             }
+            names.push(name);
             zones.push(zone);
         }
+        delegation::check_nested(&zones).map_err(|error| (names[error.index], error.to_string()))?;
         Ok(Config {
             listen: server
                 .listen
@@ -317,8 +323,13 @@ impl ReloadTable {
 
 impl ZoneTable {
     /// How the zone is signed, if it is.
-    fn signing(&self, own_dir: &Path) -> Result<Option<SigningConfig>, Misplaced> {
-        let Some(signed) = self.signed.as_ref().filter(|signed| *signed.as_ref()) else { return Ok(None) };
+    fn signing(&mut self, own_dir: &Path) -> Result<Option<SigningConfig>, Misplaced> {
+        let Some(signed) = self.signed.as_ref().filter(|signed| *signed.as_ref()) else {
+            return match self.delegations.first() {
+                Some(first) => Err((first.at(), "only a signed zone has delegations".into())),
+                None => Ok(None),
+            };
+        };
         let refused = |message: &str| (signed.span().start, format!("a signed zone {message}"));
         if !self.ranges_clients.is_empty() {
             return Err(refused("answers all clients the same: it cannot have `ranges_clients`"));
@@ -328,10 +339,11 @@ impl ZoneTable {
             keys: own_dir.join(keys),
             validity: self.signature_validity.as_ref().map_or_else(Validity::default, |validity| validity.0),
             empty_non_terminals: self.empty_non_terminals.unwrap_or_default(),
+            delegations: delegation::check(std::mem::take(&mut self.delegations), &self.name.as_ref().0)?,
         }))
     }
 
-    fn check(self, own_dir: &Path, dir: &Path) -> Result<ZoneConfig, Misplaced> {
+    fn check(mut self, own_dir: &Path, dir: &Path) -> Result<ZoneConfig, Misplaced> {
         let at = self.name.span().start;
         let signing = self.signing(own_dir)?;
         let mut zone = ZoneConfig::new(self.name.into_inner().0);
@@ -381,7 +393,7 @@ impl ZoneTable {
 // Values that are checked while they are read.
 
 /// Reads text and checks it within the visit, so that an error in a list has the place of its item.
-struct Text<F>(&'static str, F);
+pub(super) struct Text<F>(pub &'static str, pub F);
 
 impl<T, E: fmt::Display, F: FnOnce(&str) -> Result<T, E>> Visitor<'_> for Text<F> {
     type Value = T;
@@ -402,7 +414,7 @@ impl<'de, const DEFAULT_PORT: u16> Deserialize<'de> for Listen<DEFAULT_PORT> {
     }
 }
 
-struct ZoneName(Name);
+pub(super) struct ZoneName(pub Name);
 
 impl<'de> Deserialize<'de> for ZoneName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

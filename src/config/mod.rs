@@ -6,6 +6,7 @@
 //! comes in, and all file names come out ready to be opened.
 
 pub mod address;
+pub mod delegation;
 pub mod duration;
 pub mod file;
 pub mod spec;
@@ -22,7 +23,7 @@ use crate::name::Name;
 use crate::query_log::Target;
 use crate::range_record::block;
 use crate::snapshot::Settings;
-use crate::zone::EmptyNonTerminals;
+use crate::zone::{Delegation, EmptyNonTerminals};
 use crate::zone_file::{Kind, ReadOptions};
 
 /// All that `nibbl serve` and `nibbl rbldnsd` need to know.
@@ -325,6 +326,8 @@ pub struct SigningConfig {
     pub validity: Validity,
     /// What empty non-terminals have; a marker by default.
     pub empty_non_terminals: EmptyNonTerminals,
+    /// Where other zones begin inside this one.
+    pub delegations: Vec<Delegation>,
 }
 
 /// A dataset: files that are read as one. Zones that name an equal one share it.

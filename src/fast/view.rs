@@ -159,7 +159,8 @@ impl Plan {
         let simple = zone.status() == Status::Serving
             && zone.datasets().iter().all(|dataset| is_simple(dataset, signed))
             && names[index].len() > 1
-            && !names.iter().any(|name| is_nested_in_an_address(name, &names[index]));
+            && !names.iter().any(|name| is_nested_in_an_address(name, &names[index]))
+            && !zone.delegations().any(|(cut, _)| begins_like_an_address(cut, 1));
         if !simple {
             return None;
         }

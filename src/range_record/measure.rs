@@ -139,11 +139,6 @@ impl Summary {
         }
     }
 
-    /// The measure of any mixed prefix of the map that the summary was made of.
-    pub fn measure(&self, map: &impl StateMap, prefix: Prefix) -> Measure {
-        self.get(prefix).unwrap_or_else(|| measure(map, prefix))
-    }
-
     /// The memory that the summary holds, in octets.
     pub fn bytes(&self) -> usize {
         self.short.bytes() + self.long.bytes()
@@ -158,7 +153,7 @@ fn short_key(prefix: Prefix) -> u64 {
 }
 
 fn long_key(prefix: Prefix) -> u128 {
-    prefix.first() | u128::from((prefix.length() - MAX_SHORT) / 4)
+    prefix.first() | u128::from((prefix.length() - MAX_SHORT) / 4 - 1)
 }
 
 impl<K: Ord + Copy> Nodes<K> {
@@ -221,22 +216,10 @@ impl Visit for KeepLarge {
     }
 }
 
-/// The measure of a mixed prefix, in time that grows with the runs inside.
-pub fn measure(map: &impl StateMap, prefix: Prefix) -> Measure {
-    fold(map, prefix, &mut NoVisit)
-}
-
-struct NoVisit;
-
-impl Visit for NoVisit {}
-
-/// Appends the full form of a mixed prefix, all around it having state `around`. In no order.
-pub fn push_full_form(map: &impl StateMap, prefix: Prefix, around: State, items: &mut Vec<Item<State>>) {
-    let mut collect = Collect(items);
-    let measure = fold(map, prefix, &mut collect);
-    if measure.state != around {
-        collect.item(prefix, measure.state);
-    }
+/// The measure of a mixed prefix, in time that grows with the runs inside. Appends the items of its
+/// full form, an item for its own state not included, in no order.
+pub fn measure(map: &impl StateMap, prefix: Prefix, items: &mut Vec<Item<State>>) -> Measure {
+    fold(map, prefix, &mut Collect(items))
 }
 
 struct Collect<'i>(&'i mut Vec<Item<State>>);

@@ -316,6 +316,8 @@ fn limits(config: &Config) -> Limits {
         tcp_connections_per_client: connections_per_client,
         tcp_in_flight: NonZeroUsize::new(in_flight).unwrap_or(defaults.tcp_in_flight),
         tcp_idle: idle,
+        // Nobody else asks for them.
+        times: config.metrics.is_some(),
         signing: signing_limits(config),
         ..defaults
     }
