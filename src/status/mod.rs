@@ -19,7 +19,7 @@ use crate::reload::service::Handle;
 use crate::reload::{Report, ZoneReport};
 use crate::server::{Shed, SigningQueue, SnapshotResponder};
 use crate::snapshot::Snapshot;
-use crate::zone;
+use crate::zone::{self, Signing};
 
 /// Where everything that can be known of the server is found.
 #[derive(Clone)]
@@ -62,9 +62,9 @@ pub struct Status {
     pub access_problem: Option<String>,
     /// Answered queries.
     pub queries: Queries,
-    /// What signing takes, if a zone is signed.
+    /// Signatures, where a zone is signed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub signing: Option<SigningStatus>,
+    pub signatures: Option<Signatures>,
     /// The zones, in the order of the configuration.
     pub zones: Vec<ZoneStatus>,
 }
@@ -96,17 +96,17 @@ pub struct Queries {
     pub tcp_connections: u64,
 }
 
-/// What signing takes, over all signed zones.
+/// Signatures of all zones together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct SigningStatus {
-    /// Signatures made since the start.
+pub struct Signatures {
+    /// How many were made since the start.
     pub made: u64,
-    /// Those that are kept.
+    /// How many are kept.
     pub kept: u64,
-    /// The memory of these in octets.
-    pub kept_octets: u64,
-    /// The memory of the replies that are kept, in octets.
-    pub reply_octets: u64,
+    /// About how many octets these take.
+    pub memory: u64,
+    /// About how many octets the replies take that are kept to be given again.
+    pub reply_memory: u64,
     /// UDP packets that wait for signatures.
     pub waiting: u64,
     /// UDP packets that were sent to TCP, since too many were waiting.
@@ -162,23 +162,24 @@ impl Observer {
             looked: report.looked,
             access_problem: report.access_problem.clone(),
             queries: Queries::new(totals, self.shed.count()),
-            signing: self.signing(&snapshot),
+            signatures: self.signatures(&snapshot),
             zones: report.zones.iter().map(zone).collect(),
         }
     }
 }
 
 impl Observer {
-    fn signing(&self, snapshot: &Snapshot) -> Option<SigningStatus> {
+    fn signatures(&self, snapshot: &Snapshot) -> Option<Signatures> {
+        // All zones share one cache.
         let cache = snapshot.zones().iter().find_map(|zone| match zone.signing() {
-            zone::Signing::By(by) => Some(by.signer.cache()),
-            zone::Signing::None | zone::Signing::Impossible => None,
+            Signing::By(signed) => Some(signed.signer.cache()),
+            Signing::None | Signing::Impossible => None,
         })?;
-        Some(SigningStatus {
+        Some(Signatures {
             made: cache.made(),
             kept: cache.len() as u64,
-            kept_octets: cache.octets() as u64,
-            reply_octets: self.responder.kept_octets(),
+            memory: cache.octets() as u64,
+            reply_memory: self.responder.kept_octets(),
             waiting: self.signing_queue.waiting(),
             put_off: self.signing_queue.put_off(),
         })
@@ -188,7 +189,7 @@ impl Observer {
 /// The zones that have data and cannot be signed as they should be.
 fn unsigned(snapshot: &Snapshot) -> impl Iterator<Item = String> {
     let zones = snapshot.zones().iter().filter(|zone| zone.status() == zone::Status::Serving);
-    let unsigned = zones.filter(|zone| matches!(zone.signing(), zone::Signing::Impossible));
+    let unsigned = zones.filter(|zone| matches!(zone.signing(), Signing::Impossible));
     unsigned.map(|zone| format!("zone {}: cannot be signed", zone.name()))
 }
 

@@ -53,11 +53,11 @@ fn status() -> Status {
         memory: 2_500_000_000,
         not_ready: vec!["zone x: not loaded".to_owned()],
         generation: 3,
-        signing: Some(SigningStatus {
+        signatures: Some(Signatures {
             made: 12,
             kept: 10,
-            kept_octets: 1_000,
-            reply_octets: 600,
+            memory: 1_000,
+            reply_memory: 600,
             waiting: 1,
             put_off: 2,
         }),
