@@ -168,7 +168,6 @@ fn signing_config(
             .empty_non_terminals
             .or(configured.map(|signing| signing.empty_non_terminals))
             .unwrap_or_default(),
-        delegations: configured.map(|signing| signing.delegations.clone()).unwrap_or_default(),
     })
 }
 

@@ -323,13 +323,8 @@ impl ReloadTable {
 
 impl ZoneTable {
     /// How the zone is signed, if it is.
-    fn signing(&mut self, own_dir: &Path) -> Result<Option<SigningConfig>, Misplaced> {
-        let Some(signed) = self.signed.as_ref().filter(|signed| *signed.as_ref()) else {
-            return match self.delegations.first() {
-                Some(first) => Err((first.at(), "only a signed zone has delegations".into())),
-                None => Ok(None),
-            };
-        };
+    fn signing(&self, own_dir: &Path) -> Result<Option<SigningConfig>, Misplaced> {
+        let Some(signed) = self.signed.as_ref().filter(|signed| *signed.as_ref()) else { return Ok(None) };
         let refused = |message: &str| (signed.span().start, format!("a signed zone {message}"));
         if !self.ranges_clients.is_empty() {
             return Err(refused("answers all clients the same: it cannot have `ranges_clients`"));
@@ -339,11 +334,10 @@ impl ZoneTable {
             keys: own_dir.join(keys),
             validity: self.signature_validity.as_ref().map_or_else(Validity::default, |validity| validity.0),
             empty_non_terminals: self.empty_non_terminals.unwrap_or_default(),
-            delegations: delegation::check(std::mem::take(&mut self.delegations), &self.name.as_ref().0)?,
         }))
     }
 
-    fn check(mut self, own_dir: &Path, dir: &Path) -> Result<ZoneConfig, Misplaced> {
+    fn check(self, own_dir: &Path, dir: &Path) -> Result<ZoneConfig, Misplaced> {
         let at = self.name.span().start;
         let signing = self.signing(own_dir)?;
         let mut zone = ZoneConfig::new(self.name.into_inner().0);
@@ -356,7 +350,11 @@ impl ZoneTable {
         if !ttl.is_consistent() {
             return Err((at, format!("zone `{}`: ttl is 0, or not between min_ttl and max_ttl", zone.name)));
         }
+        if let (None, Some(first)) = (&signing, self.delegations.first()) {
+            return Err((first.at(), "only a signed zone has delegations".into()));
+        }
         zone.signing = signing;
+        zone.delegations = delegation::check(self.delegations, &zone.name)?;
         zone.read = ReadConfig {
             accept_host_bits: self.accept_host_bits.unwrap_or(zone.read.accept_host_bits),
             decompress: self.decompress.unwrap_or(zone.read.decompress),

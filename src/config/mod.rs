@@ -285,6 +285,8 @@ pub struct ZoneConfig {
     pub ranges_clients: Vec<IpNet>,
     /// The zone is signed, in this way.
     pub signing: Option<SigningConfig>,
+    /// Where other zones begin inside this one, which is signed.
+    pub delegations: Vec<Delegation>,
 }
 
 impl ZoneConfig {
@@ -308,6 +310,7 @@ impl ZoneConfig {
             ranges_ttl: None,
             ranges_clients: Vec::new(),
             signing: None,
+            delegations: Vec::new(),
         }
     }
 
@@ -326,8 +329,6 @@ pub struct SigningConfig {
     pub validity: Validity,
     /// What empty non-terminals have; a marker by default.
     pub empty_non_terminals: EmptyNonTerminals,
-    /// Where other zones begin inside this one.
-    pub delegations: Vec<Delegation>,
 }
 
 /// A dataset: files that are read as one. Zones that name an equal one share it.

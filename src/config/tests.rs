@@ -76,7 +76,7 @@ fn everything_said() {
         keys = "keys"
         signature_validity = "7d"
         empty_non_terminals = "plain"
-        delegations = [{ name = "sub", ns = ["ns.example."], ds = ["258 13 1 00112233445566778899 aabbccddeeff00112233"] }]
+        delegations = [{ name = "sub", ns = ["ns.example."], ds = ["258 13 1 61616161616161616161 61616161616161616161"] }]
         [[zone]]
         name = "sub.signed.example"
         datasets = ["ip:a"]
@@ -89,13 +89,14 @@ fn everything_said() {
         keys: "/etc/nibbl/keys".into(),
         validity: Validity::new(7 * 86_400).unwrap(),
         empty_non_terminals: EmptyNonTerminals::Plain,
-        delegations: vec![Delegation {
-            name: Name::from_text(b"sub").unwrap(),
-            name_servers: vec![Name::from_text(b"ns.example").unwrap()],
-            signers: vec![b"\x01\x02\x0d\x01\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff\x00\x11\x22\x33"[..].into()],
-        }],
     };
     assert_eq!(config.zones[1].signing, Some(signing));
+    let delegation = Delegation {
+        name: Name::from_text(b"sub").unwrap(),
+        name_servers: vec![Name::from_text(b"ns.example").unwrap()],
+        signers: vec![b"\x01\x02\x0d\x01aaaaaaaaaaaaaaaaaaaa"[..].into()],
+    };
+    assert_eq!(config.zones[1].delegations, [delegation]);
     assert_eq!(config.zones[0].signing, None);
     assert_eq!(
         config.listen,

@@ -4,11 +4,10 @@
 //! everything below; and so do the counts. All are folded from the runs of the map in one pass, in
 //! order (`fold`), the deepest prefixes first. For a prefix with few runs inside that takes a few
 //! microseconds and is done when asked. The prefixes with more than [`SUMMARY_RUNS`] runs are
-//! measured once, when a table is compiled, and kept in its [`Summary`]: 32 octets for each. Lists
-//! clustered as real ones are need a tenth to half of an octet a listing (with a threshold of 32
-//! runs up to 1.6, with 128 blocks take twice as long to make). The bound is higher: a run is counted
-//! once for each length, so a list made for the purpose could need 32 octets for each of 31 lengths
-//! every 64 runs.
+//! measured once, when a table is compiled, and kept in its [`Summary`]: 20 octets for each. Where
+//! listings are spread evenly, at most 0.7 octets a listing, and in lists clustered as real ones are a
+//! tenth to half of an octet. The bound is higher: a run is counted once for each length, so a list
+//! made for the purpose could need 20 octets for each of 31 lengths every 64 runs.
 
 use smallvec::SmallVec;
 

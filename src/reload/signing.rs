@@ -174,7 +174,6 @@ mod tests {
             keys: keys.to_owned(),
             validity: Validity::default(),
             empty_non_terminals: EmptyNonTerminals::Marker,
-            delegations: Vec::new(),
         };
         ZoneConfig { signing: Some(signing), ..ZoneConfig::new(Name::from_text(b"bl.example").unwrap()) }
     }

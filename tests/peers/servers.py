@@ -1,7 +1,9 @@
 """Authoritative servers with one list, and the root above them. They live in a network of their own (see
 `programs.enter_own_network`), each at an address of its own."""
+import os
 import signal
 import subprocess
+import sys
 import time
 
 from .clock import without_clock
@@ -20,9 +22,11 @@ ALGORITHM = "ECDSAP256SHA256"
 
 def run(*command, clock=False, **options):
     """The output of a command that must succeed; with `clock` it has the moved time, if there is one."""
-    return subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True, env=None if clock else without_clock(),
-                          **options).stdout
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=None if clock else without_clock(), check=False, **options)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def start_nsd(stack, directory, name, address, zone_file):
@@ -94,13 +98,19 @@ def start_rbldnsd(stack, directory, address):
 def start_nibbl(stack, directory, data, address, binary, options=""):
     """nibbl with the list in `data` as its zone; `options` are lines for the zone in the configuration."""
     path = f"{directory}/nibbl.toml"
+    # nibbl confines itself to its files; moved time is in one more.
+    clock = os.environ.get("FAKETIME_TIMESTAMP_FILE")
+    read = [os.path.dirname(clock)] if clock else []
     with open(path, "w", encoding="ascii") as file:
         file.write(f"""dir = "{data}"
 
 [server]
 listen = ["{address[0]}:{address[1]}"]
 workers = 1
-control = "{directory}/control"
+control = "{directory}/nibbl.control"
+
+[process]
+read = {read}
 
 [[zone]]
 name = "{ZONE}"
