@@ -8,7 +8,7 @@ use crate::metrics::{Metrics, Origin};
 use crate::name::Name;
 use crate::query_log::{QueryLog, Target};
 use crate::reload::ZoneReport;
-use crate::status::{Signatures, Status, ZoneStatus};
+use crate::status::{SigningStatus, Status, ZoneStatus};
 use crate::zone::{self, Family};
 
 /// The metrics in the table of the documentation.
@@ -82,11 +82,12 @@ fn every_documented_metric_moves() {
         looked: 1,
         started: 1,
         memory: 1,
-        signatures: Some(Signatures { made: 3, kept: 2, memory: 1, reply_memory: 4, waiting: 5, put_off: 6 }),
         zones: vec![ZoneStatus { report, serial: 8, memory: 9, answered: 1, listed: 1 }],
         ..Status::default()
     };
     status.queries.shed = 1;
+    status.signing =
+        Some(SigningStatus { made: 1, kept: 1, kept_octets: 1, reply_octets: 1, waiting: 1, put_off: 1 });
     let directory = tempfile::tempdir().unwrap();
     let log = QueryLog::start(Target::new(Some(directory.path().join("q"))), 1).unwrap();
     let client = Client { address: std::net::Ipv4Addr::LOCALHOST.into(), transport: Transport::Udp };

@@ -19,7 +19,7 @@ use crate::reload::service::Handle;
 use crate::reload::{Report, ZoneReport};
 use crate::server::{Shed, SigningQueue, SnapshotResponder};
 use crate::snapshot::Snapshot;
-use crate::zone::{self, Signing};
+use crate::zone;
 
 /// Where everything that can be known of the server is found.
 #[derive(Clone)]
@@ -62,9 +62,9 @@ pub struct Status {
     pub access_problem: Option<String>,
     /// Answered queries.
     pub queries: Queries,
-    /// Signatures, where a zone is signed.
+    /// What signing takes, if a zone is signed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub signatures: Option<Signatures>,
+    pub signing: Option<SigningStatus>,
     /// The zones, in the order of the configuration.
     pub zones: Vec<ZoneStatus>,
 }
@@ -96,17 +96,17 @@ pub struct Queries {
     pub tcp_connections: u64,
 }
 
-/// Signatures of all zones together.
+/// What signing takes, over all signed zones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Signatures {
-    /// How many were made since the start.
+pub struct SigningStatus {
+    /// Signatures made since the start.
     pub made: u64,
-    /// How many are kept.
+    /// Those that are kept.
     pub kept: u64,
-    /// About how many octets these take.
-    pub memory: u64,
-    /// About how many octets the replies take that are kept to be given again.
-    pub reply_memory: u64,
+    /// The memory of these in octets.
+    pub kept_octets: u64,
+    /// The memory of the replies that are kept, in octets.
+    pub reply_octets: u64,
     /// UDP packets that wait for signatures.
     pub waiting: u64,
     /// UDP packets that were sent to TCP, since too many were waiting.
@@ -162,24 +162,23 @@ impl Observer {
             looked: report.looked,
             access_problem: report.access_problem.clone(),
             queries: Queries::new(totals, self.shed.count()),
-            signatures: self.signatures(&snapshot),
+            signing: self.signing(&snapshot),
             zones: report.zones.iter().map(zone).collect(),
         }
     }
 }
 
 impl Observer {
-    fn signatures(&self, snapshot: &Snapshot) -> Option<Signatures> {
-        // All zones share one cache.
+    fn signing(&self, snapshot: &Snapshot) -> Option<SigningStatus> {
         let cache = snapshot.zones().iter().find_map(|zone| match zone.signing() {
-            Signing::By(signed) => Some(signed.signer.cache()),
-            Signing::None | Signing::Impossible => None,
+            zone::Signing::By(by) => Some(by.signer.cache()),
+            zone::Signing::None | zone::Signing::Impossible => None,
         })?;
-        Some(Signatures {
+        Some(SigningStatus {
             made: cache.made(),
             kept: cache.len() as u64,
-            memory: cache.octets() as u64,
-            reply_memory: self.responder.kept_octets(),
+            kept_octets: cache.octets() as u64,
+            reply_octets: self.responder.kept_octets(),
             waiting: self.signing_queue.waiting(),
             put_off: self.signing_queue.put_off(),
         })
@@ -189,7 +188,7 @@ impl Observer {
 /// The zones that have data and cannot be signed as they should be.
 fn unsigned(snapshot: &Snapshot) -> impl Iterator<Item = String> {
     let zones = snapshot.zones().iter().filter(|zone| zone.status() == zone::Status::Serving);
-    let unsigned = zones.filter(|zone| matches!(zone.signing(), Signing::Impossible));
+    let unsigned = zones.filter(|zone| matches!(zone.signing(), zone::Signing::Impossible));
     unsigned.map(|zone| format!("zone {}: cannot be signed", zone.name()))
 }
 

@@ -53,11 +53,11 @@ fn status() -> Status {
         memory: 2_500_000_000,
         not_ready: vec!["zone x: not loaded".to_owned()],
         generation: 3,
-        signatures: Some(Signatures {
+        signing: Some(SigningStatus {
             made: 12,
             kept: 10,
-            memory: 1_000,
-            reply_memory: 600,
+            kept_octets: 1_000,
+            reply_octets: 600,
             waiting: 1,
             put_off: 2,
         }),
