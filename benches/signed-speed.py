@@ -33,7 +33,7 @@ from peers.programs import enter_own_network, require
 from peers.workshop import Workshop
 
 KINDS = ("nibbl", "signed", "offline")
-ADDRESSES = {kind: (f"127.0.1.{number}", 53) for number, kind in enumerate(KINDS, 4)}
+ADDRESSES = {kind: (f"127.0.1.{number}", 5300) for number, kind in enumerate(KINDS, 4)}
 
 
 def questions(of_list, names):
@@ -117,7 +117,7 @@ def main():
         for _ in range(options.rounds):
             for sign, file in files.items():
                 with contextlib.ExitStack() as fresh, tempfile.TemporaryDirectory() as own_directory:
-                    address = ("127.0.1.8", 53)
+                    address = ("127.0.1.8", 5300)
                     program = workshop.start(fresh, "signed", of_list, own_directory, address)
                     cold[sign].append(load(program, address, file, ["-n", "1"], True))
         for sign, rounds in cold.items():

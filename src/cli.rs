@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::client::lookup::{self, LookupArgs};
 use crate::client::relay::{self, RelayArgs};
+use crate::config::delegation::{self, Undelegated};
 use crate::config::file::ConfigError;
 use crate::config::spec::{self, SpecError, ZoneSpec};
 use crate::config::{Config, Control, ZoneConfig, address, duration, file};
@@ -94,6 +95,9 @@ pub enum CliError {
     /// A zone specification is wrong.
     #[error("{0}")]
     Spec(#[from] SpecError),
+    /// A zone lies inside a signed one, which does not know.
+    #[error("{0}")]
+    Undelegated(#[from] Undelegated),
 }
 
 /// The configuration that is served where the command line names nothing.
@@ -348,6 +352,7 @@ impl Source {
         for spec in self.zones {
             config.add(spec, &dir, &ZoneConfig::new)?;
         }
+        delegation::check_nested(&config.zones)?;
         if !self.listen.is_empty() {
             config.listen = self.listen;
         }

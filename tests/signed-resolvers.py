@@ -7,36 +7,38 @@
 
 exceptions   Random listings and exceptions of any length, many inside one another. Twice as many addresses near
              their borders are asked, each once: the cache is warm for the second half, and all verdicts are right.
-reload       Answers of a list fill a resolver's cache; listings come and go inside cached ranges; the time moves
-             on in steps. Meanwhile each verdict is the old one or the new one, and when the larger of the two TTLs
-             (of the records, and of NSEC) is over, it is the new one.
+reload       Answers of a list fill a resolver's cache; listings come and go inside cached ranges. When the larger of
+             the two TTLs (of the records, and of NSEC) is over, all verdicts are those of the new list.
 rollover     A key that signs the zone is replaced (pre-publish, RFC 6781, section 4.1.1.1), then the key that the
              zone above knows (double-DS, section 4.1.2), by `nibbl key rollover` and a parent that does what the
              CDS records say (RFC 7344). The time moves on by half an hour a step for weeks. At each step names
-             that unbound knows and names that it never saw are right, and secure. In the end the parent is given
-             a wrong DS record: then nothing is secure, which shows that the test would have noticed.
+             that unbound knows and names that it never saw are right, and secure. The same with a zone that has one
+             key for everything. In the end a month passes, in which all signatures are renewed, and the parent is
+             given a wrong DS record: then nothing is secure, which shows that the test would have noticed.
 
 `offline` is the exported zone, signed by dnssec-signzone, in NSD; it stands for a server that is right. Programs
-run in a network namespace of their own (root, or user namespaces); the last two move the time by libfaketime.
+run in a network namespace of their own (root, or user namespaces); the last moves the time by libfaketime.
 """
 import argparse
 import contextlib
-import pathlib
+import os
 import random
 import shutil
 import signal
 import sys
 import tempfile
+import time
 
 from peers import lists, servers, stub
 from peers.clock import Clock
 from peers.programs import enter_own_network, require
+from peers.proxy import Proxy
 from peers.resolvers import ADDRESS, RESOLVERS
 from peers.workshop import Workshop
 
 HALF_HOUR, DAY = 1800, 86400
 # The TTLs of the list whose data changes: of its records, and of NSEC (RFC 9077).
-TTL, NEGATIVE_TTL = 300, 900
+TTL, NEGATIVE_TTL = 8, 12
 
 
 def fail(text):
@@ -53,15 +55,16 @@ def shown(address):
 
 @contextlib.contextmanager
 def behind(resolver_class, workshop, kind, of_list):
-    """A resolver that knows how to come to the list; the root, the server, and their directory."""
+    """A resolver that finds the list from the root, and the directory of the programs' files."""
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
-        server = workshop.start(stack, kind, of_list, directory, servers.DELEGATED)
-        workshop.root.start(stack, servers.DELEGATED, directory)
+        workshop.start(stack, kind, of_list, directory)
+        stack.callback(Proxy(servers.SERVER, servers.DELEGATED).stop)
+        workshop.root.start(stack, servers.SERVER, directory)
         resolver = resolver_class(stack, directory, workshop.root)
         if not resolver.takes_for_secure():
             resolver.program.fail("takes the zone for insecure")
-        yield resolver, server, directory
+        yield resolver, directory
 
 
 def exceptions(options, workshop):
@@ -70,7 +73,7 @@ def exceptions(options, workshop):
         addresses = next(iter(lists.scenarios(of_list, 2 * options.addresses).values()))
         listed = sum(map(of_list.lists, addresses))
         for name, resolver_class in options.resolvers.items():
-            with behind(resolver_class, workshop, options.server, of_list) as (resolver, _, _):
+            with behind(resolver_class, workshop, options.server, of_list) as (resolver, _):
                 before = resolver.kept().synthesised
                 replies = ask(addresses)
                 wrong = [address for address, reply in zip(addresses, replies)
@@ -109,33 +112,36 @@ def reload(options, workshop):
     old = lists.nested(options.seed)
     new = changed(old, draw)
     old.text, new.text = with_ttls(old.text), with_ttls(new.text)
-    both = list(dict.fromkeys(lists.near_borders(old, options.addresses // 2, draw)
-                              + lists.near_borders(new, options.addresses // 2, draw)))
-    other = [address for address in both if old.lists(address) != new.lists(address)]
+    addresses = list(dict.fromkeys(lists.near_borders(old, options.addresses // 2, draw)
+                                   + lists.near_borders(new, options.addresses // 2, draw)))
+    others = sum(old.lists(address) != new.lists(address) for address in addresses)
     for name, resolver_class in options.resolvers.items():
-        with Clock(workshop.directory) as clock, behind(resolver_class, workshop, options.server, old) as (_, _, directory):
-            for address, reply in zip(both, ask(both)):
-                if stub.is_listed(reply) is not old.lists(address):
-                    fail(f"{name}: {shown(address)} before the change")
-            path = f"{workshop.of(old)}/list"
-            with open(path, "w", encoding="ascii") as file:
+        with behind(resolver_class, workshop, "signed", old) as (_, directory):
+            def verdicts():
+                return zip(addresses, map(stub.is_listed, ask(addresses)))
+
+            for address, verdict in verdicts():
+                if verdict is not old.lists(address):
+                    fail(f"{name}: {shown(address)} is {verdict} before the change")
+            with open(f"{workshop.of(old)}/list", "w", encoding="ascii") as file:
                 file.write(new.text)
-            print(servers.run(options.binary, "reload", "--force", "--control", f"{directory}/control").strip())
-            stale = []
-            for _ in range(0, max(TTL, NEGATIVE_TTL), 100):
+            servers.run(options.binary, "reload", "--force", "--control", f"{directory}/nibbl.control")
+            changed_at, stale = time.monotonic(), []
+            while time.monotonic() < changed_at + max(TTL, NEGATIVE_TTL):
                 stale.append(0)
-                for address, reply in zip(both, ask(both)):
-                    verdict = stub.is_listed(reply)
-                    if verdict not in (old.lists(address), new.lists(address)) or verdict is None:
-                        fail(f"{name}: {shown(address)} is {verdict}")
+                for address, verdict in verdicts():
+                    if verdict is None:
+                        fail(f"{name}: {shown(address)} has no verdict meanwhile")
                     stale[-1] += verdict is not new.lists(address)
-                clock.move(100)
-            for address, reply in zip(both, ask(both)):
-                if stub.is_listed(reply) is not new.lists(address):
-                    fail(f"{name}: {shown(address)} after the change")
+                time.sleep(1)
+            # Resolvers count whole seconds.
+            time.sleep(2)
+            for address, verdict in verdicts():
+                if verdict is not new.lists(address):
+                    fail(f"{name}: {shown(address)} is {verdict} after the change")
         workshop.forget(old)
-        print(f"reload: {name}: {len(other):,} of {len(both):,} verdicts change; stale after each 100 s of "
-              f"{max(TTL, NEGATIVE_TTL)}: {' '.join(map(str, stale))} 0", flush=True)
+        print(f"reload: {name}: {others:,} of {len(addresses):,} verdicts change; others than the new ones in the {max(TTL, NEGATIVE_TTL)} s "
+              f"of the TTLs: {' '.join(map(str, stale))}; after them 0", flush=True)
 
 
 def not_well(resolver, draw, known):
@@ -160,7 +166,7 @@ class Rollover:
 
     def __init__(self, options, workshop, clock, resolver, directory):
         self.binary, self.workshop, self.clock = options.binary, workshop, clock
-        self.resolver, self.control = resolver, f"{directory}/control"
+        self.resolver, self.control = resolver, f"{directory}/nibbl.control"
         self.draw = random.Random(options.seed)
         self.known = [top | self.draw.getrandbits(96) for top in (lists.LISTED << 96, 1 << 127) for _ in range(5)]
         self.ds = servers.records(servers.ROOT, "DS")
@@ -168,18 +174,19 @@ class Rollover:
 
     @staticmethod
     def published():
-        return servers.records(servers.DELEGATED, "DNSKEY")
+        return servers.records(servers.SERVER, "DNSKEY")
 
     def say(self, text):
         print(f"rollover: day {self.clock.ahead / DAY:.1f}: {text}", flush=True)
 
     def command(self, *options):
-        servers.run(self.binary, "key", "rollover", lists.ZONE, "--keys", self.workshop.keys, *options)
+        servers.run(self.binary, "key", "rollover", lists.ZONE, "--keys", self.workshop.keys, *options,
+                    clock=True)
         servers.run(self.binary, "reload", "--control", self.control)
 
     def step(self):
         """Half an hour: the parent looks for CDS records, and the keys may change."""
-        wanted = servers.records(servers.DELEGATED, "CDS")
+        wanted = servers.records(servers.SERVER, "CDS")
         if wanted and wanted != self.ds:
             self.ds = wanted
             self.workshop.root.delegate(wanted)
@@ -217,16 +224,21 @@ class Rollover:
 def rollover(options, workshop):
     for split in (True, False):
         shutil.rmtree(workshop.keys)
+        os.mkdir(workshop.keys)
         with Clock(workshop.directory) as clock:
             servers.run(options.binary, "key", "generate", lists.ZONE, "--keys", workshop.keys,
-                        *(["--split"] if split else []))
-            with behind(RESOLVERS["unbound"], workshop, "signed", lists.one()) as (resolver, _, directory):
+                        *(["--split"] if split else []), clock=True)
+            with behind(RESOLVERS["unbound"], workshop, "signed", lists.one()) as (resolver, directory):
                 run = Rollover(options, workshop, clock, resolver, directory)
                 if split:
                     run.replace("zone-signing")
                     run.replace("key-signing", "--key-signing")
                 else:
                     run.replace("combined")
+                    for _ in range(30 * 4):
+                        clock.move(DAY // 4)
+                        run.step()
+                    run.say("a month later all signatures have been renewed")
                 workshop.root.delegate([" ".join(run.ds[0].split()[:3] + ["0" * 64])])
                 clock.move(DAY)
                 if not not_well(resolver, run.draw, run.known):

@@ -168,6 +168,34 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
         u64::from(status.is_clean()),
     );
     text.single("nibbl_snapshots_total", "counter", "Times that new data was published.", status.generation);
+    if let Some(signatures) = status.signatures {
+        text.single("nibbl_signatures_total", "counter", "Signatures that were made.", signatures.made);
+        text.single("nibbl_signature_cache_entries", "gauge", "Signatures that are kept.", signatures.kept);
+        text.single(
+            "nibbl_signature_cache_bytes",
+            "gauge",
+            "About what the kept signatures take in memory.",
+            signatures.memory,
+        );
+        text.single(
+            "nibbl_signed_reply_cache_bytes",
+            "gauge",
+            "About what the replies take in memory that are kept to be given again.",
+            signatures.reply_memory,
+        );
+        text.single(
+            "nibbl_signing_waiting",
+            "gauge",
+            "UDP packets that wait for signatures.",
+            signatures.waiting,
+        );
+        text.single(
+            "nibbl_signing_put_off_total",
+            "counter",
+            "UDP packets that were sent to TCP, since too many were waiting for signatures.",
+            signatures.put_off,
+        );
+    }
     if let Some(log) = query_log {
         const NAME: &str = "nibbl_query_log_records_total";
         text.family(NAME, "counter", "Records for the query log, by what became of them.");

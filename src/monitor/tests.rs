@@ -8,7 +8,7 @@ use crate::metrics::{Metrics, Origin};
 use crate::name::Name;
 use crate::query_log::{QueryLog, Target};
 use crate::reload::ZoneReport;
-use crate::status::{Status, ZoneStatus};
+use crate::status::{Signatures, Status, ZoneStatus};
 use crate::zone::{self, Family};
 
 /// The metrics in the table of the documentation.
@@ -82,6 +82,7 @@ fn every_documented_metric_moves() {
         looked: 1,
         started: 1,
         memory: 1,
+        signatures: Some(Signatures { made: 3, kept: 2, memory: 1, reply_memory: 4, waiting: 5, put_off: 6 }),
         zones: vec![ZoneStatus { report, serial: 8, memory: 9, answered: 1, listed: 1 }],
         ..Status::default()
     };

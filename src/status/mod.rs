@@ -17,8 +17,9 @@ use crate::metrics::{Answer, Labels, Metrics, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
 use crate::reload::service::Handle;
 use crate::reload::{Report, ZoneReport};
-use crate::server::{Shed, SnapshotResponder};
-use crate::zone;
+use crate::server::{Shed, SigningQueue, SnapshotResponder};
+use crate::snapshot::Snapshot;
+use crate::zone::{self, Signing};
 
 /// Where everything that can be known of the server is found.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub struct Observer {
     pub responder: Arc<SnapshotResponder>,
     /// What the sockets lost.
     pub shed: Shed,
+    /// Where packets wait for signatures.
+    pub signing_queue: SigningQueue,
     /// The query log, if there is one.
     pub query_log: Option<QuerySink>,
     /// When the process started.
@@ -59,6 +62,9 @@ pub struct Status {
     pub access_problem: Option<String>,
     /// Answered queries.
     pub queries: Queries,
+    /// Signatures, where a zone is signed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signatures: Option<Signatures>,
     /// The zones, in the order of the configuration.
     pub zones: Vec<ZoneStatus>,
 }
@@ -88,6 +94,23 @@ pub struct Queries {
     pub shed: u64,
     /// TCP connections that are open.
     pub tcp_connections: u64,
+}
+
+/// Signatures of all zones together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Signatures {
+    /// How many were made since the start.
+    pub made: u64,
+    /// How many are kept.
+    pub kept: u64,
+    /// About how many octets these take.
+    pub memory: u64,
+    /// About how many octets the replies take that are kept to be given again.
+    pub reply_memory: u64,
+    /// UDP packets that wait for signatures.
+    pub waiting: u64,
+    /// UDP packets that were sent to TCP, since too many were waiting.
+    pub put_off: u64,
 }
 
 /// One zone.
@@ -134,14 +157,40 @@ impl Observer {
             pid: std::process::id(),
             started: seconds(self.started),
             memory: process::resident_octets().unwrap_or(0),
-            not_ready: not_ready(&report, now),
+            not_ready: not_ready(&report, now).into_iter().chain(unsigned(&snapshot)).collect(),
             generation: report.generation,
             looked: report.looked,
             access_problem: report.access_problem.clone(),
             queries: Queries::new(totals, self.shed.count()),
+            signatures: self.signatures(&snapshot),
             zones: report.zones.iter().map(zone).collect(),
         }
     }
+}
+
+impl Observer {
+    fn signatures(&self, snapshot: &Snapshot) -> Option<Signatures> {
+        // All zones share one cache.
+        let cache = snapshot.zones().iter().find_map(|zone| match zone.signing() {
+            Signing::By(signed) => Some(signed.signer.cache()),
+            Signing::None | Signing::Impossible => None,
+        })?;
+        Some(Signatures {
+            made: cache.made(),
+            kept: cache.len() as u64,
+            memory: cache.octets() as u64,
+            reply_memory: self.responder.kept_octets(),
+            waiting: self.signing_queue.waiting(),
+            put_off: self.signing_queue.put_off(),
+        })
+    }
+}
+
+/// The zones that have data and cannot be signed as they should be.
+fn unsigned(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    let zones = snapshot.zones().iter().filter(|zone| zone.status() == zone::Status::Serving);
+    let unsigned = zones.filter(|zone| matches!(zone.signing(), Signing::Impossible));
+    unsigned.map(|zone| format!("zone {}: cannot be signed", zone.name()))
 }
 
 /// What keeps a server with these zones from being ready: zones that are not loaded, or whose data is

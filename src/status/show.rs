@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Status, ZoneStatus};
+use super::{Signatures, Status, ZoneStatus};
 use crate::reload::{Report, ZoneReport};
 use crate::zone;
 
@@ -56,6 +56,20 @@ fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: Syste
         figure(queries.shed, |s| s.queries.shed),
         queries.tcp_connections,
     );
+    if let Some(signatures) = &status.signatures {
+        let then = |figure: fn(&Signatures) -> u64| {
+            move |status: &Status| status.signatures.as_ref().map_or(0, figure)
+        };
+        let _ = writeln!(
+            text,
+            "signatures: {} made, {} kept ({}), {} waiting, {} put off",
+            scale.figure(signatures.made, then(|signatures| signatures.made)),
+            signatures.kept,
+            octets(signatures.memory + signatures.reply_memory),
+            signatures.waiting,
+            scale.figure(signatures.put_off, then(|signatures| signatures.put_off)),
+        );
+    }
 }
 
 fn zone_figures(zone: &ZoneStatus, scale: &Scale<'_>) -> String {

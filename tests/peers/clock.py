@@ -2,7 +2,6 @@
 import glob
 import os
 import sys
-import time
 
 
 class Clock:
@@ -32,5 +31,7 @@ class Clock:
             file.write(f"+{self.ahead}\n")
         os.rename(f"{self.file}.new", self.file)
 
-    def now(self):
-        return int(time.time()) + self.ahead
+
+def without_clock():
+    """The environment of a program that keeps the true time: some hang where it is moved (dig, NSD)."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}

@@ -1,9 +1,12 @@
 """Authoritative servers with one list, and the root above them. They live in a network of their own (see
-`programs.enter_own_network`), each at an address of its own, on the port that delegations mean."""
+`programs.enter_own_network`), each at an address of its own."""
+import os
 import signal
 import subprocess
+import sys
 import time
 
+from .clock import without_clock
 from .lists import ZONE
 from .programs import Program
 from .stub import until_answered
@@ -11,15 +14,19 @@ from .stub import until_answered
 ROOT = ("127.0.1.1", 53)
 # What the root delegates to: the proxy before the server.
 DELEGATED = ("127.0.1.2", 53)
-SERVER = ("127.0.1.4", 53)
+# nibbl would give up root for a port below 1024, and does not say as whom it would go on.
+SERVER = ("127.0.1.4", 5300)
 NAME_SERVER = "ns1.example.net"
 ALGORITHM = "ECDSAP256SHA256"
 
 
-def run(*command, **options):
-    """The output of a command that must succeed."""
-    return subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True, **options).stdout
+def run(*command, clock=False, **options):
+    """The output of a command that must succeed; with `clock` it has the moved time, if there is one."""
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=None if clock else without_clock(), check=False, **options)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def start_nsd(stack, directory, name, address, zone_file):
@@ -42,9 +49,9 @@ zone:
  name: "{name}"
  zonefile: "{zone_file}"
 """)
-    program = Program(["nsd", "-d", "-c", path])
+    program = Program(["nsd", "-d", "-c", path], environment=without_clock())
     stack.callback(program.stop)
-    until_answered(program, address, name, seconds=300)
+    until_answered(program, address, name, seconds=60)
     return program
 
 
@@ -77,7 +84,7 @@ zone:
 """)
     program = Program(["knotd", "-c", path])
     stack.callback(program.stop)
-    until_answered(program, address, name, seconds=300)
+    until_answered(program, address, name, seconds=60)
     return program
 
 
@@ -88,14 +95,22 @@ def start_rbldnsd(stack, directory, address):
     return program
 
 
-def start_nibbl(stack, directory, address, binary, options=""):
-    """nibbl with the list as its zone; `options` are lines for the zone in the configuration."""
+def start_nibbl(stack, directory, data, address, binary, options=""):
+    """nibbl with the list in `data` as its zone; `options` are lines for the zone in the configuration."""
     path = f"{directory}/nibbl.toml"
+    # nibbl confines itself to its files; moved time is in one more.
+    clock = os.environ.get("FAKETIME_TIMESTAMP_FILE")
+    read = [os.path.dirname(clock)] if clock else []
     with open(path, "w", encoding="ascii") as file:
-        file.write(f"""[server]
+        file.write(f"""dir = "{data}"
+
+[server]
 listen = ["{address[0]}:{address[1]}"]
 workers = 1
-control = "{directory}/control"
+control = "{directory}/nibbl.control"
+
+[process]
+read = {read}
 
 [[zone]]
 name = "{ZONE}"
@@ -104,7 +119,7 @@ datasets = ["ip6trie:list"]
 """)
     program = Program([binary, "serve", "--config", path])
     stack.callback(program.stop)
-    until_answered(program, address, ZONE, seconds=300)
+    until_answered(program, address, ZONE, seconds=60)
     return program
 
 

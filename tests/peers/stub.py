@@ -65,7 +65,7 @@ def is_listed(reply):
 def until_answered(program, server, name, record_type=SOA, flags=RD, seconds=30):
     """Asks until there is a good answer; ends the script if none comes."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and program.process.poll() is None:
         try:
             reply, = ask(server, [(name, record_type)], flags=flags, patience=0.5)
         except ConnectionRefusedError:

@@ -51,11 +51,11 @@ class Workshop:
             case "rbldnsd":
                 return servers.start_rbldnsd(stack, self.of(of_list), address)
             case "nibbl":
-                return servers.start_nibbl(stack, self.of(of_list), address, self.binary)
+                return servers.start_nibbl(stack, directory, self.of(of_list), address, self.binary)
             case "signed":
                 options = (f'signed = true\nkeys = "{self.keys}"\n'
                            f'empty_non_terminals = "{empty_non_terminals}"')
-                return servers.start_nibbl(stack, self.of(of_list), address, self.binary, options)
+                return servers.start_nibbl(stack, directory, self.of(of_list), address, self.binary, options)
             case "offline":
                 zone = self.zone(of_list, empty_non_terminals, True)
                 return servers.start_nsd(stack, directory, ZONE, address, zone)
