@@ -3,7 +3,7 @@
 //!
 //!     cargo bench --bench signing
 //!
-//! The cryptography is what Cargo.toml chooses among hickory-proto's features; README and docs/dnssec.md have the
+//! The cryptography is what Cargo.toml chooses among hickory-proto's features; docs/dnssec-keys.md has the
 //! figures of both. RRsets are the A and NSEC records of names of 34 labels.
 
 use std::borrow::Cow;
