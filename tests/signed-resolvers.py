@@ -8,7 +8,8 @@
 exceptions   Random listings and exceptions of any length, many inside one another. Twice as many addresses near
              their borders are asked, each once: the cache is warm for the second half, and all verdicts are right.
 reload       Answers of a list fill a resolver's cache; listings come and go inside cached ranges. When the larger of
-             the two TTLs (of the records, and of NSEC) is over, all verdicts are those of the new list.
+             the two TTLs (of the records, and of NSEC) is over, all verdicts are those of the new list; with
+             PowerDNS Recursor, whose packet cache keeps what it made of old records, once more the latter.
 rollover     A key that signs the zone is replaced (pre-publish, RFC 6781, section 4.1.1.1), then the key that the
              zone above knows (double-DS, section 4.1.2), by `nibbl key rollover` and a parent that does what the
              CDS records say (RFC 7344). The time moves on by half an hour a step for weeks. At each step names
@@ -116,6 +117,7 @@ def reload(options, workshop):
                                    + lists.near_borders(new, options.addresses // 2, draw)))
     others = sum(old.lists(address) != new.lists(address) for address in addresses)
     for name, resolver_class in options.resolvers.items():
+        bound = max(TTL, NEGATIVE_TTL) + (NEGATIVE_TTL if resolver_class.outlives_nsec else 0)
         with behind(resolver_class, workshop, "signed", old) as (_, directory):
             def verdicts():
                 return zip(addresses, map(stub.is_listed, ask(addresses)))
@@ -127,7 +129,7 @@ def reload(options, workshop):
                 file.write(new.text)
             servers.run(options.binary, "reload", "--force", "--control", f"{directory}/nibbl.control")
             changed_at, stale = time.monotonic(), []
-            while time.monotonic() < changed_at + max(TTL, NEGATIVE_TTL):
+            while time.monotonic() < changed_at + bound:
                 stale.append(0)
                 for address, verdict in verdicts():
                     if verdict is None:
@@ -140,8 +142,8 @@ def reload(options, workshop):
                 if verdict is not new.lists(address):
                     fail(f"{name}: {shown(address)} is {verdict} after the change")
         workshop.forget(old)
-        print(f"reload: {name}: {others:,} of {len(addresses):,} verdicts change; others than the new ones in the {max(TTL, NEGATIVE_TTL)} s "
-              f"of the TTLs: {' '.join(map(str, stale))}; after them 0", flush=True)
+        print(f"reload: {name}: {others:,} of {len(addresses):,} verdicts change; others than the new ones in {bound} s: "
+              f"{' '.join(map(str, stale))}; then 0", flush=True)
 
 
 def not_well(resolver, draw, known):

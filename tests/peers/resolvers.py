@@ -25,6 +25,8 @@ class Kept(typing.NamedTuple):
 class Resolver:
     """Started when made; `anchor` is the DS rdata of the root."""
     programs: tuple = ()
+    # Whether what it makes up of NSEC records may live on when they are gone.
+    outlives_nsec = False
 
     def __init__(self, stack, directory, root):
         self.directory = directory
@@ -155,6 +157,8 @@ trust_anchors.add('. DS {anchor}')
 
 class PowerDNS(Resolver):
     programs = ("pdns_recursor", "rec_control")
+    # Its packet cache keeps such answers as long as their SOA record, which may be younger.
+    outlives_nsec = True
     dnssec = "validate"
 
     def configure(self, hints, anchor):
