@@ -49,7 +49,7 @@ impl Limits {
     /// size `after`. The children of a prefix with few items would mostly be blocks of a few items
     /// each, so it is left whole where the block is half full.
     fn allow_split(self, items: u32, after: Size) -> bool {
-        self.allow(after) && (items > 4 * self.items || after.items <= self.items / 2)
+        self.allow(after) && (items > self.items * 3 / 2 || after.items <= self.items / 2)
     }
 }
 
