@@ -46,12 +46,13 @@ pub(super) enum Place {
 }
 
 /// What is said at a prefix that exists, and which of its children exist.
-#[derive(Default)]
 struct Level {
     own: Said,
     below: Said,
     /// The children by number, in runs that are alike; none where no child exists.
     runs: Runs,
+    /// Whether they exist, by number.
+    exists: [bool; 256],
     /// The first ten children exist in any case, and the letters do.
     of_nibbles: bool,
 }
@@ -86,15 +87,14 @@ impl<'z> AddressTree<'z> {
     }
 
     fn make_level(&self, place: &Place) -> Level {
-        let Place::Prefix(prefix, uniform) = place else { return Level::default() };
+        let nothing = Said::default();
+        let Place::Prefix(prefix, uniform) = place else { return Level::leaf(nothing.clone(), nothing) };
         let prefix = *prefix;
         match uniform {
-            Some(said) if prefix.is_address() => Level { own: said.clone(), ..Level::default() },
-            Some(said) if !said.is_listed() || says_all(prefix) => {
-                Level { below: said.clone(), ..Level::default() }
-            }
-            Some(said) => level(prefix, smallvec![(last_child(self.family), Some(said.clone()))]),
-            None => level(prefix, self.runs(prefix)),
+            Some(said) if prefix.is_address() => Level::leaf(said.clone(), nothing),
+            Some(said) if !said.is_listed() || says_all(prefix) => Level::leaf(nothing, said.clone()),
+            Some(said) => Level::new(prefix, smallvec![(last_child(self.family), Some(said.clone()))]),
+            None => Level::new(prefix, self.runs(prefix)),
         }
     }
 
@@ -144,7 +144,8 @@ impl<'z> Nodes<'z> for AddressTree<'z> {
         Box::new(std::iter::from_fn(move || {
             let place = places.pop()?;
             let level = tree.make_level(&place);
-            places.extend(level.children(&place).rev().map(|(_, child)| child));
+            let children = level.children(tree.family).rev();
+            places.extend(children.map(|(label, number)| level.place(&place, label, number)));
             Some(tree.node_of(tree.key(&place), &place, &level))
         }))
     }
@@ -195,12 +196,15 @@ impl<'z> Tree<'z> for AddressTree<'z> {
 
     fn last_child(&self, place: &Place, bound: Option<&[u8]>) -> Option<(Labels, Place)> {
         let level = self.level(place);
-        let mut children = level.children(place).rev();
-        children.find(|(label, _)| bound.is_none_or(|bound| label < &bound)).map(owned)
+        let mut children = level.children(self.family).rev();
+        let (label, number) = children.find(|(label, _)| bound.is_none_or(|bound| *label < bound))?;
+        Some((label.into(), level.place(place, label, number)))
     }
 
     fn first_child(&self, place: &Place, bound: &[u8]) -> Option<(Labels, Place)> {
-        self.level(place).children(place).find(|(label, _)| *label >= bound).map(owned)
+        let level = self.level(place);
+        let (label, number) = level.children(self.family).find(|(label, _)| *label >= bound)?;
+        Some((label.into(), level.place(place, label, number)))
     }
 
     fn node(&self, key: &[u8], place: &Place) -> Node<'z> {
@@ -208,57 +212,62 @@ impl<'z> Tree<'z> for AddressTree<'z> {
     }
 }
 
-fn owned((label, place): (&[u8], Place)) -> (Labels, Place) {
-    (label.into(), place)
-}
-
 impl Level {
-    /// The children that exist, in canonical order, each with its label.
-    fn children(&self, place: &Place) -> impl DoubleEndedIterator<Item = (&'static [u8], Place)> {
-        let (Place::Prefix(prefix, _) | Place::Letter(prefix, _)) = *place;
-        let numbers = if self.runs.is_empty() { &[] } else { order(prefix.family) };
-        let children = numbers
-            .iter()
-            .filter_map(move |&number| Some((label(prefix.family, number), self.numbered(prefix, number)?)));
-        let letters = if self.has_letters() { LETTERS } else { &[] };
-        let letters = letters.iter().map(move |label| (&label[..], Place::Letter(prefix, label[0])));
-        children.chain(letters)
-    }
-
-    /// The child with a label, if it exists.
-    fn child(&self, place: &Place, label: &[u8]) -> Option<Place> {
-        let (Place::Prefix(prefix, _) | Place::Letter(prefix, _)) = *place;
-        match number(prefix.family, label) {
-            Some(number) => self.numbered(prefix, number),
-            None => {
-                let letters = LETTERS.iter().filter(|_| self.has_letters());
-                letters
-                    .filter(|letter| ***letter == *label)
-                    .map(|label| Place::Letter(prefix, label[0]))
-                    .next()
+    /// A prefix whose wildcard cannot say everything, given its children.
+    fn new(prefix: Prefix, runs: Runs) -> Self {
+        let of_nibbles = prefix.family == Family::V4 && is_nibbles(prefix);
+        let below = if may_carry(prefix) { wildcard(&runs, of_nibbles) } else { Said::default() };
+        let mut exists = [false; 256];
+        let mut begin = 0;
+        for (last, uniform) in &runs {
+            let end = usize::from(*last) + 1;
+            let differs =
+                uniform.as_ref().is_none_or(|said| *said != below && (said.is_listed() || below.is_listed()));
+            exists[begin..end].fill(differs);
+            if of_nibbles && uniform.as_ref().is_some_and(Said::is_listed) {
+                exists[begin.min(10)..end.min(10)].fill(true);
             }
+            begin = end;
         }
+        Self { own: Said::default(), below, runs, exists, of_nibbles }
     }
 
-    fn numbered(&self, prefix: Prefix, number: u8) -> Option<Place> {
-        let (_, uniform) = self.runs.get(self.runs.partition_point(|(last, _)| *last < number))?;
-        let same = uniform.as_ref().is_some_and(|said| match said.is_listed() {
-            true => *said == self.below && !(self.of_nibbles && number < 10),
-            false => !self.below.is_listed(),
-        });
-        (!same).then(|| Place::Prefix(child(prefix, number.into()), uniform.clone()))
+    /// A prefix without children.
+    fn leaf(own: Said, below: Said) -> Self {
+        Self { own, below, runs: Runs::new(), exists: [false; 256], of_nibbles: false }
+    }
+
+    /// The labels of the children that exist, in canonical order, each with its number unless it is a letter.
+    fn children(&self, family: Family) -> impl DoubleEndedIterator<Item = (&'static [u8], Option<u8>)> {
+        let numbers = if self.runs.is_empty() { &[] } else { order(family) };
+        let numbers = numbers.iter().filter(|number| self.exists[usize::from(**number)]);
+        let letters = if self.has_letters() { LETTERS } else { &[] };
+        let numbered = numbers.map(move |&number| (label(family, number), Some(number)));
+        numbered.chain(letters.iter().map(|letter| (&letter[..], None)))
+    }
+
+    /// The child of `above` with a label, if it exists.
+    fn child(&self, above: &Place, label: &[u8]) -> Option<Place> {
+        let (Place::Prefix(prefix, _) | Place::Letter(prefix, _)) = above;
+        let number = number(prefix.family, label);
+        let exists = match number {
+            Some(number) => self.exists[usize::from(number)],
+            None => self.has_letters() && LETTERS.iter().any(|letter| **letter == *label),
+        };
+        exists.then(|| self.place(above, label, number))
+    }
+
+    /// The child with a label and number, which exists.
+    fn place(&self, above: &Place, label: &[u8], number: Option<u8>) -> Place {
+        let (Place::Prefix(prefix, _) | Place::Letter(prefix, _)) = *above;
+        let Some(number) = number else { return Place::Letter(prefix, label[0]) };
+        let run = self.runs.get(self.runs.partition_point(|(last, _)| *last < number));
+        Place::Prefix(child(prefix, number.into()), run.and_then(|(_, uniform)| uniform.clone()))
     }
 
     fn has_letters(&self) -> bool {
         self.of_nibbles && self.below.is_listed()
     }
-}
-
-/// A prefix whose wildcard cannot say everything, given its children.
-fn level(prefix: Prefix, runs: Runs) -> Level {
-    let of_nibbles = prefix.family == Family::V4 && is_nibbles(prefix);
-    let below = if may_carry(prefix) { wildcard(&runs, of_nibbles) } else { Said::default() };
-    Level { own: Said::default(), below, runs, of_nibbles }
 }
 
 /// The prefix of all addresses: it exists in any case, and is looked at as if it were mixed.
