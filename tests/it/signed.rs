@@ -17,7 +17,7 @@ use crate::harness::server::{Server, free_port, nibbl, peer};
 const ZONES: [&str; 2] = ["bl.example", "dbl.example"];
 
 /// How many names are asked of each server, if `NIBBL_SIGNED_NAMES` says nothing else.
-const NAMES: usize = 4000;
+const NAMES: usize = 2000;
 
 const HEAD: &str = "$SOA 1h ns1.example.net hostmaster.example.net 1 2h 30m 7d 10m\n$NS 1d ns1.example.net\n";
 
@@ -70,8 +70,12 @@ fn answers_as_nibbl_does(program: &str, start: Authority, ranges: bool) {
     let mut random = Random::new(seed);
     let mut kinds = [0_usize; 4];
     for begin in (0..count).step_by(10_000) {
-        let queries: Vec<Query> =
+        let mut queries: Vec<Query> =
             (begin..count.min(begin + 10_000)).map(|_| query(&owners, &mut random)).collect();
+        if program.ends_with("knotd") {
+            // Knot DNS 3.2 proves nothing where a name that begins with `*` is answered by another wildcard.
+            queries.retain(|query| !query.name.starts_with("*.") || owners.contains(&query.name));
+        }
         let [ours, theirs] = [server.udp, address].map(|address| answers(address, &queries));
         for ((query, ours), theirs) in queries.iter().zip(ours).zip(theirs) {
             assert_eq!(ours, theirs, "{query}: left nibbl, right {}", program.display());
@@ -169,6 +173,10 @@ fn answers(server: SocketAddr, queries: &[Query]) -> Vec<Answer> {
             if !answer.is_empty() {
                 // NSD says who the servers are even where nobody needs to know.
                 authority.retain(|record| covered(record) != "NS");
+                if query.record_type == "TYPE47" {
+                    // Knot DNS does not show an NSEC record twice, as answer and as proof.
+                    authority.clear();
+                }
             }
             Answer { rcode, authoritative, answer: shown(&answer), authority: shown(&authority) }
         })
@@ -297,9 +305,9 @@ fn data(seed: u64, ranges: bool) -> Directory {
         ("dbl.keys", "dbl.example", &["--algorithm", "ed25519", "--split"]),
     ];
     for (keys, zone, options) in with {
-        let mut command = nibbl();
-        command.args(["key", "generate", zone]).args(options).arg("--keys").arg(directory.path().join(keys));
-        succeed(&mut command);
+        let keys = directory.path().join(keys);
+        std::fs::create_dir(&keys).expect("a directory");
+        succeed(nibbl().args(["key", "generate", zone]).args(options).arg("--keys").arg(keys));
     }
     directory
 }
@@ -309,9 +317,10 @@ fn serve(directory: &Path) -> Server {
 }
 
 fn export(directory: &Path, zone: &str) -> String {
+    let keys = format!("{}.keys", zone.trim_end_matches(".example"));
     let mut command = nibbl();
     command.args(["export", "--format", "zone", "--signed", "--zone", zone, "--config"]);
-    succeed(command.arg(directory.join("nibbl.toml")))
+    succeed(command.arg(directory.join("nibbl.toml")).arg("--keys").arg(directory.join(keys)))
 }
 
 /// The DNSKEY records of a zone, as lines of a zone file.
