@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::client::lookup::{self, LookupArgs};
 use crate::client::relay::{self, RelayArgs};
+use crate::config::delegation::{self, Undelegated};
 use crate::config::file::ConfigError;
 use crate::config::spec::{self, SpecError, ZoneSpec};
 use crate::config::{Config, Control, ZoneConfig, address, duration, file};
@@ -94,6 +95,9 @@ pub enum CliError {
     /// A zone specification is wrong.
     #[error("{0}")]
     Spec(#[from] SpecError),
+    /// A zone lies inside a signed one, which does not know.
+    #[error("{0}")]
+    Undelegated(#[from] Undelegated),
 }
 
 /// The configuration that is served where the command line names nothing.
@@ -151,18 +155,20 @@ enum RawCommand {
         #[arg(long, value_name = "NAME", value_parser = zone_name)]
         zone: Option<Name>,
         /// What names have that exist only because others below them do: a marker record lets a
-        /// signer give them an NSEC record of their own (format zone; marker with --signed, else plain)
+        /// signer give them an NSEC record of their own (format zone; by default what the configuration
+        /// says with --signed, else plain)
         #[arg(long, value_enum, value_name = "WHAT")]
         empty_non_terminals: Option<EmptyNonTerminals>,
-        /// Sign the zone (format zone) with the keys of --keys
-        #[arg(long, requires = "keys")]
+        /// Sign the zone (format zone)
+        #[arg(long)]
         signed: bool,
-        /// The directory of the zone's keys, which `nibbl key generate` makes
+        /// The directory of the zone's keys, in place of the configured one
         #[arg(long, value_name = "DIR", requires = "signed")]
         keys: Option<PathBuf>,
-        /// How long the signatures are valid; a quarter of it may have passed already
-        #[arg(long, value_name = "TIME", default_value = "14d", value_parser = validity, requires = "signed")]
-        signature_validity: Validity,
+        /// How long the signatures are valid (a quarter of it may be over already), in place of what the
+        /// configuration says; 14d by default
+        #[arg(long, value_name = "TIME", value_parser = validity, requires = "signed")]
+        signature_validity: Option<Validity>,
         /// Where to; for rbldnsd a directory; to standard output without it
         #[arg(long, value_name = "PATH")]
         output: Option<PathBuf>,
@@ -306,12 +312,12 @@ impl Command {
                 format,
                 zone,
                 empty_non_terminals,
-                signed: _,
+                signed,
                 keys,
                 signature_validity: validity,
                 output,
             } => {
-                let signing = keys.map(|keys| SigningOrder { keys, validity });
+                let signing = signed.then_some(SigningOrder { keys, validity });
                 Self::Export {
                     config: Box::new(source.config()?),
                     order: export_command::Order { zone, format, empty_non_terminals, signing, output },
@@ -346,6 +352,7 @@ impl Source {
         for spec in self.zones {
             config.add(spec, &dir, &ZoneConfig::new)?;
         }
+        delegation::check_nested(&config.zones)?;
         if !self.listen.is_empty() {
             config.listen = self.listen;
         }
@@ -500,7 +507,6 @@ mod tests {
             ("serve --listen localhost", "'localhost'"),
             ("serve --port 53", "'--port'"),
             ("export bl.example:ip4set:a --format text", "zone, ranges, rbldnsd, nft, postfix-cidr, rpz"),
-            ("export bl.example:ip4set:a --format zone --signed", "--keys <DIR>"),
             ("export bl.example:ip4set:a --format zone --keys d", "--signed"),
             ("export a:ip:a --format zone --signed --keys d --signature-validity 1h", "between 1d and 366d"),
             ("key generate bl.example", "--keys <DIR>"),

@@ -13,10 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::ValueEnum;
 
 use crate::check;
-use crate::config::{Config, ZoneConfig};
-use crate::dnssec::cache::SignatureCache;
-use crate::dnssec::key_file::{self, KeyFileError};
-use crate::dnssec::signer::ZoneSigner;
+use crate::config::{Config, SigningConfig, ZoneConfig};
 use crate::dnssec::validity::Validity;
 use crate::export::rbldnsd::DataFile;
 use crate::export::signed::Signing;
@@ -26,8 +23,8 @@ use crate::progress::Progress;
 use crate::reload::files::Files;
 use crate::reload::{LoadError, Source};
 use crate::snapshot::Snapshot;
-use crate::zone::{EmptyNonTerminals, Status, Zone};
-use crate::zone_file::diagnostic::{Diagnostics, Severity};
+use crate::zone::{self, EmptyNonTerminals, Status, Zone};
+use crate::zone_file::diagnostic::Diagnostics;
 
 /// What a zone is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,8 +50,8 @@ pub struct Order {
     pub zone: Option<Name>,
     /// The format.
     pub format: Format,
-    /// What empty non-terminals of a standard zone have; markers where nothing is said of a signed one. What is
-    /// not signed gains nothing by them.
+    /// What empty non-terminals of a standard zone have; in a signed one what the configuration says by default.
+    /// What is not signed gains nothing by markers.
     pub empty_non_terminals: Option<EmptyNonTerminals>,
     /// Sign the zone (the first format only).
     pub signing: Option<SigningOrder>,
@@ -62,13 +59,13 @@ pub struct Order {
     pub output: Option<PathBuf>,
 }
 
-/// How a zone is to be signed.
+/// How a zone is to be signed: as the configuration says, but for what is said here.
 #[derive(Clone, Debug)]
 pub struct SigningOrder {
     /// The directory of the keys.
-    pub keys: PathBuf,
+    pub keys: Option<PathBuf>,
     /// How long the signatures are valid.
-    pub validity: Validity,
+    pub validity: Option<Validity>,
 }
 
 /// Why nothing (or nothing complete) was written.
@@ -89,9 +86,12 @@ pub enum Failure {
     /// Signatures are for standard zones.
     #[error("--signed goes with --format zone")]
     SignedFormat,
-    /// The keys cannot be used.
-    #[error(transparent)]
-    Keys(#[from] KeyFileError),
+    /// Neither the order nor the configuration says where the keys are.
+    #[error("zone {0}: --keys must name the directory of its keys")]
+    NoKeys(Name),
+    /// The zone or its keys cannot be used: findings say why.
+    #[error("zone {0} cannot be signed")]
+    Unsignable(Name),
     /// The export itself.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -137,7 +137,8 @@ fn load(
     now: SystemTime,
     diagnostics: &mut Diagnostics,
 ) -> Result<Arc<Zone>, Failure> {
-    let zone = which(config, order.zone.as_ref())?;
+    let mut zone = which(config, order.zone.as_ref())?.clone();
+    zone.signing = order.signing.as_ref().map(|signing| signing_config(&zone, signing, order)).transpose()?;
     let progress = Arc::new(Progress::new(check::octets(config)));
     let counting = progress.clone();
     let source = Files::new(config.settings.clone(), |_: Arc<Snapshot>| ())
@@ -150,7 +151,24 @@ fn load(
     if zone.strict && diagnostics.errors() > 0 {
         return Err(Failure::Strict(zone.name.clone(), diagnostics.errors()));
     }
-    Ok(source.zone(zone, &datasets, Status::Serving, diagnostics))
+    Ok(source.zone(&zone, &datasets, Status::Serving, diagnostics))
+}
+
+fn signing_config(
+    zone: &ZoneConfig,
+    signing: &SigningOrder,
+    order: &Order,
+) -> Result<SigningConfig, Failure> {
+    let configured = zone.signing.as_ref();
+    let keys = signing.keys.clone().or_else(|| configured.map(|signing| signing.keys.clone()));
+    Ok(SigningConfig {
+        keys: keys.ok_or_else(|| Failure::NoKeys(zone.name.clone()))?,
+        validity: signing.validity.or(configured.map(|signing| signing.validity)).unwrap_or_default(),
+        empty_non_terminals: order
+            .empty_non_terminals
+            .or(configured.map(|signing| signing.empty_non_terminals))
+            .unwrap_or_default(),
+    })
 }
 
 fn which<'c>(config: &'c Config, name: Option<&Name>) -> Result<&'c ZoneConfig, Failure> {
@@ -172,10 +190,16 @@ fn write(
     out: &mut impl Write,
     diagnostics: &mut Diagnostics,
 ) -> Result<(), Failure> {
-    let signer = order.signing.as_ref().map(|signing| signer(zone, signing, diagnostics)).transpose()?;
-    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32;
-    let nsec_ttl = zone.apex().nsec_ttl();
-    let signing = signer.as_ref().map(|signer| Signing { signer, now, nsec_ttl });
+    let signing = match zone.signing() {
+        zone::Signing::None => None,
+        zone::Signing::Impossible => return Err(Failure::Unsignable(zone.name().clone())),
+        zone::Signing::By(signed) => Some(Signing {
+            signer: &signed.signer,
+            empty_non_terminals: signed.empty_non_terminals,
+            now: now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32,
+            nsec_ttl: zone.apex().nsec_ttl(),
+        }),
+    };
     match (order.format, &order.output) {
         (Format::Rbldnsd, Some(directory)) => write_data_files(zone, directory, out, diagnostics),
         (Format::Rbldnsd, None) => match &rbldnsd::data_files(zone, diagnostics)[..] {
@@ -187,20 +211,6 @@ fn write(
     }
 }
 
-/// What signs the zone: with a cache of next to nothing, since no RRset comes twice.
-fn signer(
-    zone: &Zone,
-    order: &SigningOrder,
-    diagnostics: &mut Diagnostics,
-) -> Result<ZoneSigner, KeyFileError> {
-    let keys = key_file::load(&order.keys, zone.name())?;
-    for warning in keys.warnings() {
-        let message = format!("zone {}: {warning}", zone.name());
-        diagnostics.push_plain(Severity::Warning, message);
-    }
-    Ok(ZoneSigner::new(zone.name(), keys, order.validity, SignatureCache::new(0).into()))
-}
-
 fn write_text(
     zone: &Zone,
     order: &Order,
@@ -210,10 +220,9 @@ fn write_text(
 ) -> Result<(), ExportError> {
     match order.format {
         Format::Zone => {
-            let by_default =
-                if signing.is_some() { EmptyNonTerminals::Marker } else { EmptyNonTerminals::Plain };
-            let empty_non_terminals = order.empty_non_terminals.unwrap_or(by_default);
-            zone_file::write(zone, empty_non_terminals, signing, out, diagnostics)
+            let plain = order.empty_non_terminals.unwrap_or(EmptyNonTerminals::Plain);
+            let form = signing.map_or(zone_file::Form::Plain(plain), zone_file::Form::Signed);
+            zone_file::write(zone, form, out, diagnostics)
         }
         Format::Ranges => zone_file::write_ranges(zone, out, diagnostics),
         Format::Nft => Ok(nft::write(zone, out, diagnostics)?),
@@ -265,6 +274,9 @@ fn complete(
 mod tests {
     use super::*;
     use crate::config::spec;
+    use crate::dnssec::key::{Algorithm, Key, Role};
+    use crate::dnssec::key_file::KeyFile;
+    use crate::dnssec::key_set::Timing;
 
     fn exported(files: &[(&str, &str)], specs: &[&str], order: &Order) -> Result<(bool, String), Failure> {
         let dir = tempfile::tempdir().unwrap();
@@ -319,6 +331,37 @@ mod tests {
         let path = dir.path().join("new/bl.example.1.ip6trie");
         assert!(specs.contains(&format!("bl.example:ip6trie:{}\n", path.display())), "{specs}");
         assert!(fs::read_to_string(path).unwrap().ends_with("2001:db8::/32 :127.0.0.2:\n"));
+    }
+
+    #[test]
+    fn signed_with_the_keys_of_a_directory() {
+        let keys = tempfile::tempdir().unwrap();
+        let name = Name::from_text(b"bl.example").unwrap();
+        let role = Role::SecureEntry;
+        let key = Key::generate(Algorithm::Ed25519, role).unwrap();
+        let tag = key.tag();
+        KeyFile::new(keys.path(), &name, key, Timing::from(0, role), None).unwrap().write(&name).unwrap();
+        let files =
+            [("list", "$NS 1d ns.example\n$SOA 1h ns.example h.example 1 1 1 1 300\n2001:db8::/32\n")];
+        let signing = SigningOrder { keys: Some(keys.path().to_owned()), validity: None };
+        let signed = Order { signing: Some(signing), ..order(Format::Zone) };
+        let (clean, text) = exported(&files, &["bl.example:ip6trie:list"], &signed).unwrap();
+        assert!(clean && text.contains(&format!(" {tag} bl.example. ")), "{text}");
+        for line in [
+            "@ 300 IN NSEC 0.bl.example. NS SOA RRSIG NSEC DNSKEY CDS CDNSKEY\n",
+            "*.8.b.d.0.1.0.0.2 300 IN NSEC bl.example. A RRSIG NSEC\n",
+            "2 2100 IN RP . .\n2 2100 IN RRSIG RP 15 3 2100 ",
+        ] {
+            assert!(text.contains(line), "{line}{text}");
+        }
+        let plain = Order { empty_non_terminals: Some(EmptyNonTerminals::Plain), ..signed.clone() };
+        assert!(!exported(&files, &["bl.example:ip6trie:list"], &plain).unwrap().1.contains(" IN RP "));
+        let refused = |order: &Order| exported(&files, &["bl.example:ip6trie:list"], order).unwrap_err();
+        assert!(matches!(refused(&Order { format: Format::Nft, ..signed.clone() }), Failure::SignedFormat));
+        let nowhere = Some(SigningOrder { keys: None, validity: None });
+        assert!(matches!(refused(&Order { signing: nowhere, ..signed.clone() }), Failure::NoKeys(_)));
+        fs::remove_file(fs::read_dir(keys.path()).unwrap().next().unwrap().unwrap().path()).unwrap();
+        assert!(matches!(refused(&signed), Failure::Unsignable(_)));
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! also acts on the entries above it).
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::net::Ipv4Addr;
 
 use smallvec::SmallVec;
@@ -24,12 +25,30 @@ pub struct Value {
 pub type ValueId = u32;
 
 /// The distinct values of one dataset, in the order of their first use.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct ValueTable {
     values: Vec<Value>,
     /// The ids of the values that have a hash: the values themselves are held once.
-    ids: HashMap<u64, SmallVec<[ValueId; 1]>>,
+    ids: HashMap<u64, SmallVec<[ValueId; 1]>, BuildHasherDefault<Hashed>>,
     hasher: RandomState,
+}
+
+/// Takes a number that is a hash already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        octets.iter().for_each(|&octet| self.0 = self.0.rotate_left(8) ^ u64::from(octet));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl ValueTable {
@@ -41,7 +60,7 @@ impl ValueTable {
 
     /// As [`Self::intern`], without an allocation where the value is known.
     pub fn intern_parts(&mut self, address: Ipv4Addr, text: Option<&[u8]>) -> Option<ValueId> {
-        let same_hash = self.ids.entry(self.hasher.hash_one((address, text))).or_default();
+        let same_hash = self.ids.entry(self.hasher.hash_one((address.to_bits(), text))).or_default();
         let known = same_hash.iter().copied().find(|&id| {
             let value = &self.values[id as usize];
             value.address == address && value.text.as_deref() == text
@@ -63,6 +82,12 @@ impl ValueTable {
     /// The values, by id.
     pub fn values(&self) -> &[Value] {
         &self.values
+    }
+}
+
+impl fmt::Debug for ValueTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.values).finish()
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod address_map;
 mod apex;
+mod delegation;
 mod found;
 mod list;
 mod meaning;
@@ -21,12 +22,14 @@ pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 pub use address_map::{AddressMap, Family, Prefix, Run, Said};
 pub use apex::Apex;
+pub use delegation::Delegation;
 pub(crate) use found::Subject;
 pub use found::{Found, RecordSet, RecordSets};
 pub use list::List;
@@ -34,12 +37,13 @@ pub(crate) use list::entry_text;
 pub use range_map::RangeMap;
 pub use ranges::{Block, Ranges};
 
-use crate::dataset::{Access, AccessTable, Data, Dataset, Saying};
+use crate::dataset::{Access, AccessTable, Data, Dataset, GenericSet, Saying};
 use crate::dnssec::signer::ZoneSigner;
 use crate::name::{Name, labels};
 use crate::range_record;
 use crate::range_record::name::RangesName;
 use crate::zone_file::diagnostic::{Diagnostics, Severity};
+use delegation::Delegations;
 use meaning::TooManyStates;
 
 /// A zone as it is served.
@@ -57,6 +61,7 @@ pub struct Zone {
     /// The range records of the zone itself and of its sub-zones, where there are any.
     ranges: Vec<(SubZone, Arc<Ranges>)>,
     signing: Signing,
+    delegations: Delegations,
     /// Its access list.
     access: Option<Arc<Dataset>>,
     /// All its datasets, in the order of the configuration.
@@ -85,6 +90,8 @@ pub struct ZoneOptions {
     pub six_to_four: bool,
     /// The range records; `None` serves none.
     pub ranges: Option<RangesOptions>,
+    /// Where other zones begin inside this one.
+    pub delegations: Vec<Delegation>,
 }
 
 /// How range records are served.
@@ -108,6 +115,7 @@ impl Default for ZoneOptions {
             test_value: Some(Ipv4Addr::new(127, 0, 0, 2)),
             six_to_four: true,
             ranges: None,
+            delegations: Vec::new(),
         }
     }
 }
@@ -236,7 +244,8 @@ impl Zone {
             list.check_test_entries(&name, diagnostics);
         }
         let (ranges, signing) = (Vec::new(), Signing::None);
-        Self { name, status, options, apex, list, combined, ranges, signing, access, datasets }
+        let delegations = delegation::records(&options.delegations, options.default_ttl);
+        Self { name, status, options, apex, list, combined, ranges, signing, delegations, access, datasets }
     }
 
     /// Adds the range records that the options ask for, of the zone itself and of every sub-zone.
@@ -328,6 +337,20 @@ impl Zone {
     /// The lists of each combined dataset.
     pub(crate) fn combined(&self) -> &[SubZones] {
         &self.combined
+    }
+
+    /// The cuts, where other zones begin: the keys of their names in canonical order, and the NS and DS
+    /// records.
+    pub(crate) fn delegations(&self) -> impl Iterator<Item = (&[u8], &[GenericSet])> {
+        self.delegations.iter().map(|(cut, sets)| (&**cut, &sets[..]))
+    }
+
+    /// The cut that a key lies below.
+    pub(crate) fn delegation_above(&self, key: &[u8]) -> Option<(&[u8], &[GenericSet])> {
+        // No cut is below another, so it is the last one before.
+        let before = (Bound::Unbounded, Bound::Excluded(key));
+        let (cut, sets) = self.delegations.range::<[u8], _>(before).next_back()?;
+        key.starts_with(cut).then_some((&**cut, &sets[..]))
     }
 
     /// What the zone's own lists say of addresses, those of sub-zones left out.

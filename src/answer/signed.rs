@@ -17,6 +17,7 @@ use crate::dnssec::nsec;
 use crate::dnssec::record_type::{DS, NSEC, RRSIG};
 use crate::dnssec::signer::{Unsigned, ZoneSigner};
 use crate::name::{key_wire, push_key_label};
+use crate::range_record;
 use crate::snapshot::Snapshot;
 use crate::virtual_zone::{Gap, Match, VirtualZone};
 use crate::wire::{Question, extended_error, rcode, record_type};
@@ -60,7 +61,13 @@ pub(super) fn answer<'s>(asked: &Asked<'s, '_>, view: &View<'s>) -> Response<'s>
         listed = data.is_listed();
         has_records = asked.labels.is_empty() || !data.records(asked.question.record_type).is_empty();
     }
-    if asked.dnssec_ok && asked.signing.effort == Effort::Least && !has_records {
+    // Among range records a denial may show a block that nobody asked for, and that is yet to be made.
+    let is_range = |label: &&[u8]| *label == range_record::name::LABEL.as_bytes();
+    let takes_long = asked.signing.effort == Effort::Least
+        || asked.signing.effort == Effort::Take
+            && asked.zone.has_ranges()
+            && asked.labels.iter().any(is_range);
+    if asked.dnssec_ok && !has_records && takes_long {
         return lacking(Lacking::Negative);
     }
     Response { listed, ..Answer::new(asked).make() }

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
+use super::delegation::{self, DelegationTable};
 use super::spec::{self, DatasetSpec};
 use super::{
     Config, Control, LogConfig, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener,
@@ -69,7 +70,7 @@ pub fn parse(text: &str, path: &Path, dir: Option<&Path>) -> Result<Config, Conf
 }
 
 /// An error at an offset of the text.
-type Misplaced = (usize, String);
+pub(super) type Misplaced = (usize, String);
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -203,6 +204,8 @@ struct ZoneTable {
     keys: Option<PathBuf>,
     signature_validity: Option<SignatureValidity>,
     empty_non_terminals: Option<EmptyNonTerminals>,
+    #[serde(default)]
+    delegations: Vec<DelegationTable>,
 }
 
 impl File {
@@ -227,14 +230,17 @@ impl File {
         });
         let access = self.access.map(|files| files.dataset().with(dir, ReadConfig::default()));
         let mut zones: Vec<ZoneConfig> = Vec::new();
+        let mut names = Vec::new();
         for table in self.zones {
             let name = table.as_ref().name.span().start;
             let zone = table.into_inner().check(own_dir, dir)?;
             if zones.iter().any(|other| other.name == zone.name) {
                 return Err((name, format!("a second zone `{}`", zone.name)));
             }
+            names.push(name);
             zones.push(zone);
         }
+        delegation::check_nested(&zones).map_err(|error| (names[error.index], error.to_string()))?;
         Ok(Config {
             listen: server
                 .listen
@@ -344,7 +350,11 @@ impl ZoneTable {
         if !ttl.is_consistent() {
             return Err((at, format!("zone `{}`: ttl is 0, or not between min_ttl and max_ttl", zone.name)));
         }
+        if let (None, Some(first)) = (&signing, self.delegations.first()) {
+            return Err((first.at(), "only a signed zone has delegations".into()));
+        }
         zone.signing = signing;
+        zone.delegations = delegation::check(self.delegations, &zone.name)?;
         zone.read = ReadConfig {
             accept_host_bits: self.accept_host_bits.unwrap_or(zone.read.accept_host_bits),
             decompress: self.decompress.unwrap_or(zone.read.decompress),
@@ -381,7 +391,7 @@ impl ZoneTable {
 // Values that are checked while they are read.
 
 /// Reads text and checks it within the visit, so that an error in a list has the place of its item.
-struct Text<F>(&'static str, F);
+pub(super) struct Text<F>(pub &'static str, pub F);
 
 impl<T, E: fmt::Display, F: FnOnce(&str) -> Result<T, E>> Visitor<'_> for Text<F> {
     type Value = T;
@@ -402,7 +412,7 @@ impl<'de, const DEFAULT_PORT: u16> Deserialize<'de> for Listen<DEFAULT_PORT> {
     }
 }
 
-struct ZoneName(Name);
+pub(super) struct ZoneName(pub Name);
 
 impl<'de> Deserialize<'de> for ZoneName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -6,6 +6,7 @@
 //! comes in, and all file names come out ready to be opened.
 
 pub mod address;
+pub mod delegation;
 pub mod duration;
 pub mod file;
 pub mod spec;
@@ -22,7 +23,7 @@ use crate::name::Name;
 use crate::query_log::Target;
 use crate::range_record::block;
 use crate::snapshot::Settings;
-use crate::zone::EmptyNonTerminals;
+use crate::zone::{Delegation, EmptyNonTerminals};
 use crate::zone_file::{Kind, ReadOptions};
 
 /// All that `nibbl serve` and `nibbl rbldnsd` need to know.
@@ -284,6 +285,8 @@ pub struct ZoneConfig {
     pub ranges_clients: Vec<IpNet>,
     /// The zone is signed, in this way.
     pub signing: Option<SigningConfig>,
+    /// Where other zones begin inside this one, which is signed.
+    pub delegations: Vec<Delegation>,
 }
 
 impl ZoneConfig {
@@ -307,6 +310,7 @@ impl ZoneConfig {
             ranges_ttl: None,
             ranges_clients: Vec::new(),
             signing: None,
+            delegations: Vec::new(),
         }
     }
 

@@ -5,6 +5,8 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::name::Name;
+use crate::zone::Delegation;
 use crate::zone_file::Kind;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -74,6 +76,10 @@ fn everything_said() {
         keys = "keys"
         signature_validity = "7d"
         empty_non_terminals = "plain"
+        delegations = [{ name = "sub", ns = ["ns.example."], ds = ["258 13 1 61616161616161616161 61616161616161616161"] }]
+        [[zone]]
+        name = "sub.signed.example"
+        datasets = ["ip:a"]
         "#,
     )
     .unwrap();
@@ -85,6 +91,12 @@ fn everything_said() {
         empty_non_terminals: EmptyNonTerminals::Plain,
     };
     assert_eq!(config.zones[1].signing, Some(signing));
+    let delegation = Delegation {
+        name: Name::from_text(b"sub").unwrap(),
+        name_servers: vec![Name::from_text(b"ns.example").unwrap()],
+        signers: vec![b"\x01\x02\x0d\x01aaaaaaaaaaaaaaaaaaaa"[..].into()],
+    };
+    assert_eq!(config.zones[1].delegations, [delegation]);
     assert_eq!(config.zones[0].signing, None);
     assert_eq!(
         config.listen,
@@ -180,6 +192,11 @@ fn errors_have_their_place() {
         ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsignature_validity = '1h'", "4:22", "1d to 366d"),
         ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nempty_non_terminals = 'x'", "4:23", "unknown variant"),
         (
+            "[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\ndelegations = [{ name = 'x', ns = ['ns'], ds = [] }]",
+            "4:25",
+            "only a signed zone",
+        ),
+        (
             "[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsigned = true\nranges_clients = ['::1']",
             "4:10",
             "cannot have `ranges_clients`",
@@ -188,6 +205,44 @@ fn errors_have_their_place() {
         let error = parse(text).unwrap_err();
         assert!(error.starts_with(&format!("/etc/nibbl/nibbl.toml:{place}: ")), "{text:?} gives {error}");
         assert!(error.contains(message), "{text:?} gives {error}");
+    }
+}
+
+#[test]
+fn zone_cuts() {
+    let with = |delegations: &str, more: &str| {
+        let zone = "[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsigned = true\nkeys = 'k'\n";
+        parse(&format!("{zone}delegations = [{delegations}]\n{more}"))
+    };
+    let sub = "{ name = 'sub', ns = ['ns'], ds = [] }";
+    for (delegations, place, message) in [
+        ("{ name = 'sub', ns = ['ns'] }", "6:16", "missing field `ds`"),
+        ("{ name = 'sub', ns = [], ds = [] }", "6:25", "needs a name server"),
+        ("{ name = '', ns = ['ns'], ds = [] }", "6:25", "name is missing"),
+        ("{ name = '*.x', ns = ['ns'], ds = [] }", "6:25", "no zone can begin there"),
+        ("{ name = '_ranges', ns = ['ns'], ds = [] }", "6:25", "no zone can begin there"),
+        ("{ name = 'sub', ns = ['ns.SUB.bl'], ds = [] }", "6:38", "in that zone itself"),
+        ("{ name = 'sub', ns = ['ns'], ds = ['1 13 2 00'] }", "6:51", "a DS record is"),
+        (
+            "{ name = 'sub', ns = ['ns'], ds = [] }, { name = 'x.sub', ns = ['ns'], ds = [] }",
+            "6:65",
+            "above or below another, `sub`",
+        ),
+    ] {
+        let error = with(delegations, "").unwrap_err();
+        assert!(
+            error.starts_with(&format!("/etc/nibbl/nibbl.toml:{place}: ")),
+            "{delegations} gives {error}"
+        );
+        assert!(error.contains(message), "{delegations} gives {error}");
+    }
+    let inside = "[[zone]]\nname = 'SUB.bl'\ndatasets = ['ip:a']\n";
+    assert!(with(sub, inside).is_ok());
+    let deeper = "[[zone]]\nname = 'a.sub.bl'\ndatasets = ['ip:a']\n";
+    assert!(with(sub, &format!("{deeper}{inside}")).is_ok(), "which concerns only the zone between");
+    for more in [&deeper.replace("a.sub", "a"), deeper] {
+        let error = with(sub, more).unwrap_err();
+        assert!(error.contains("nibbl.toml:8:8: ") && error.contains("its `delegations` need"), "{error}");
     }
 }
 

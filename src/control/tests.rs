@@ -49,6 +49,7 @@ fn observer(loader: service::Handle) -> Observer {
         metrics,
         responder: Arc::new(responder),
         shed: Shed::default(),
+        signing_queue: Default::default(),
         query_log: None,
         started: UNIX_EPOCH,
     }

@@ -157,6 +157,12 @@ impl KeySet {
                 }
                 continue;
             }
+            for key in
+                keys.iter().filter(|key| key.timing.is_active(begin) && !key.timing.is_published(begin))
+            {
+                let (begin, tag) = (time_text::show(begin), key.key.tag());
+                warnings.push(format!("from {begin} on key {tag} signs and is not published"));
+            }
             if let Some(before) = stages.last_mut() {
                 before.end = Some(begin);
             }
@@ -166,6 +172,25 @@ impl KeySet {
             return Err(KeySetError::NoneActive);
         }
         Ok(Self { stages, warnings })
+    }
+
+    /// The same keys, but the zone above is asked to remove all DS records (RFC 8078, section 4): for a zone that is
+    /// to be signed no more.
+    pub fn withdrawn(mut self) -> Self {
+        const DELETE_CDS: [u8; 5] = [0; 5];
+        const DELETE_CDNSKEY: [u8; 5] = [0, 0, 3, 0, 0];
+        for stage in &mut self.stages {
+            let ttl = stage.records.first().map_or(Self::DEFAULT_TTL, |set| set.ttl);
+            stage.records.retain(|set| set.record_type == DNSKEY);
+            stage.records.extend([(CDS, DELETE_CDS), (CDNSKEY, DELETE_CDNSKEY)].map(
+                |(record_type, rdata)| KeyRecords {
+                    record_type,
+                    ttl,
+                    rdata: vec![Cow::Owned(rdata.to_vec())],
+                },
+            ));
+        }
+        self
     }
 
     /// What holds at `now`. Before the first key is active it signs all the same: the server's clock may be
@@ -234,5 +259,50 @@ impl Stage {
             DNSKEY | CDS | CDNSKEY => &self.key_signers,
             _ => &self.zone_signers,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::Algorithm;
+    use super::*;
+
+    const NOW: u32 = 1_800_000_000;
+
+    fn apex() -> Name {
+        Name::from_text(b"bl.example").unwrap()
+    }
+
+    fn key(role: Role, timing: Timing) -> TimedKey {
+        TimedKey { key: Key::generate(Algorithm::Ed25519, role).unwrap().into(), timing }
+    }
+
+    #[test]
+    fn a_zone_never_loses_its_last_key() {
+        let all = Timing::from(NOW, Role::SecureEntry);
+        let keys =
+            [key(Role::SecureEntry, Timing { inactive: Some(NOW + 10), delete: Some(NOW + 20), ..all })];
+        let set = KeySet::new(&apex(), &keys, 60).unwrap();
+        for now in [0, NOW - 1, NOW, NOW + 9, NOW + 10, NOW + 20, u32::MAX] {
+            assert_eq!((set.at(now).signers(1).len(), set.at(now).records().len()), (1, 3), "{now}");
+        }
+        assert_eq!(set.warnings().len(), 2, "{:?}", set.warnings());
+        let never = [key(Role::Zone, Timing { publish: Some(NOW), ..Timing::default() })];
+        assert_eq!(KeySet::new(&apex(), &never, 60).unwrap_err(), KeySetError::NoneActive);
+        let twice = [keys[0].clone(), keys[0].clone()];
+        assert_eq!(KeySet::new(&apex(), &twice, 60).unwrap_err(), KeySetError::SameTag(keys[0].key.tag()));
+        let hidden = [key(Role::Zone, Timing { publish: None, ..all })];
+        assert!(KeySet::new(&apex(), &hidden, 60).unwrap().warnings()[0].ends_with("not published"));
+    }
+
+    #[test]
+    fn the_zone_above_may_be_asked_to_forget() {
+        let keys = [key(Role::SecureEntry, Timing::from(NOW, Role::SecureEntry))];
+        let set = KeySet::new(&apex(), &keys, 60).unwrap().withdrawn();
+        let records = set.at(NOW).records();
+        let of =
+            |record_type: u16| &records.iter().find(|set| set.record_type == record_type).unwrap().rdata[..];
+        assert_eq!((&of(CDS)[0][..], &of(CDNSKEY)[0][..]), (&[0; 5][..], &[0, 0, 3, 0, 0][..]));
+        assert_eq!((records.len(), &of(DNSKEY)[0][..]), (3, &keys[0].key.dnskey()[..]));
     }
 }

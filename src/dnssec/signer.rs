@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::cache::{Entry, SignatureCache};
+use super::cache::{Entry, Place, SignatureCache};
 use super::key::Key;
 pub use super::key::SigningFailed;
 use super::key_set::{KeyRecords, KeySet};
@@ -130,7 +130,7 @@ struct Work<'w> {
     key: &'w Key,
     octets: &'w mut ToBeSigned,
     /// Where the cache keeps it.
-    place: u128,
+    place: Place,
     phase: u32,
     /// The epoch of now.
     epoch: u32,

@@ -12,7 +12,7 @@ use crate::dnssec::record_type::{DS, NSEC, RRSIG};
 use crate::dnssec::signer::{SigningFailed, Unsigned, ZoneSigner};
 use crate::name::key_wire;
 use crate::virtual_zone::VirtualName;
-use crate::zone::{RecordSet, RecordSets};
+use crate::zone::{EmptyNonTerminals, RecordSet, RecordSets};
 
 const NS: u16 = 2;
 
@@ -24,6 +24,8 @@ const BATCH: usize = 4096;
 pub struct Signing<'s> {
     /// What signs it.
     pub signer: &'s ZoneSigner,
+    /// What empty non-terminals have.
+    pub empty_non_terminals: EmptyNonTerminals,
     /// Seconds since 1970.
     pub now: u32,
     /// The TTL of NSEC records.

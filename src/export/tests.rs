@@ -10,10 +10,12 @@ use crate::name::Name;
 use crate::virtual_zone::tests::{
     Records, StandardZone, complete_keys, domain_names, domains, expected, key, narrow_list,
 };
-use crate::zone::EmptyNonTerminals::Plain;
+use crate::zone::EmptyNonTerminals;
 use crate::zone::tests::{dataset, labels, zone};
 use crate::zone::{Lookup, View, ZoneOptions};
 use crate::zone_file::Kind;
+
+const PLAIN: zone_file::Form<'_> = zone_file::Form::Plain(EmptyNonTerminals::Plain);
 
 fn written<E: std::fmt::Debug>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> String {
     let mut out = Vec::new();
@@ -81,7 +83,7 @@ proptest! {
         let mut datasets: Vec<_> = lists.iter().map(|list| dataset(list.kind, &list.text())).collect();
         datasets.push(dataset(Kind::Dnset, &names));
         let zone = zone(datasets, ZoneOptions::default());
-        let text = written(|out| zone_file::write(&zone, Plain, None, out, &mut Diagnostics::default()));
+        let text = written(|out| zone_file::write(&zone, PLAIN, out, &mut Diagnostics::default()));
         let standard = read_zone_file(&text);
         for name in complete_keys(&lists).into_iter().chain(domain_names(&["com", "org"])) {
             let mut answer = standard.answer(&key(&name));
@@ -237,11 +239,11 @@ fn nft_text() {
 fn what_cannot_be_written_is_refused() {
     let cname = ["a CNAME b.example\n", "a A 192.0.2.1\n"].map(|text| dataset(Kind::Generic, text));
     let cname = zone(cname.into(), Default::default());
-    let refused = zone_file::write(&cname, Plain, None, &mut Vec::new(), &mut Diagnostics::default());
+    let refused = zone_file::write(&cname, PLAIN, &mut Vec::new(), &mut Diagnostics::default());
     assert!(matches!(refused, Err(ExportError::CnameAndOther(owner)) if owner == "a"));
     let dropin = ZoneOptions { dropin: true, ..Default::default() };
     let bare = zone(vec![dataset(Kind::Ip, "192.0.2.1\n")], dropin);
-    let refused = zone_file::write(&bare, Plain, None, &mut Vec::new(), &mut Diagnostics::default());
+    let refused = zone_file::write(&bare, PLAIN, &mut Vec::new(), &mut Diagnostics::default());
     assert!(matches!(refused, Err(ExportError::NoSoa(_))));
     let text = zone(vec![dataset(Kind::Ip, "$= $=$=\n192.0.2.1 :2:\n")], Default::default());
     let files = rbldnsd::data_files(&text, &mut Diagnostics::default());

@@ -15,18 +15,30 @@ use crate::zone_file::diagnostic::{Diagnostics, Severity};
 
 const CNAME: u16 = 5;
 
-/// Writes a zone, signed if that is wanted. The SOA record comes first, all names follow in canonical order.
+/// What is written of a zone.
+#[derive(Clone, Copy, Debug)]
+pub enum Form<'s> {
+    /// Its data, and this at empty non-terminals.
+    Plain(EmptyNonTerminals),
+    /// All that it has when it is signed.
+    Signed(Signing<'s>),
+}
+
+/// Writes a zone. The SOA record comes first, all names follow in canonical order.
 ///
 /// # Errors
 /// The output could not be written, or standard servers would not take such a zone.
 pub fn write(
     zone: &Zone,
-    empty_non_terminals: EmptyNonTerminals,
-    signing: Option<Signing<'_>>,
+    form: Form<'_>,
     out: &mut impl Write,
     diagnostics: &mut Diagnostics,
 ) -> Result<(), ExportError> {
     VirtualZone::check(zone)?;
+    let (empty_non_terminals, signing) = match form {
+        Form::Plain(empty_non_terminals) => (empty_non_terminals, None),
+        Form::Signed(signing) => (signing.empty_non_terminals, Some(signing)),
+    };
     write_names(zone, VirtualZone::new(zone, empty_non_terminals).names(), signing, out, diagnostics)
 }
 

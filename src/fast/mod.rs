@@ -99,6 +99,11 @@ impl FastPath {
         }
     }
 
+    /// About how many octets the replies take that are kept.
+    pub fn kept_octets(&self) -> u64 {
+        self.replies.octets()
+    }
+
     /// As [`Self::respond`] for at most [`BATCH`] packets.
     fn respond_together(&self, snapshot: &Snapshot, now: u32, batch: &mut [Exchange<'_>]) {
         let mut asked = Asked { questions: [None; BATCH], addresses: [0; BATCH] };

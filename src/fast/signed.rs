@@ -104,6 +104,11 @@ impl Replies {
         Self { kept: Cache::with_weighter(octets / USUAL_OCTETS, octets as u64, ByOctets) }
     }
 
+    /// About how many octets they take.
+    pub(super) fn octets(&self) -> u64 {
+        self.kept.weight()
+    }
+
     /// Answers a plain question to a signed zone as one like it was answered before. Does nothing where
     /// there is no such reply, or it holds no longer, or does not fit.
     pub(super) fn respond(

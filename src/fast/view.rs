@@ -111,8 +111,9 @@ impl Zones {
         let name = &buffer[at..end_of_name(buffer, at)?];
         let [start, end] = *self.by_length.get(name.len()..)?.first_chunk()?;
         let candidates = &self.plans[start as usize..end as usize];
-        let lowercase = name.to_ascii_lowercase();
-        let found = candidates.binary_search_by(|plan| (*plan.apex.octets).cmp(&lowercase)).ok()?;
+        let lowercase = || name.iter().map(u8::to_ascii_lowercase);
+        let found =
+            candidates.binary_search_by(|plan| plan.apex.octets.iter().copied().cmp(lowercase())).ok()?;
         Some(&candidates[found])
     }
 }
@@ -159,7 +160,8 @@ impl Plan {
         let simple = zone.status() == Status::Serving
             && zone.datasets().iter().all(|dataset| is_simple(dataset, signed))
             && names[index].len() > 1
-            && !names.iter().any(|name| is_nested_in_an_address(name, &names[index]));
+            && !names.iter().any(|name| is_nested_in_an_address(name, &names[index]))
+            && !zone.delegations().any(|(cut, _)| begins_like_an_address(cut, 1));
         if !simple {
             return None;
         }

@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 
 use crate::metrics::{Answer, Buckets, OriginTotals, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
-use crate::status::{Status, ZoneStatus, process};
+use crate::status::{SigningStatus, Status, ZoneStatus, process};
 use crate::zone;
 
 /// Everything.
@@ -142,6 +142,26 @@ fn zones(text: &mut Text, zones: &[ZoneStatus]) {
     });
 }
 
+fn signatures(text: &mut Text, signing: &SigningStatus) {
+    let mut single = |name, kind, help, figure| text.single(name, kind, help, figure);
+    single("nibbl_signatures_made_total", "counter", "Signatures that were made.", signing.made);
+    single("nibbl_signatures", "gauge", "Signatures that are kept.", signing.kept);
+    single("nibbl_signature_memory_bytes", "gauge", "Memory of the signatures.", signing.kept_octets);
+    single(
+        "nibbl_signed_reply_memory_bytes",
+        "gauge",
+        "Memory of the replies of signed zones that are given again.",
+        signing.reply_octets,
+    );
+    single("nibbl_signing_waiting", "gauge", "UDP packets that wait for signatures.", signing.waiting);
+    single(
+        "nibbl_signing_put_off_total",
+        "counter",
+        "UDP packets that were sent to TCP, since too many were waiting for signatures.",
+        signing.put_off,
+    );
+}
+
 fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
     text.single(
         "nibbl_ready",
@@ -167,6 +187,9 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
         "1 if all zones hold what their files hold.",
         u64::from(status.is_clean()),
     );
+    if let Some(signing) = &status.signing {
+        signatures(text, signing);
+    }
     text.single("nibbl_snapshots_total", "counter", "Times that new data was published.", status.generation);
     if let Some(log) = query_log {
         const NAME: &str = "nibbl_query_log_records_total";

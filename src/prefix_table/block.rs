@@ -65,6 +65,11 @@ impl Block {
         }
     }
 
+    /// How many records of at most this width in bits every full block holds.
+    pub(super) fn records(width: u32) -> usize {
+        MAX_RECORDS.min(((BITS - HEADER_BITS) / width) as usize)
+    }
+
     /// Asks for both cache lines.
     #[inline(always)]
     pub(super) fn prefetch(&self) {

@@ -74,7 +74,7 @@ impl<A: Address> PrefixTable<A> {
         builder::flatten(&entries, &mut |_| (), |run| {
             split(run, |run| upper.push(run), |run| inner.push(run));
         });
-        // Never entries, finished blocks, and the blocks once more.
+        // The blocks move once more, to where they have just the room that they need.
         drop(entries);
         Self { upper: upper.finish(), inner: inner.finish() }
     }

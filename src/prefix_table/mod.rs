@@ -47,7 +47,7 @@ pub struct Origin {
 /// One entry of a list: a prefix and its state. 28 octets for IPv6, 16 for IPv4: while a list is loaded,
 /// its entries are what takes the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, packed(4))]
+#[repr(Rust, packed(4))]
 pub struct Entry<A: Copy> {
     /// The first address of the prefix; the bits after `length` are clear.
     pub first: A,

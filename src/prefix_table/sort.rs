@@ -8,10 +8,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::{Address, Entry};
+use super::{Address, Entry, simd};
 
 /// Parts of so many entries are quicker compared than parted.
-const FEW: usize = 64;
+const FEW: usize = 256;
+
+/// How many entries before its turn a place is fetched into the cache.
+const AHEAD: usize = 4;
 
 /// Fewer entries than these are not worth a thread.
 const MANY: usize = 1 << 16;
@@ -81,10 +84,23 @@ fn part<A: Address>(entries: &mut [Entry<A>], shift: u32) -> [&mut [Entry<A>]; 2
     let mut next: [usize; 256] = std::array::from_fn(|digit| ends[digit] - lengths[digit]);
     for part in 0..256 {
         while next[part] < ends[part] {
-            let place = next[part];
-            let home = digit(&entries[place]);
-            entries.swap(place, next[home]);
-            next[home] += 1;
+            // An entry is taken out, brought to its part, the one that it drives out to its own, and so
+            // on until one comes to where the first was.
+            let start = next[part];
+            let mut entry = entries[start];
+            loop {
+                let home = digit(&entry);
+                let place = next[home];
+                next[home] += 1;
+                if place == start {
+                    break;
+                }
+                if let Some(soon) = entries.get(place + AHEAD) {
+                    simd::prefetch(soon);
+                }
+                std::mem::swap(&mut entry, &mut entries[place]);
+            }
+            entries[start] = entry;
         }
     }
     let mut rest = entries;

@@ -9,8 +9,8 @@ use super::tree::{Content, End, Run, Tree};
 use super::word::Word;
 use super::{State, UNLISTED};
 
-/// Blocks that are held together until the tree is finished: 128 KiB.
-const SEGMENT: usize = 1024;
+/// glibc's allocator asks the system for pieces of more than 32 MiB each time, and gives them back.
+const OF_THE_SYSTEM: usize = (33 << 20) / size_of::<Block>();
 
 impl End {
     const SPLIT: Self = Self { bits: 0, split: true };
@@ -35,12 +35,14 @@ impl End {
 #[derive(Debug)]
 pub(super) struct Ends<K> {
     items: Items<K>,
-    counts: [u64; End::KINDS],
+    counts: [usize; End::KINDS],
+    /// The states, or-ed.
+    states: State,
 }
 
 impl<K: Word> Default for Ends<K> {
     fn default() -> Self {
-        Self { items: Items::default(), counts: [0; End::KINDS] }
+        Self { items: Items::default(), counts: [0; End::KINDS], states: 0 }
     }
 }
 
@@ -48,8 +50,11 @@ impl<K: Word> Ends<K> {
     /// Counts the items of a run.
     #[inline(always)]
     pub(super) fn count(&mut self, run: Run<K>) {
-        let Self { items, counts } = self;
-        items.push(run, |_, end, _| counts[end.kind()] += 1);
+        let Self { items, counts, states } = self;
+        items.push(run, |_, end, state| {
+            counts[end.kind()] += 1;
+            *states |= state;
+        });
     }
 }
 
@@ -63,24 +68,29 @@ pub(super) struct TreeBuilder<K> {
     packed: Packed<K>,
 }
 
-/// The packed blocks, in segments: a vector that grows would be held twice whenever it moves.
 #[derive(Debug)]
 struct Packed<K> {
     packer: Packer<K>,
-    segments: Vec<Vec<Block>>,
+    /// With room for all: a vector that grows would be held twice whenever it moves. Memory that is never
+    /// written costs nothing.
+    blocks: Vec<Block>,
     lowest_keys: Vec<K>,
 }
 
 impl<K: Word> TreeBuilder<K> {
     /// A builder for the runs that were counted.
     pub(super) fn new(mut ends: Ends<K>) -> Self {
-        let Ends { items, counts } = &mut ends;
+        let Ends { items, counts, states } = &mut ends;
         items.finish(|_, end, _| counts[end.kind()] += 1);
         let mut kinds: Vec<usize> = (0..End::KINDS).filter(|&kind| counts[kind] > 0).collect();
         kinds.sort_by_key(|&kind| std::cmp::Reverse(counts[kind]));
         let mut numbers = [0; End::KINDS];
         (0..).zip(&kinds).for_each(|(number, &kind)| numbers[kind] = number);
-        let packed = Packed { packer: Packer::new(), segments: Vec::new(), lowest_keys: Vec::new() };
+        let widest = K::WIDTH + (kinds.len() as u32).width() + states.width();
+        let most = counts.iter().sum::<usize>() / Block::records(widest) + 1;
+        let room = if most < OF_THE_SYSTEM / 32 { most } else { most.max(OF_THE_SYSTEM) };
+        let packed =
+            Packed { packer: Packer::new(), blocks: Vec::with_capacity(room), lowest_keys: Vec::new() };
         Self { items: Items::default(), numbers, ends: kinds.into_iter().map(End::of_kind).collect(), packed }
     }
 
@@ -97,7 +107,7 @@ impl<K: Word> TreeBuilder<K> {
         items.finish(|key, end, state| packed.push(Record { key, end: numbers[end.kind()], state }));
         let last = packed.packer.block();
         packed.take(packed.packer.lowest_key(), last);
-        Tree::new(packed.segments.concat().into(), &packed.lowest_keys, ends)
+        Tree::new(packed.blocks.into(), &packed.lowest_keys, ends)
     }
 }
 
@@ -112,14 +122,7 @@ impl<K: Word> Packed<K> {
 
     fn take(&mut self, lowest_key: K, block: Block) {
         self.lowest_keys.push(lowest_key);
-        match self.segments.last_mut() {
-            Some(segment) if segment.len() < SEGMENT => segment.push(block),
-            _ => {
-                let mut segment = Vec::with_capacity(if self.segments.is_empty() { 1 } else { SEGMENT });
-                segment.push(block);
-                self.segments.push(segment);
-            }
-        }
+        self.blocks.push(block);
     }
 }
 

@@ -9,9 +9,7 @@
 //! is folded on the spot.
 
 use super::apl::{self, AplItem};
-use super::measure::{
-    Measure, Size, Summary, content_of, for_each_joined, last_child_within, measure, push_full_form,
-};
+use super::measure::{self, Measure, Size, Summary, content_of, for_each_joined, last_child_within};
 use super::{Content, Item, Prefix, Runs, StateMap, is_uniform};
 use crate::prefix_table::{Range, State, UNLISTED};
 
@@ -51,7 +49,7 @@ impl Limits {
     /// size `after`. The children of a prefix with few items would mostly be blocks of a few items
     /// each, so it is left whole where the block is half full.
     fn allow_split(self, items: u32, after: Size) -> bool {
-        self.allow(after) && (items > 4 * self.items || after.items <= self.items / 2)
+        self.allow(after) && (items > self.items * 3 / 2 || after.items <= self.items / 2)
     }
 }
 
@@ -76,13 +74,18 @@ pub fn pack(
         let listed = (run.state != UNLISTED).then(|| Item { prefix, content: content_of(run.state) });
         return (prefix == Prefix::ROOT).then(|| listed.into_iter().collect());
     }
-    let measure = summary.measure(map, prefix);
     let mut items = Vec::new();
+    let large = summary.get(prefix);
+    let measure = large.unwrap_or_else(|| measure::measure(map, prefix, &mut items));
     if limits.allow(measure.full_form(prefix, UNLISTED)) {
-        push_full_form(map, prefix, UNLISTED, &mut items);
+        if large.is_some() {
+            measure::measure(map, prefix, &mut items);
+        }
+        if measure.state != UNLISTED {
+            items.push(Item { prefix, content: content_of(measure.state) });
+        }
     } else {
-        let packing = Packing::start(map, summary, prefix, measure.state);
-        items = packing.fill(limits);
+        items = Packing::start(map, summary, prefix, measure.state).fill(limits);
     }
     items.sort_unstable();
     Some(items)
@@ -117,6 +120,8 @@ struct Packing<'m, M> {
     mixed: Vec<MixedItem>,
     /// The size of all of them.
     size: Size,
+    /// The items of the full forms of mixed items, as far as they were met in measuring.
+    met: Vec<Item<State>>,
 }
 
 /// A mixed item, and what its other forms cost.
@@ -127,13 +132,15 @@ struct MixedItem {
     size: Size,
     /// The size of its full form.
     full: Size,
+    /// The places of the items of that in [`Packing::met`]; none where they were not met.
+    met: std::ops::Range<usize>,
 }
 
 impl<'m, M: StateMap> Packing<'m, M> {
     /// Rule 2: an item for the prefix if it is listed, and its children.
     fn start(map: &'m M, summary: &'m Summary, prefix: Prefix, state: State) -> Self {
         let mut packing =
-            Self { map, summary, state, items: Vec::new(), mixed: Vec::new(), size: Size::default() };
+            Self { map, summary, state, items: vec![], mixed: vec![], size: Size::default(), met: vec![] };
         if state != UNLISTED {
             packing.push_item(prefix, state);
         }
@@ -144,14 +151,11 @@ impl<'m, M: StateMap> Packing<'m, M> {
     /// Rules 3 and 4, until neither applies.
     fn fill(mut self, limits: Limits) -> Vec<Item<State>> {
         while let Some((index, form)) = self.next_replacement(limits) {
-            let MixedItem { prefix, size, full, .. } = self.mixed.swap_remove(index);
-            self.size = self.size - size;
+            let mixed = self.mixed.swap_remove(index);
+            self.size = self.size - mixed.size;
             match form {
-                Form::Full => {
-                    self.size += full;
-                    push_full_form(self.map, prefix, self.state, &mut self.items);
-                }
-                Form::Children => self.push_children(prefix),
+                Form::Full => self.push_full_form(mixed),
+                Form::Children => self.push_children(mixed.prefix),
             }
         }
         self.items
@@ -198,7 +202,7 @@ impl<'m, M: StateMap> Packing<'m, M> {
             let large = summary.get(child);
             if let Some(measure) = large.filter(|large| large.spread || large.state != self.state) {
                 // All there is to know, without a look at the map.
-                self.push_mixed(child, measure);
+                self.push_mixed(child, measure, 0);
                 index += 1;
                 continue;
             }
@@ -212,11 +216,14 @@ impl<'m, M: StateMap> Packing<'m, M> {
                 let last = if end.state == self.state { end.first - 1 } else { child.last() };
                 let narrowest = narrowest_mixed(map, first, last);
                 // What lies in a prefix with few runs has few itself.
-                let measure = match large {
-                    Some(_) => summary.measure(map, narrowest),
-                    None => measure(map, narrowest),
-                };
-                self.push_mixed(narrowest, measure);
+                match large.and_then(|_| summary.get(narrowest)) {
+                    Some(measure) => self.push_mixed(narrowest, measure, 0),
+                    None => {
+                        let before = self.met.len();
+                        let measure = measure::measure(map, narrowest, &mut self.met);
+                        self.push_mixed(narrowest, measure, self.met.len() - before);
+                    }
+                }
                 last_run = Some(end);
                 index += 1;
             } else {
@@ -234,11 +241,26 @@ impl<'m, M: StateMap> Packing<'m, M> {
         self.items.push(Item { prefix, content: content_of(state) });
     }
 
-    fn push_mixed(&mut self, prefix: Prefix, measure: Measure) {
+    /// Adds a mixed item, of whose full form the last `met` items of [`Self::met`] were met.
+    fn push_mixed(&mut self, prefix: Prefix, measure: Measure, met: usize) {
         let size = Size::mixed_item(prefix);
         self.size += size;
         let full = measure.full_form(prefix, self.state);
-        self.mixed.push(MixedItem { prefix, measure, size, full });
+        let met = self.met.len() - met..self.met.len();
+        self.mixed.push(MixedItem { prefix, measure, size, full, met });
+    }
+
+    fn push_full_form(&mut self, mixed: MixedItem) {
+        let MixedItem { prefix, measure, full, met, .. } = mixed;
+        self.size += full;
+        if measure.state != self.state {
+            self.items.push(Item { prefix, content: content_of(measure.state) });
+        }
+        if met.is_empty() {
+            measure::measure(self.map, prefix, &mut self.items);
+        } else {
+            self.items.extend_from_slice(&self.met[met]);
+        }
     }
 }
 

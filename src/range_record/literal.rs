@@ -188,7 +188,7 @@ impl LiteralMap {
             .into_iter()
             .map(|mixed| (mixed, replaced(block, mixed, self.children_form(mixed.prefix, state))))
             .filter(|(_, block)| fits(block, limits))
-            .find(|(mixed, block)| items(mixed) > 4 * most || apl_items(block) <= most / 2)
+            .find(|(mixed, block)| items(mixed) > most * 3 / 2 || apl_items(block) <= most / 2)
             .map(|(_, block)| block)
     }
 }

@@ -4,11 +4,10 @@
 //! everything below; and so do the counts. All are folded from the runs of the map in one pass, in
 //! order (`fold`), the deepest prefixes first. For a prefix with few runs inside that takes a few
 //! microseconds and is done when asked. The prefixes with more than [`SUMMARY_RUNS`] runs are
-//! measured once, when a table is compiled, and kept in its [`Summary`]: 32 octets for each. Lists
-//! clustered as real ones are need a tenth to half of an octet a listing (with a threshold of 32
-//! runs up to 1.6, with 128 blocks take twice as long to make). The bound is higher: a run is counted
-//! once for each length, so a list made for the purpose could need 32 octets for each of 31 lengths
-//! every 64 runs.
+//! measured once, when a table is compiled, and kept in its [`Summary`]: 20 octets for each. Where
+//! listings are spread evenly, at most 0.7 octets a listing, and in lists clustered as real ones are a
+//! tenth to half of an octet. The bound is higher: a run is counted once for each length, so a list
+//! made for the purpose could need 20 octets for each of 31 lengths every 64 runs.
 
 use smallvec::SmallVec;
 
@@ -139,11 +138,6 @@ impl Summary {
         }
     }
 
-    /// The measure of any mixed prefix of the map that the summary was made of.
-    pub fn measure(&self, map: &impl StateMap, prefix: Prefix) -> Measure {
-        self.get(prefix).unwrap_or_else(|| measure(map, prefix))
-    }
-
     /// The memory that the summary holds, in octets.
     pub fn bytes(&self) -> usize {
         self.short.bytes() + self.long.bytes()
@@ -158,7 +152,7 @@ fn short_key(prefix: Prefix) -> u64 {
 }
 
 fn long_key(prefix: Prefix) -> u128 {
-    prefix.first() | u128::from((prefix.length() - MAX_SHORT) / 4)
+    prefix.first() | u128::from((prefix.length() - MAX_SHORT) / 4 - 1)
 }
 
 impl<K: Ord + Copy> Nodes<K> {
@@ -221,22 +215,10 @@ impl Visit for KeepLarge {
     }
 }
 
-/// The measure of a mixed prefix, in time that grows with the runs inside.
-pub fn measure(map: &impl StateMap, prefix: Prefix) -> Measure {
-    fold(map, prefix, &mut NoVisit)
-}
-
-struct NoVisit;
-
-impl Visit for NoVisit {}
-
-/// Appends the full form of a mixed prefix, all around it having state `around`. In no order.
-pub fn push_full_form(map: &impl StateMap, prefix: Prefix, around: State, items: &mut Vec<Item<State>>) {
-    let mut collect = Collect(items);
-    let measure = fold(map, prefix, &mut collect);
-    if measure.state != around {
-        collect.item(prefix, measure.state);
-    }
+/// The measure of a mixed prefix, in time that grows with the runs inside. Appends the items of its
+/// full form, an item for its own state not included, in no order.
+pub fn measure(map: &impl StateMap, prefix: Prefix, items: &mut Vec<Item<State>>) -> Measure {
+    fold(map, prefix, &mut Collect(items))
 }
 
 struct Collect<'i>(&'i mut Vec<Item<State>>);

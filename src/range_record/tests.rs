@@ -188,8 +188,14 @@ proptest! {
         let literal = LiteralMap::new(&listings);
         let summary = Summary::with_threshold(&map, threshold);
         for prefix in block_prefixes(&map).into_iter().filter(|&prefix| literal.mixed(prefix)) {
-            let measure = summary.measure(&map, prefix);
-            let own = literal.full_form(prefix, measure.state);
+            let mut items = Vec::new();
+            let measured = measure::measure(&map, prefix, &mut items);
+            let measure = summary.get(prefix).unwrap_or(measured);
+            prop_assert_eq!(measure, measured);
+            let mut own = literal.full_form(prefix, measure.state);
+            own.sort();
+            items.sort();
+            prop_assert_eq!(&items, &own);
             prop_assert_eq!(measure.state, literal.state(prefix));
             prop_assert_eq!((measure.full.items as usize, measure.full.octets as usize), (own.len(), literal::octets(&own)));
         }

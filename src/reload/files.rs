@@ -132,6 +132,7 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
                 ttl: config.ranges_ttl.unwrap_or(config.read.ttl.default),
                 clients: config.ranges_clients.clone(),
             }),
+            delegations: config.delegations.clone(),
         };
         let modified = datasets.iter().map(|loaded| loaded.modified).max().unwrap_or(0);
         let datasets = datasets.iter().map(|loaded| loaded.dataset.clone()).collect();

@@ -153,3 +153,95 @@ fn files(directory: &Path) -> Vec<(PathBuf, Option<Stamp>)> {
     files.sort_by(|(one, _), (other, _)| one.cmp(other));
     files
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::dnssec::key::{Algorithm, Key, Role};
+    use crate::dnssec::key_file::KeyFile;
+    use crate::dnssec::key_set::Timing;
+    use crate::dnssec::validity::Validity;
+    use crate::zone::tests::{dataset, zone};
+    use crate::zone::{EmptyNonTerminals, ZoneOptions};
+    use crate::zone_file::Kind;
+
+    const APEX: &str = "$SOA 3600 ns.example. host.example. 1 3600 600 86400 300\n$NS 3600 ns.example.\n";
+
+    fn config(keys: &Path) -> ZoneConfig {
+        let signing = SigningConfig {
+            keys: keys.to_owned(),
+            validity: Validity::default(),
+            empty_non_terminals: EmptyNonTerminals::Marker,
+        };
+        ZoneConfig { signing: Some(signing), ..ZoneConfig::new(Name::from_text(b"bl.example").unwrap()) }
+    }
+
+    fn new_key(directory: &Path, role: Role) -> KeyFile {
+        let name = Name::from_text(b"bl.example").unwrap();
+        let key = Key::generate(Algorithm::Ed25519, role).unwrap();
+        let file = KeyFile::new(directory, &name, key, Timing::from(0, role), None).unwrap();
+        file.write(&name).unwrap();
+        file
+    }
+
+    /// How many DNSKEY records there are, if the zone can be signed, and what is said.
+    fn look(signers: &Signers, config: &ZoneConfig, data: &[(Kind, &str)]) -> (Option<usize>, String) {
+        let zone =
+            zone(data.iter().map(|(kind, text)| dataset(*kind, text)).collect(), ZoneOptions::default());
+        let mut diagnostics = Diagnostics::default();
+        let signing = signers.signing(config, &zone, &mut diagnostics);
+        let said = diagnostics.kept().iter().map(|finding| finding.to_string()).collect();
+        let keys = match signing {
+            Signing::By(by) => Some(by.signer.key_records(1)[0].rdata.len()),
+            Signing::None | Signing::Impossible => None,
+        };
+        (keys, said)
+    }
+
+    #[test]
+    fn keys_are_read_again_when_they_change_and_kept_when_they_are_wrong() {
+        let directory = tempfile::tempdir().unwrap();
+        let (signers, config) = (Signers::new(1 << 20), config(directory.path()));
+        let text = format!("{APEX}192.0.2.1\n");
+        let data = [(Kind::Ip4trie, &*text)];
+        let (none, said) = look(&signers, &config, &data);
+        assert!(none.is_none() && said.contains("no key of bl.example"), "{said}");
+        assert!(!signers.have_changed(&config));
+        new_key(directory.path(), Role::SecureEntry);
+        assert!(signers.have_changed(&config));
+        assert_eq!(look(&signers, &config, &data), (Some(1), String::new()));
+        assert!(!signers.have_changed(&config));
+        let second = new_key(directory.path(), Role::Zone);
+        assert!(signers.have_changed(&config));
+        assert_eq!(look(&signers, &config, &data), (Some(2), String::new()));
+        fs::write(second.path(), "nonsense\n").unwrap();
+        assert!(signers.have_changed(&config));
+        let (kept, said) = look(&signers, &config, &data);
+        assert!(kept == Some(2) && said.contains("the keys before go on"), "{said}");
+        assert!(!signers.have_changed(&config), "said once");
+    }
+
+    #[test]
+    fn what_cannot_be_signed() {
+        let directory = tempfile::tempdir().unwrap();
+        new_key(directory.path(), Role::SecureEntry);
+        let (signers, config) = (Signers::new(1 << 20), config(directory.path()));
+        for (kind, text, obstacle) in [
+            (Kind::Acl, "192.0.2.1 :empty\n", "its access list"),
+            (Kind::Acl, "192.0.2.1 :refuse\n", ""),
+            (Kind::Dnset, "a.*.b\n", "label `*`"),
+            (Kind::Generic, "x TYPE39 \\# 1 00\n", "of type DNAME at `x`"),
+            (Kind::Generic, "@ NS ns.example.\n", ""),
+            (Kind::Generic, "x CNAME y.example.\n", ""),
+        ] {
+            let list = format!("{APEX}192.0.2.1\n");
+            let (keys, said) = look(&signers, &config, &[(Kind::Ip4trie, &*list), (kind, text)]);
+            assert_eq!(keys.is_none(), !obstacle.is_empty(), "{text}: {said}");
+            assert!(said.contains(obstacle), "{said}");
+        }
+        let (keys, said) = look(&signers, &config, &[(Kind::Ip4trie, "192.0.2.1\n")]);
+        assert!(keys.is_some() && said.contains("no $NS"), "{said}");
+    }
+}

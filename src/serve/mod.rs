@@ -201,6 +201,7 @@ async fn run(
             metrics: metrics.clone(),
             responder: responder.clone(),
             shed: server.shed(),
+            signing_queue: server.signing_queue(),
             query_log: query_log.map(QueryLog::sink),
             started,
         };
@@ -315,6 +316,8 @@ fn limits(config: &Config) -> Limits {
         tcp_connections_per_client: connections_per_client,
         tcp_in_flight: NonZeroUsize::new(in_flight).unwrap_or(defaults.tcp_in_flight),
         tcp_idle: idle,
+        // Nobody else asks for them.
+        times: config.metrics.is_some(),
         signing: signing_limits(config),
         ..defaults
     }

@@ -23,6 +23,7 @@ mod sockets;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod times;
 mod tls;
 mod udp;
 
@@ -41,7 +42,7 @@ use tokio::task::JoinSet;
 
 pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
 pub use shed::Shed;
-pub use signers::SigningLimits;
+pub use signers::{SigningLimits, SigningQueue};
 pub use tls::CertificateError;
 
 use crate::answer::{Client, Effort, Outcome, Transport};
@@ -49,7 +50,8 @@ use crate::fast::Exchange;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
 use crate::query_log::QuerySink;
 use crate::zone::Family;
-use signers::{Queue, Send};
+use signers::{Efforts, Queue, Send};
+use times::Times;
 
 /// An address to listen on. Port 0 takes a free port, the same one for UDP and TCP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,8 @@ pub struct Limits {
     /// Octets that the system may keep for each UDP socket until they are read. Without
     /// CAP_NET_ADMIN it grants no more than `net.core.rmem_max`.
     pub receive_buffer: usize,
+    /// Answers over UDP are timed, of a sample of the batches.
+    pub times: bool,
     /// TCP connections at the same time, per address; further ones wait in the system's queue.
     pub tcp_connections: NonZeroUsize,
     /// TCP connections at the same time from one /32 (IPv4) or /56 (IPv6), per address; further
@@ -101,6 +105,7 @@ impl Default for Limits {
             udp_workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             pin_workers: false,
             receive_buffer: 4 << 20,
+            times: false,
             tcp_connections: NonZeroUsize::MIN.saturating_add(1023),
             tcp_connections_per_client: 32,
             tcp_in_flight: NonZeroUsize::MIN.saturating_add(127),
@@ -182,6 +187,11 @@ impl Server {
     /// The addresses listened on, in the order of the listeners, with their actual ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where packets wait for signatures.
+    pub fn signing_queue(&self) -> SigningQueue {
+        SigningQueue(self.queue.clone())
     }
 
     /// What the sockets lose.
@@ -270,6 +280,8 @@ impl Bound {
                 BoundListener::Plain { address, udp, tcp } => {
                     let later = metrics.shared_worker(origin(Transport::Udp));
                     for (index, socket) in udp.into_iter().enumerate() {
+                        let times =
+                            if self.limits.times { Times::start(&socket) } else { Ok(Times::default()) };
                         let socket = Arc::new(socket);
                         server.udp_sockets.push(socket.clone());
                         let worker = udp::Worker {
@@ -277,6 +289,7 @@ impl Bound {
                             wildcard: address.ip().is_unspecified(),
                             core: self.limits.pin_workers.then_some(index),
                             service: service(metrics.worker(origin(Transport::Udp)), &later),
+                            times: times.map_err(failed)?,
                             stopping: server.stopping.clone(),
                         };
                         server.udp_threads.push(worker.spawn(index).map_err(failed)?);
@@ -345,12 +358,14 @@ impl<R: Responder> Service<R> {
     /// a reply later to the sender of the packet at a place.
     fn answer_batch(&self, moment: &R::Moment, batch: &mut [Exchange<'_>], send: impl Fn(usize) -> Send) {
         self.responder.respond_batch(moment, batch);
-        let effort = self.queue.effort();
+        let mut efforts = Efforts::default();
         let mut tally = self.counters.tally();
         for (place, exchange) in batch.iter_mut().enumerate() {
             if exchange.outcome().is_none() && !exchange.packet().is_empty() {
                 exchange.respond(|packet, client, reply| {
+                    let effort = efforts.next(&self.queue);
                     let outcome = self.responder.respond(moment, packet, client, effort, reply);
+                    efforts.count(&outcome);
                     self.hand_on(moment, packet, client, outcome, reply, || send(place))
                 });
             }

@@ -98,6 +98,11 @@ impl SnapshotResponder {
         self.current.store(Arc::new(Published::new(snapshot, &self.metrics)));
     }
 
+    /// About how many octets the replies of signed zones take that are kept to be given again.
+    pub fn kept_octets(&self) -> u64 {
+        self.current.load().fast.kept_octets()
+    }
+
     /// What is answered from now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load().snapshot.clone()

@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -53,6 +53,28 @@ pub(super) enum Answer {
     Later(oneshot::Receiver<Vec<u8>>),
 }
 
+/// What is done for the packets of one batch. Also where all signatures are there, a denial takes as long
+/// as a hundred plain answers, so only a few of them are made beside those.
+#[derive(Default)]
+pub(super) struct Efforts {
+    signed: usize,
+}
+
+impl Efforts {
+    /// Signed answers in a batch that may take long.
+    const MOST: usize = 16;
+
+    /// What is worth doing for the next packet.
+    pub(super) fn next(&self, queue: &Queue) -> Effort {
+        if self.signed < Self::MOST { queue.effort() } else { Effort::Least }
+    }
+
+    /// Counts what was done.
+    pub(super) fn count(&mut self, outcome: &Outcome) {
+        self.signed += usize::from(outcome.holds_until.is_some() || outcome.lacks.is_some());
+    }
+}
+
 impl<R: Responder> Service<R> {
     /// Hands a UDP packet on whose answer lacks signatures or has old ones. What lacks them is answered
     /// later, with what `send` makes, or put off; everything else stays as it is.
@@ -73,6 +95,7 @@ impl<R: Responder> Service<R> {
         if self.queue.offer(lacking, || Job { packet: packet.to_vec(), client, reply: sending() }) {
             return outcome;
         }
+        self.queue.put_off.fetch_add(1, Ordering::Relaxed);
         reply.clear();
         self.responder.put_off(moment, packet, &outcome, reply)
     }
@@ -110,6 +133,23 @@ pub(super) struct Queue {
     waiting: AtomicUsize,
     /// How many may be.
     places: usize,
+    put_off: AtomicU64,
+}
+
+/// The queue, for whoever wants to know how it is.
+#[derive(Clone, Debug, Default)]
+pub struct SigningQueue(pub(super) Arc<Queue>);
+
+impl SigningQueue {
+    /// UDP packets that wait for signatures.
+    pub fn waiting(&self) -> u64 {
+        self.0.waiting.load(Ordering::Relaxed) as u64
+    }
+
+    /// UDP packets that were sent to TCP since the start, for want of a place.
+    pub fn put_off(&self) -> u64 {
+        self.0.put_off.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Default)]

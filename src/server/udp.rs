@@ -28,10 +28,12 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, SockaddrIn6,
     SockaddrLike, recvmmsg, sendmmsg,
 };
+use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 use smallvec::SmallVec;
 use socket2::SockRef;
 
+use super::times::Times;
 use super::{Responder, Service, later};
 use crate::answer::{Client, Transport};
 use crate::fast::{BATCH, BUFFER_OCTETS, Buffer, Exchange};
@@ -46,6 +48,7 @@ pub(super) struct Worker<R> {
     pub(super) wildcard: bool,
     pub(super) core: Option<usize>,
     pub(super) service: Service<R>,
+    pub(super) times: Times,
     pub(super) stopping: Arc<AtomicBool>,
 }
 
@@ -62,16 +65,17 @@ impl<R: Responder> Worker<R> {
         std::thread::Builder::new().name(format!("udp-{index}")).spawn(move || run(self))
     }
 
-    fn run<P: Peer>(self) {
+    fn run<P: Peer>(mut self) {
         if let Some(core) = self.core {
             pin(core);
         }
-        let mut incoming = Incoming::<P>::new(self.wildcard);
+        let mut incoming = Incoming::<P>::new(self.wildcard, self.times.are_kept());
         let mut outgoing = Outgoing::<P>::new();
         loop {
-            match incoming.receive(&self.socket, &mut outgoing) {
+            match incoming.receive(&self.socket, &mut outgoing, &mut self.times) {
                 Ok(packets) => {
                     self.answer(&mut incoming, &mut outgoing);
+                    self.times.finish(&self.service.counters);
                     // Woken: everything that came before has been answered.
                     if packets == 0 && self.stopping.load(Ordering::Acquire) {
                         return;
@@ -112,23 +116,37 @@ struct Incoming<P> {
     /// Octets of each packet; 0 where it is passed over.
     octets: [usize; BATCH],
     headers: MultiHeaders<P>,
+    /// Those of a batch that is timed.
+    timed: Option<MultiHeaders<P>>,
     wildcard: bool,
 }
 
 impl<P: Peer> Incoming<P> {
-    fn new(wildcard: bool) -> Self {
+    fn new(wildcard: bool, timed: bool) -> Self {
+        // Without room the system tells no times; with too little it would tell nothing else.
+        let room = match (wildcard, timed) {
+            (false, _) => None,
+            (true, false) => Some(control_space()),
+            (true, true) => Some(timed_control_space()),
+        };
         Self {
             buffers: vec![[0; BUFFER_OCTETS]; BATCH],
             elsewhere: vec![Vec::new(); BATCH],
             octets: [0; BATCH],
-            headers: MultiHeaders::preallocate(BATCH, wildcard.then(control_space)),
+            headers: MultiHeaders::preallocate(BATCH, room),
+            timed: timed.then(|| MultiHeaders::preallocate(BATCH, Some(timed_control_space()))),
             wildcard,
         }
     }
 
     /// Waits for packets, and takes those that are there. Tells where their answers go, and returns
     /// how many of them are not empty.
-    fn receive(&mut self, socket: &UdpSocket, outgoing: &mut Outgoing<P>) -> nix::Result<usize> {
+    fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        outgoing: &mut Outgoing<P>,
+        times: &mut Times,
+    ) -> nix::Result<usize> {
         let mut buffers = self.buffers.iter_mut();
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] = std::array::from_fn(|_| {
             let buffer: &mut [u8] = buffers.next().map_or(&mut [], |buffer| buffer);
@@ -136,7 +154,10 @@ impl<P: Peer> Incoming<P> {
         });
         outgoing.clear();
         let flags = MsgFlags::MSG_WAITFORONE;
-        let messages = recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None)?;
+        let timed = self.timed.as_mut().filter(|_| times.begin());
+        let is_timed = timed.is_some();
+        let headers = timed.unwrap_or(&mut self.headers);
+        let messages = recvmmsg(socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
         let mut packets = 0;
         for (message, octets) in messages.zip(&mut self.octets) {
             *octets = message.bytes;
@@ -144,6 +165,9 @@ impl<P: Peer> Incoming<P> {
             outgoing.peers.push(message.address);
             if self.wildcard {
                 outgoing.sources.push(asked_address(&message));
+            }
+            if is_timed {
+                times.arrived(&message);
             }
         }
         Ok(packets)
@@ -194,6 +218,11 @@ pub(super) enum Source {
 /// Room for the control message of one packet, of the larger family.
 fn control_space() -> Vec<u8> {
     nix::cmsg_space!(libc::in6_pktinfo)
+}
+
+/// The same, and room for the time of its arrival.
+fn timed_control_space() -> Vec<u8> {
+    nix::cmsg_space!(TimeSpec, libc::in6_pktinfo)
 }
 
 /// The local address to which a packet was sent.

@@ -17,7 +17,8 @@ use crate::metrics::{Answer, Labels, Metrics, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
 use crate::reload::service::Handle;
 use crate::reload::{Report, ZoneReport};
-use crate::server::{Shed, SnapshotResponder};
+use crate::server::{Shed, SigningQueue, SnapshotResponder};
+use crate::snapshot::Snapshot;
 use crate::zone;
 
 /// Where everything that can be known of the server is found.
@@ -31,6 +32,8 @@ pub struct Observer {
     pub responder: Arc<SnapshotResponder>,
     /// What the sockets lost.
     pub shed: Shed,
+    /// Where packets wait for signatures.
+    pub signing_queue: SigningQueue,
     /// The query log, if there is one.
     pub query_log: Option<QuerySink>,
     /// When the process started.
@@ -59,6 +62,9 @@ pub struct Status {
     pub access_problem: Option<String>,
     /// Answered queries.
     pub queries: Queries,
+    /// What signing takes, if a zone is signed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signing: Option<SigningStatus>,
     /// The zones, in the order of the configuration.
     pub zones: Vec<ZoneStatus>,
 }
@@ -88,6 +94,23 @@ pub struct Queries {
     pub shed: u64,
     /// TCP connections that are open.
     pub tcp_connections: u64,
+}
+
+/// What signing takes, over all signed zones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SigningStatus {
+    /// Signatures made since the start.
+    pub made: u64,
+    /// Those that are kept.
+    pub kept: u64,
+    /// The memory of these in octets.
+    pub kept_octets: u64,
+    /// The memory of the replies that are kept, in octets.
+    pub reply_octets: u64,
+    /// UDP packets that wait for signatures.
+    pub waiting: u64,
+    /// UDP packets that were sent to TCP, since too many were waiting.
+    pub put_off: u64,
 }
 
 /// One zone.
@@ -134,14 +157,39 @@ impl Observer {
             pid: std::process::id(),
             started: seconds(self.started),
             memory: process::resident_octets().unwrap_or(0),
-            not_ready: not_ready(&report, now),
+            not_ready: not_ready(&report, now).into_iter().chain(unsigned(&snapshot)).collect(),
             generation: report.generation,
             looked: report.looked,
             access_problem: report.access_problem.clone(),
             queries: Queries::new(totals, self.shed.count()),
+            signing: self.signing(&snapshot),
             zones: report.zones.iter().map(zone).collect(),
         }
     }
+}
+
+impl Observer {
+    fn signing(&self, snapshot: &Snapshot) -> Option<SigningStatus> {
+        let cache = snapshot.zones().iter().find_map(|zone| match zone.signing() {
+            zone::Signing::By(by) => Some(by.signer.cache()),
+            zone::Signing::None | zone::Signing::Impossible => None,
+        })?;
+        Some(SigningStatus {
+            made: cache.made(),
+            kept: cache.len() as u64,
+            kept_octets: cache.octets() as u64,
+            reply_octets: self.responder.kept_octets(),
+            waiting: self.signing_queue.waiting(),
+            put_off: self.signing_queue.put_off(),
+        })
+    }
+}
+
+/// The zones that have data and cannot be signed as they should be.
+fn unsigned(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    let zones = snapshot.zones().iter().filter(|zone| zone.status() == zone::Status::Serving);
+    let unsigned = zones.filter(|zone| matches!(zone.signing(), zone::Signing::Impossible));
+    unsigned.map(|zone| format!("zone {}: cannot be signed", zone.name()))
 }
 
 /// What keeps a server with these zones from being ready: zones that are not loaded, or whose data is

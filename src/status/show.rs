@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Status, ZoneStatus};
+use super::{SigningStatus, Status, ZoneStatus};
 use crate::reload::{Report, ZoneReport};
 use crate::zone;
 
@@ -56,6 +56,20 @@ fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: Syste
         figure(queries.shed, |s| s.queries.shed),
         queries.tcp_connections,
     );
+    if let Some(signing) = &status.signing {
+        let then = |figure: fn(&SigningStatus) -> u64| {
+            move |status: &Status| status.signing.as_ref().map_or(0, figure)
+        };
+        let _ = writeln!(
+            text,
+            "signatures: {} made, {} kept ({}), {} waiting, {} put off",
+            scale.figure(signing.made, then(|signing| signing.made)),
+            signing.kept,
+            octets(signing.kept_octets + signing.reply_octets),
+            signing.waiting,
+            scale.figure(signing.put_off, then(|signing| signing.put_off)),
+        );
+    }
 }
 
 fn zone_figures(zone: &ZoneStatus, scale: &Scale<'_>) -> String {

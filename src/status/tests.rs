@@ -53,6 +53,14 @@ fn status() -> Status {
         memory: 2_500_000_000,
         not_ready: vec!["zone x: not loaded".to_owned()],
         generation: 3,
+        signing: Some(SigningStatus {
+            made: 12,
+            kept: 10,
+            kept_octets: 1_000,
+            reply_octets: 600,
+            waiting: 1,
+            put_off: 2,
+        }),
         queries: Queries {
             udp: 390,
             tcp: 10,
@@ -73,6 +81,7 @@ fn shown_to_a_person() {
         "nibbl 1.2.3, process 4711, not ready, up 1 d 1 h, 2.50 GB of memory\n\
          ! zone x: not loaded\n\
          queries: 390 by UDP, 10 by TCP, 0 by TLS; 25.0 % listed; 0 cut, 0 unanswered, 7 shed; 2 TCP connections\n\
+         signatures: 12 made, 10 kept (1.6 kB), 1 waiting, 2 put off\n\
          bl.example  serving  10000 entries, 1 errors, 2 warnings, of 1 d 1 h ago, loaded 1 d 1 h ago\n\
          \u{20}           300 queries, 33.3 % listed, serial 42, 1.2 MB\n\
          \u{20}           ! 5 entries in place of 10000 are too many changes; \

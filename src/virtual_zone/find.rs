@@ -57,6 +57,11 @@ struct Candidate<'k> {
 impl<'z> VirtualZone<'z> {
     /// What the zone says of the name with this key.
     pub fn find(&self, key: &[u8]) -> Match<'z> {
+        if let Some((cut, sets)) = self.zone.delegation_above(key) {
+            let mut records = Found::new(self.zone.options().dropin);
+            records.push_generic(sets);
+            return Match::Delegated { cut: cut.to_vec(), records: records.records(ANY) };
+        }
         let after = self.first_from(key);
         let is_above =
             |above: &[u8], name: &Option<Vec<u8>>| name.as_ref().is_some_and(|name| name.starts_with(above));

@@ -19,6 +19,7 @@
 //! [`Zone::lookup`](crate::zone::Zone::lookup) gives. Names that are none, like `x.3.2.1` below a listed
 //! 1.2.3.0/24, may be answered by a wildcard; so may octets with leading zeros.
 //!
+//! Where another zone begins inside this one (a zone cut) stand its NS and DS records, and below nothing.
 //! Range records are names of their own: where a zone has them, the blocks that can be reached stand under
 //! `_ranges`, and nothing else does.
 //!

@@ -228,7 +228,7 @@ pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
             sources.extend(own.into_iter().filter_map(|source| source.without(others())));
         }
     }
-    with_ranges(zone, sources)
+    with_cuts(zone, with_ranges(zone, sources))
 }
 
 /// The apex and the range records, and nothing else.
@@ -249,13 +249,26 @@ fn with_ranges<'z>(zone: &'z Zone, sources: Vec<Source<'z>>) -> Vec<Source<'z>> 
         push_key_label(&mut root, range_record::name::LABEL.as_bytes());
         root
     };
-    let roots: Vec<_> = zone.all_ranges().map(|(sub_zone, ranges)| (root(sub_zone), ranges)).collect();
+    let roots = zone.all_ranges().map(|(sub_zone, ranges)| (root(sub_zone), ranges));
+    let roots: Vec<_> = roots.filter(|(root, _)| zone.delegation_above(root).is_none()).collect();
     let keys = || roots.iter().map(|(root, _)| root);
     let mut sources: Vec<_> = sources.into_iter().filter_map(|source| source.without(keys())).collect();
     for (root, ranges) in &roots {
         let blocks = RangeBlocks { ranges, dropin: zone.options().dropin };
         let others = keys().filter(|other| *other != root);
         sources.extend(Source::new(zone, root, Reach::Names, blocks).without(others));
+    }
+    sources
+}
+
+/// Adds the names where other zones begin: at and below them nothing else has a meaning.
+fn with_cuts<'z>(zone: &'z Zone, sources: Vec<Source<'z>>) -> Vec<Source<'z>> {
+    let keys = || zone.delegations().map(|(key, _)| key);
+    let mut sources: Vec<_> = sources.into_iter().filter_map(|source| source.without(keys())).collect();
+    for (key, sets) in zone.delegations() {
+        let mut cut = single(zone);
+        cut.own.push_generic(sets);
+        sources.push(Source::new(zone, key, Reach::Names, cut));
     }
     sources
 }

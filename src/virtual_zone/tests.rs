@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::address::{MAPPED, SIX_TO_FOUR};
 use crate::name::push_key_label;
+use crate::zone::Delegation;
 use crate::zone::EmptyNonTerminals::{Marker, Plain};
 use crate::zone::tests::{NaiveList, dataset, interesting, labels, list, no_tests, zone};
 use crate::zone::{Lookup, RangesOptions, Status, View, ZoneOptions};
@@ -135,6 +136,14 @@ fn strange_keys(names: &[VirtualName<'_>]) -> BTreeSet<Vec<u8>> {
 
 /// What [`VirtualZone::find`] must give, in a zone that is written out.
 fn matched<'z>(names: &[VirtualName<'z>], key: &[u8]) -> Match<'z> {
+    const NS: u16 = 2;
+    let is_cut = |name: &&VirtualName<'z>| {
+        !name.key.is_empty() && name.records.iter().any(|set| set.record_type == NS)
+    };
+    let mut cuts = names.iter().filter(is_cut);
+    if let Some(cut) = cuts.find(|cut| cut.key.len() < key.len() && key.starts_with(&cut.key)) {
+        return Match::Delegated { cut: cut.key.clone(), records: cut.records.clone() };
+    }
     let from = |key: &[u8]| names.partition_point(|name| *name.key < *key);
     let exists = |key: &[u8]| names.get(from(key)).is_some_and(|name| name.key.starts_with(key));
     let records =
@@ -253,6 +262,32 @@ proptest! {
         asked.extend([["x", "one"].map(String::from).to_vec(), vec!["one".into()], vec!["b".into()]]);
         check(&zone, asked)?;
     }
+
+    /// Where other zones begin, nothing else has a meaning.
+    #[test]
+    fn zone_cuts(list in narrow_list(), names in domains("com|org"), cuts in prop::collection::btree_set("com|a[.]org|[1-4]|f|one|[a-b][.]two", 1..4)) {
+        let combined = "$DATASET dnset one two a.a.org\n*.a\nb\n$DATASET ip two\n192.0.2.0/25\n";
+        let texts = [(list.kind, &*list.text()), (Kind::Dnset, &names), (Kind::Combined, combined)];
+        let delegation = |name: &String| Delegation {
+            name: Name::from_text(name.as_bytes()).unwrap(),
+            name_servers: vec![Name::from_text(b"ns.example").unwrap()],
+            signers: if name.len() > 1 { vec![[0; 36].into()] } else { Vec::new() },
+        };
+        let ranges = RangesOptions { block_bytes: 800, ttl: 60, clients: Vec::new() };
+        let delegations = cuts.iter().map(delegation).collect();
+        let options = ZoneOptions { delegations, ranges: Some(ranges), ..ZoneOptions::default() };
+        let zone = zone(texts.map(|(kind, text)| dataset(kind, text)).into(), options);
+        let zone = zone.with_ranges(None, &mut Default::default());
+        let below = VirtualZone::new(&zone, Plain);
+        for cut in &cuts {
+            let cut = Name::from_text(cut.as_bytes()).unwrap().key();
+            let mut below = below.names().filter(|name| name.key.starts_with(&cut));
+            let types: Vec<_> = below.next().unwrap().records.iter().map(|set| set.record_type).collect();
+            prop_assert_eq!(types, if cut.len() > 2 { vec![2, 43] } else { vec![2] });
+            prop_assert!(below.next().is_none());
+        }
+        check_neighbours(&zone)?;
+    }
 }
 
 #[test]
@@ -294,6 +329,7 @@ fn range_records_stand_under_their_label() {
     let options = ZoneOptions { ranges: Some(ranges), ..ZoneOptions::default() };
     let zone = zone(texts.map(|(kind, text)| dataset(kind, text)).into(), options);
     let zone = zone.with_ranges(None, &mut Default::default());
+    check_neighbours(&zone).unwrap();
     let standard = standard(&zone);
     let is_range = |key: &Vec<u8>| labels_of(key).iter().any(|label| label == b"_ranges");
     let owners: Vec<_> = standard.owners.keys().filter(|key| is_range(key)).collect();

@@ -263,7 +263,7 @@ impl<'m> Layer<'m> {
     fn ranges_from(self, address: u128) -> LayerRanges<'m> {
         let network = (address >> SIX_TO_FOUR_BITS) as u32;
         match self {
-            Self::V6(table) => LayerRanges::V6(table.ranges_from(address)),
+            Self::V6(table) => LayerRanges::V6(Box::new(table.ranges_from(address))),
             Self::Mapped(table) => LayerRanges::Mapped(table.ranges_from(address as u32)),
             Self::SixToFour(table) => LayerRanges::SixToFour(table.ranges_from(network)),
         }
@@ -279,7 +279,7 @@ impl<'m> Layer<'m> {
 
 /// The runs of a [`Layer`] in order.
 enum LayerRanges<'m> {
-    V6(Ranges<'m, u128>),
+    V6(Box<Ranges<'m, u128>>),
     Mapped(Ranges<'m, u32>),
     SixToFour(Ranges<'m, u32>),
 }

@@ -188,9 +188,9 @@ impl List {
 
     /// True if the line that a text begins with changes how those below are read.
     fn is_state_line(&self, text: &[u8]) -> bool {
-        let plain = !matches!(text.first(), Some(b':' | b'$' | b'#' | b';' | b' ' | b'\t'));
-        let text = if plain { return false } else { trim_start(text) };
-        special::find(text).is_some() || self.is_default_line(text)
+        let may_be = matches!(text.first(), Some(b':' | b'$' | b'#' | b';' | b' ' | b'\t'));
+        let is = |text| special::find(text).is_some() || self.is_default_line(text);
+        may_be && is(trim_start(text))
     }
 
     /// A line `:A:text`: the value of the entries that have none.
@@ -276,22 +276,32 @@ impl List {
         }
     }
 
-    /// An empty list for lines that are read apart from those before them, with what these say; `None`
-    /// for a type whose lines depend on more than that.
-    pub(super) fn part(&self) -> Option<Self> {
-        let state = LineState { default_id: None, ..self.state.clone() };
-        let lone = !matches!(self.kind, Kind::Generic | Kind::Combined | Kind::Acl);
-        lone.then(|| Self { apart: true, ..Self::new(self.kind, state) })
+    /// True if lines depend on no more of those before them than the state.
+    pub(super) fn has_parts(&self) -> bool {
+        !matches!(self.kind, Kind::Generic | Kind::Combined | Kind::Acl)
     }
 
-    /// How many lines a block has, and whether the state stays as it is in all of them.
-    pub(super) fn survey(&self, block: &Block) -> (u32, bool) {
-        let (mut lines, mut stays) = (0, true);
+    /// An empty list for the lines of a block, to read them apart from those before it, and how many
+    /// they are. `None` if one of them changes the state.
+    pub(super) fn part(&self, block: &Block) -> Option<(Self, usize)> {
+        let (mut lines, mut changes) = (0, false);
         for text in block.beginnings() {
             lines += 1;
-            stays &= !self.is_state_line(text);
+            changes |= self.is_state_line(text);
         }
-        (lines, stays)
+        if changes {
+            return None;
+        }
+        let state = LineState { default_id: None, ..self.state.clone() };
+        let mut part = Self { apart: true, ..Self::new(self.kind, state) };
+        if let Content::Addresses(entries) = &mut part.content {
+            match self.kind {
+                Kind::Ip => {}
+                Kind::Ip6trie | Kind::Ip6tset => entries.v6.reserve_exact(lines),
+                _ => entries.v4.reserve_exact(lines),
+            }
+        }
+        Some((part, lines))
     }
 
     /// Adds what was read apart, as if it had been read here. False if it depends on what is here.

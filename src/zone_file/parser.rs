@@ -76,7 +76,7 @@ impl Parser {
             let mut crew = Crew::default();
             let (mut blocks_read, mut first, mut spare) = (0, 1u32, Block::default());
             loop {
-                if blocks_read == self.division.head && self.list.part().is_some() {
+                if blocks_read == self.division.head && self.list.has_parts() {
                     crew = Crew::start(scope, self.division, &source, &options);
                 }
                 let block = match blocks.next(first, mem::take(&mut spare)) {
@@ -87,23 +87,16 @@ impl Parser {
                     }
                 };
                 blocks_read += 1;
-                let part = if crew.is_empty() { None } else { self.list.part() };
-                let (lines, apart) = match &part {
-                    Some(part) => part.survey(&block),
-                    None => (0, false),
-                };
-                match part.filter(|_| apart) {
-                    Some(part) => {
-                        let room = crew.room();
-                        crew.give(block, part);
-                        first = first.saturating_add(lines);
-                        spare = self.take_parts(&mut crew, room - 1, &source)?;
-                    }
-                    None => {
-                        self.take_parts(&mut crew, 0, &source)?;
-                        first = first.saturating_add(self.block(&block, &source)?);
-                        spare = block;
-                    }
+                let part = (!crew.is_empty()).then(|| self.list.part(&block)).flatten();
+                if let Some((part, lines)) = part {
+                    let room = crew.room();
+                    crew.give(block, part);
+                    first = first.saturating_add(lines as u32);
+                    spare = self.take_parts(&mut crew, room - 1, &source)?;
+                } else {
+                    self.take_parts(&mut crew, 0, &source)?;
+                    first = first.saturating_add(self.block(&block, &source)?);
+                    spare = block;
                 }
             }
         })

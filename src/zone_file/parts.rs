@@ -33,7 +33,7 @@ pub(super) struct Division {
 
 impl Default for Division {
     fn default() -> Self {
-        Self { block: 1 << 18, head: 4, threads: None }
+        Self { block: 1 << 17, head: 8, threads: None }
     }
 }
 

@@ -101,6 +101,13 @@ fn metrics_move_with_what_happens() {
     assert_eq!(sum(&after, &["nibbl_response_size_bytes_count", "udp"]), 8.0);
     assert_eq!(sum(&after, &["nibbl_response_size_bytes_bucket", "tcp", "le=\"512\""]), 0.0);
     assert_eq!(sum(&after, &["nibbl_response_size_bytes_bucket", "tcp", "le=\"768\""]), 1.0);
+    // One batch of 16 is timed, and these had one packet each.
+    while sum(&scrape(monitor), &["nibbl_response_time_seconds_count"]) == 0.0 {
+        ask(server.udp, &Query::new(LISTED, "A"));
+    }
+    let times = scrape(monitor);
+    assert!(sum(&times, &["nibbl_response_time_seconds_sum"]) > 0.0);
+    assert!(sum(&times, &["nibbl_response_time_seconds_bucket", "le=\"8.589934592\""]) >= 1.0);
     assert!(sum(&after, &["nibbl_query_bytes_total", "bl.example"]) > 8.0 * 30.0);
     assert!(sum(&after, &["nibbl_response_bytes_total", "bl.example"]) > 8.0 * 30.0);
     assert_eq!(sum(&after, &["nibbl_tcp_connections_total"]), 2.0);

@@ -296,8 +296,13 @@ fn data(seed: u64, ranges: bool) -> Directory {
         "nibbl.toml",
         format!(
             "[[zone]]\nname = \"bl.example\"\ndatasets = [\"ip:addresses\", \"generic:records\"]\n\
-             ranges = {ranges}\nsigned = true\nkeys = \"bl.keys\"\n\n\
-             [[zone]]\nname = \"dbl.example\"\ndatasets = [\"dnset:names\"]\nsigned = true\nkeys = \"dbl.keys\"\n"
+             ranges = {ranges}\nsigned = true\nkeys = \"bl.keys\"\n\
+             delegations = [\
+             {{ name = \"sub\", ns = [\"ns1.example.net\", \"ns2.example.net\"], ds = [\"1 13 2 {digest}\"] }}, \
+             {{ name = \"f.9\", ns = [\"ns1.example.net\"], ds = [] }}]\n\n\
+             [[zone]]\nname = \"dbl.example\"\ndatasets = [\"dnset:names\"]\nsigned = true\nkeys = \"dbl.keys\"\n\
+             delegations = [{{ name = \"b.c\", ns = [\"ns1.example.net\"], ds = [] }}]\n",
+            digest = "00".repeat(32),
         ),
     );
     let with: [(&str, &str, &[&str]); 2] = [

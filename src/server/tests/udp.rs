@@ -1,5 +1,7 @@
 //! UDP: batches, workers, the address that replies leave from.
 
+use std::net::IpAddr;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,5 +113,31 @@ async fn udp_stops_after_it_has_answered_what_came() {
     start(bound, &responder).stop().await;
     for id in 0..150 {
         assert_eq!(receive(&client).unwrap(), fill(&query(id, 30)).unwrap());
+    }
+}
+
+/// Also where replies must leave from the address that was asked, which the system tells beside the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn udp_times_a_sample_of_its_answers() {
+    for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"] {
+        let metrics = Metrics::default();
+        let limits = Limits { times: true, ..limits() };
+        let bound = Server::bind(&[plain(address)], limits).unwrap();
+        let mut target = bound.addresses()[0];
+        match target.ip() {
+            ip if !ip.is_unspecified() => {}
+            IpAddr::V4(_) => target.set_ip(Ipv4Addr::new(127, 0, 0, 2).into()),
+            IpAddr::V6(_) => target.set_ip(std::net::Ipv6Addr::LOCALHOST.into()),
+        }
+        let client = udp_client(target);
+        let server = bound.start(Echo::new(fill), &metrics, None, &Handle::current()).unwrap();
+        for id in 0..64 {
+            client.send(&query(id, 30)).unwrap();
+            assert_eq!(receive(&client).unwrap(), fill(&query(id, 30)).unwrap(), "{address}");
+        }
+        server.stop().await;
+        let totals = metrics.totals();
+        let times = &totals.origins.values().next().unwrap().times;
+        assert!(times.count >= 3 && times.sum > 0.0 && times.sum < 60.0, "{address}: {times:?}");
     }
 }
