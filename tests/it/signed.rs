@@ -64,6 +64,7 @@ fn answers_as_nibbl_does(program: &str, start: Authority, ranges: bool) {
         }));
         data.write(zone, text);
     }
+    let existing: BTreeSet<&str> = owners.iter().map(String::as_str).collect();
     let address = free_port();
     let process = start(&program, data.path(), address);
     let server = serve(data.path());
@@ -74,7 +75,7 @@ fn answers_as_nibbl_does(program: &str, start: Authority, ranges: bool) {
             (begin..count.min(begin + 10_000)).map(|_| query(&owners, &mut random)).collect();
         if program.ends_with("knotd") {
             // Knot DNS 3.2 proves nothing where a name that begins with `*` is answered by another wildcard.
-            queries.retain(|query| !query.name.starts_with("*.") || owners.contains(&query.name));
+            queries.retain(|query| !query.name.starts_with("*.") || existing.contains(query.name.as_str()));
         }
         let [ours, theirs] = [server.udp, address].map(|address| answers(address, &queries));
         let mut besides = BTreeSet::new();
