@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::config::{SigningConfig, ZoneConfig};
 use crate::data_file::Stamp;
+use crate::dataset::GenericTable;
 use crate::dnssec::cache::SignatureCache;
 use crate::dnssec::key_file;
 use crate::dnssec::signer::ZoneSigner;
@@ -15,6 +16,8 @@ use crate::name::Name;
 use crate::virtual_zone::VirtualZone;
 use crate::zone::{SignedBy, Signing, Status, Zone};
 use crate::zone_file::diagnostic::{Diagnostics, Severity};
+
+const NS: u16 = 2;
 
 /// The signers of all signed zones.
 pub struct Signers {
@@ -113,6 +116,15 @@ fn obstacles(zone: &Zone) -> Vec<String> {
     if zone.apex().soa().is_none() {
         obstacles.push("it has no SOA".into());
     }
+    // Data files have NS at their `@` alone: in the zone itself that is the apex, in a sub-zone a delegation.
+    let sub_zones = zone.combined().iter().flatten().filter(|(sub_zone, _)| !sub_zone.is_empty());
+    for (sub_zone, list) in sub_zones {
+        let mut sets = list.generic().flat_map(GenericTable::iter).flat_map(|(_, sets)| sets);
+        if sets.any(|set| set.record_type == NS) {
+            let name = String::from_utf8_lossy(&sub_zone.join(&b'.')).into_owned();
+            obstacles.push(format!("its data has NS records at `{name}`, which would delegate that"));
+        }
+    }
     obstacles
 }
 
@@ -206,6 +218,7 @@ mod tests {
             (Kind::Acl, "192.0.2.1 :empty\n", "its access list"),
             (Kind::Acl, "192.0.2.1 :refuse\n", ""),
             (Kind::Dnset, "a.*.b\n", "label `*`"),
+            (Kind::Combined, "$DATASET generic sub\n@ NS ns.example.\n", "NS records at `sub`"),
             (Kind::Generic, "@ NS ns.example.\n", ""),
             (Kind::Generic, "x CNAME y.example.\n", ""),
         ] {

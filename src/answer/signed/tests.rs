@@ -113,9 +113,8 @@ fn expected(names: &[VirtualName<'_>], key: &[u8], wanted: u16) -> Said {
     if owned.is_empty() {
         return (ResponseCode::NXDomain, BTreeSet::new(), [gap(key), gap(&wildcard)].into());
     }
-    let answers = answer(owned);
-    let proofs = if answers.is_empty() { [gap(key), gap(&wildcard)].into() } else { [gap(key)].into() };
-    (ResponseCode::NoError, answers, proofs)
+    // The NSEC record of the wildcard is needed where it has nothing of the type, and else given besides.
+    (ResponseCode::NoError, answer(owned), [gap(key), gap(&wildcard)].into())
 }
 
 fn said(message: &op::Message) -> Said {
