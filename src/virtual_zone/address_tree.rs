@@ -13,6 +13,8 @@
 //! same way and a to f without data, so that no name of IPv6 reaches the wildcard. And no family has a
 //! wildcard at the apex, which would answer names that are no addresses at all.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use smallvec::{SmallVec, smallvec};
@@ -23,11 +25,16 @@ use crate::name::push_key_label;
 use crate::zone::{AddressMap, Family, Prefix, Said};
 
 /// The addresses of one family.
-#[derive(Clone)]
 pub(super) struct AddressTree<'z> {
-    pub(super) map: AddressMap<'z>,
-    pub(super) family: Family,
+    map: AddressMap<'z>,
+    family: Family,
+    /// The levels that were looked at last: those of one name and its neighbours are few, and each is needed
+    /// more than once.
+    levels: RefCell<Vec<(Prefix, Rc<Level>)>>,
 }
+
+/// How many levels are kept.
+const MOST_LEVELS: usize = 64;
 
 /// A name of the tree.
 #[derive(Clone)]
@@ -59,7 +66,26 @@ const LABELS_V6: u8 = 4;
 const LETTERS: &[&[u8; 2]] = &[b"a\0", b"b\0", b"c\0", b"d\0", b"e\0", b"f\0"];
 
 impl<'z> AddressTree<'z> {
-    fn level(&self, place: &Place) -> Level {
+    pub(super) fn new(map: AddressMap<'z>, family: Family) -> Self {
+        Self { map, family, levels: RefCell::default() }
+    }
+
+    /// As [`Self::make_level`], made once.
+    fn level(&self, place: &Place) -> Rc<Level> {
+        let Place::Prefix(prefix, None) = place else { return Rc::new(self.make_level(place)) };
+        let mut levels = self.levels.borrow_mut();
+        if let Some((_, level)) = levels.iter().rev().find(|(other, _)| other == prefix) {
+            return level.clone();
+        }
+        let level = Rc::new(self.make_level(place));
+        if levels.len() == MOST_LEVELS {
+            levels.clear();
+        }
+        levels.push((*prefix, level.clone()));
+        level
+    }
+
+    fn make_level(&self, place: &Place) -> Level {
         let Place::Prefix(prefix, uniform) = place else { return Level::default() };
         let prefix = *prefix;
         match uniform {
@@ -112,12 +138,12 @@ impl<'z> AddressTree<'z> {
 
 impl<'z> Nodes<'z> for AddressTree<'z> {
     fn walk(&self) -> Box<dyn Iterator<Item = Node<'z>> + 'z> {
-        let tree = self.clone();
+        let tree = Self::new(self.map.clone(), self.family);
         // What is still to be visited, the next one on top: at most the children of one path.
         let mut places = vec![root(self.family)];
         Box::new(std::iter::from_fn(move || {
             let place = places.pop()?;
-            let level = tree.level(&place);
+            let level = tree.make_level(&place);
             places.extend(level.children(&place).rev().map(|(_, child)| child));
             Some(tree.node_of(tree.key(&place), &place, &level))
         }))

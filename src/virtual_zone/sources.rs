@@ -290,7 +290,7 @@ fn of_list<'z>(zone: &'z Zone, list: &'z List, mount: &[u8], sources: &mut Vec<S
     add(Source::new(zone, mount, Reach::Names, single(zone)));
     for family in [Family::V4, Family::V6] {
         if list.has_addresses() {
-            let tree = AddressTree { map: zone.address_map([list]), family };
+            let tree = AddressTree::new(zone.address_map([list]), family);
             add(Source::new(zone, mount, Reach::Addresses(family), tree));
         }
     }
