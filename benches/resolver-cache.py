@@ -3,7 +3,8 @@
 
     cargo build --release
     benches/resolver-cache.py [--addresses 20000] [--lists one,real,large,exceptions] [--scenarios TEXT,...]
-                              [--servers rbldnsd,nibbl,...] [--resolvers unbound,...] [--binary target/release/nibbl]
+                              [--servers rbldnsd,nibbl,...] [--resolvers unbound,...] [--in-flight 8]
+                              [--binary target/release/nibbl]
 
     client -> resolver -> counting proxy -> server
 
@@ -14,10 +15,11 @@
     onlinesign    that zone in Knot with mod-onlinesign: NSEC records as narrow as can be
 
 A resolver starts at a private root, which is signed, with its defaults but for the size of its caches; PowerDNS
-is `pdns` with `dnssec=validate`, `pdns-default` as it comes. The addresses are asked once each, for A, eight at a
-time, without EDNS. Prints a table in Markdown: `upstream` is what came to the proxy; `entries` and `MiB` by how
-much the resolver's cache and process grew (entries compare only within one resolver); `synthesised` how often it
-says that it made up an answer; `wrong` verdicts other than the list's, `servfail` among them, and of these
+is `pdns` with `dnssec=validate`, `pdns-default` as it comes. The addresses are asked once each, for A, without
+EDNS, the first 16 one by one and then eight at a time: those that come before an answer cost as much as it did, or
+not, as chance and the speed of the machine have it. With `--in-flight 1` chance has no part. Prints a table in
+Markdown: `upstream` is what came to the proxy; `entries` and `MiB` by how much the resolver's cache and process grew
+(entries compare only within one resolver); `synthesised` how often it says that it made up an answer; `wrong` verdicts other than the list's, `servfail` among them, and of these
 `bogus` those that come without validation. Behind a signed zone the whole chain is checked first.
 
 For `signed` a `*` stands at what must not be: anything wrong; no synthesis; more upstream queries than `offline`
@@ -43,6 +45,10 @@ from peers.resolvers import ADDRESS, RESOLVERS
 from peers.workshop import SIGNED, Workshop
 
 
+# Addresses that are asked one by one.
+ALONE = 16
+
+
 class Cost(typing.NamedTuple):
     upstream: int
     entries: int
@@ -54,7 +60,7 @@ class Cost(typing.NamedTuple):
     seconds: float
 
 
-def measure(workshop, kind, resolver_class, of_list, addresses):
+def measure(workshop, kind, resolver_class, of_list, addresses, in_flight):
     """What looking the addresses up costs."""
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
@@ -70,7 +76,7 @@ def measure(workshop, kind, resolver_class, of_list, addresses):
         names = [(stub.reversed_name(address, lists.ZONE), stub.A) for address in addresses]
         upstream, kept, octets = proxy.counts()[1], resolver.kept(), resolver.program.resident()
         started = time.monotonic()
-        replies = stub.ask(ADDRESS, names)
+        replies = stub.ask(ADDRESS, names[:ALONE], 1) + stub.ask(ADDRESS, names[ALONE:], in_flight)
         seconds = time.monotonic() - started
         upstream, after = proxy.counts()[1] - upstream, resolver.kept()
         octets = resolver.program.resident() - octets
@@ -110,6 +116,7 @@ def words(text):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--addresses", type=int, default=20_000)
+    arguments.add_argument("--in-flight", type=int, default=8)
     arguments.add_argument("--lists", default=list(lists.LISTS), type=words)
     arguments.add_argument("--scenarios", default=None, type=lambda text: text.split(";"),
                            help="as the table names them, with ; between; all, if nothing is said")
@@ -136,7 +143,7 @@ def main():
                 for resolver, resolver_class in classes.items():
                     offline = None
                     for kind in options.servers:
-                        cost = measure(workshop, kind, resolver_class, of_list, addresses)
+                        cost = measure(workshop, kind, resolver_class, of_list, addresses, options.in_flight)
                         checked = kind == "signed" and resolver != "pdns-default"
                         most = most_upstream(name, scenario, offline) if checked else float("inf")
                         # Below a name that does not exist unbound denies all without counting it (RFC 8020).

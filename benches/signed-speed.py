@@ -12,7 +12,7 @@ One thread each. dnsperf asks for A at as many names as said, of listed addresse
 (negative), as fast as answers come. The servers take turns; figures are medians of rounds. CPU time is that of the
 server's processes, system calls and all, divided by the answers. `of unsigned` and `of NSD` are ratios of rates of
 CPU time: 0.5 means that twice the time is needed. For `cold`, nibbl starts anew for each round and the names are
-asked once each, so that nearly every answer needs new signatures; `signatures` counts what it has made.
+asked once each, so that nearly every answer needs new signatures.
 
 Needs dnsperf; everything runs in a network namespace of its own.
 """
@@ -52,25 +52,24 @@ def questions(of_list, names):
     return {"positive": listed, "negative": unlisted}
 
 
-def cpu_seconds(program):
-    """CPU time of a program and its children."""
+def cpu_seconds(process):
+    """CPU time of a process and its children."""
     total = 0
     with contextlib.suppress(FileNotFoundError):
-        with open(f"/proc/{program.process.pid}/task/{program.process.pid}/children", encoding="ascii") as children:
-            processes = [program.process.pid, *map(int, children.read().split())]
-        for process in processes:
-            with open(f"/proc/{process}/stat", encoding="ascii") as file:
-                fields = file.read().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
+        with open(f"/proc/{process}/stat", encoding="ascii") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        total = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        with open(f"/proc/{process}/task/{process}/children", encoding="ascii") as children:
+            total += sum(cpu_seconds(int(child)) for child in children.read().split())
+    return total
 
 
 def load(program, address, file, limit, signed):
     """Asks by dnsperf; nanoseconds of CPU an answer, answers a second, answers."""
-    before = cpu_seconds(program)
+    before = cpu_seconds(program.process.pid)
     said = servers.run("dnsperf", "-s", address[0], "-p", address[1], "-d", file, "-q", "500", "-c", "4", "-T", "1",
                        *limit, *(["-D"] if signed else []))
-    spent = cpu_seconds(program) - before
+    spent = cpu_seconds(program.process.pid) - before
     answered = int(re.search(r"Queries completed:\s+(\d+)", said)[1])
     rate = float(re.search(r"Queries per second:\s+([\d.]+)", said)[1])
     return spent / answered * 1e9, rate, answered

@@ -178,11 +178,13 @@ impl<'a, 's, 'q> Answer<'a, 's, 'q> {
             }
             self.answers.extend(signatures.transpose()?);
         }
-        if self.asked.dnssec_ok && encloser.is_some() {
-            let gap = self.names.gap(&self.key);
-            self.push_nsec(&gap)?;
-        }
-        Ok(())
+        let Some(encloser) = encloser.filter(|_| self.asked.dnssec_ok) else { return Ok(()) };
+        let gap = self.names.gap(&self.key);
+        self.push_nsec(&gap)?;
+        // More than is needed: PowerDNS Recursor makes up an answer from a wildcard only if it knows the
+        // NSEC record of the wildcard itself, and no question for an address may ever bring it that.
+        let wildcard = [encloser, ASTERISK].concat();
+        if gap.owner == wildcard { Ok(()) } else { self.push_nsec(&self.names.gap(&wildcard)) }
     }
 
     /// True if the name is one where another zone begins, and the question is for that zone: only DS is

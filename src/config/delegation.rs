@@ -3,7 +3,8 @@
 use toml::Spanned;
 
 use super::ZoneConfig;
-use super::file::{Misplaced, Text, ZoneName};
+use super::file::Misplaced;
+use super::values::{Text, ZoneName};
 use crate::name::Name;
 use crate::range_record;
 use crate::zone::Delegation;

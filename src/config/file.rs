@@ -1,29 +1,28 @@
 //! `nibbl.toml`: text in, a [`Config`] or the place of the first error out.
 //!
 //! The tables below are the file's keys, one for one; unknown keys are refused. A value is checked
-//! while it is read, so that the error has its place; what concerns several values is checked after.
+//! while it is read (`values`), so that the error has its place; what concerns several values is checked
+//! after.
 
-use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::IpNet;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use super::delegation::{self, DelegationTable};
-use super::spec::{self, DatasetSpec};
+use super::values::{
+    BlockBytes, Count, DatasetValue, Files, Listen, Network, Octets, Seconds, SignatureValidity, TextOrFalse,
+    UdpSize, ZoneName,
+};
 use super::{
     Config, Control, LogConfig, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener,
-    TtlConfig, Watch, ZoneConfig, address, duration,
+    TtlConfig, Watch, ZoneConfig,
 };
 use crate::dnssec::validity::Validity;
 use crate::log::{Format, Threshold};
-use crate::name::Name;
 use crate::query_log::{self, Target};
-use crate::range_record::block;
 use crate::snapshot::Settings;
 use crate::zone::EmptyNonTerminals;
 use crate::zone_file::Kind;
@@ -385,236 +384,5 @@ impl ZoneTable {
         zone.ranges_ttl = self.ranges_ttl.map(|ttl| ttl.0);
         zone.ranges_clients = self.ranges_clients.into_iter().map(|network| network.0).collect();
         Ok(zone)
-    }
-}
-
-// Values that are checked while they are read.
-
-/// Reads text and checks it within the visit, so that an error in a list has the place of its item.
-pub(super) struct Text<F>(pub &'static str, pub F);
-
-impl<T, E: fmt::Display, F: FnOnce(&str) -> Result<T, E>> Visitor<'_> for Text<F> {
-    type Value = T;
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.0)
-    }
-    fn visit_str<D: de::Error>(self, text: &str) -> Result<T, D> {
-        (self.1)(text).map_err(D::custom)
-    }
-}
-
-struct Listen<const DEFAULT_PORT: u16>(SocketAddr);
-
-impl<'de, const DEFAULT_PORT: u16> Deserialize<'de> for Listen<DEFAULT_PORT> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let check = |text: &str| address::parse(text, DEFAULT_PORT).map(Self);
-        deserializer.deserialize_str(Text("an address", check))
-    }
-}
-
-pub(super) struct ZoneName(pub Name);
-
-impl<'de> Deserialize<'de> for ZoneName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Text("a domain name", |text: &str| spec::zone_name(text).map(Self)))
-    }
-}
-
-struct Network(IpNet);
-
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let check = |text: &str| {
-            let host = || text.parse().map(|address: std::net::IpAddr| address.into());
-            text.parse().or_else(|_| host()).map(Self).map_err(|_| "not an address or prefix")
-        };
-        deserializer.deserialize_str(Text("an address or prefix", check))
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(try_from = "u16")]
-struct UdpSize(u16);
-
-impl TryFrom<u16> for UdpSize {
-    type Error = &'static str;
-    fn try_from(size: u16) -> Result<Self, Self::Error> {
-        if (512..=4096).contains(&size) { Ok(Self(size)) } else { Err("udp_size: 512 to 4096 octets") }
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(try_from = "u16")]
-struct BlockBytes(u16);
-
-impl TryFrom<u16> for BlockBytes {
-    type Error = String;
-    fn try_from(size: u16) -> Result<Self, Self::Error> {
-        let (min, max) = (block::MIN_LIMIT, block::MAX_LIMIT);
-        if (min..=max).contains(&size.into()) {
-            Ok(Self(size))
-        } else {
-            Err(format!("block_bytes: {min} to {max} octets"))
-        }
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(try_from = "u32")]
-struct Count(u32);
-
-impl TryFrom<u32> for Count {
-    type Error = &'static str;
-    fn try_from(count: u32) -> Result<Self, Self::Error> {
-        if (1..=1_000_000).contains(&count) { Ok(Self(count)) } else { Err("a number from 1 to 1000000") }
-    }
-}
-
-/// A validity of signatures.
-#[derive(serde::Deserialize)]
-#[serde(try_from = "Seconds")]
-struct SignatureValidity(Validity);
-
-impl TryFrom<Seconds> for SignatureValidity {
-    type Error = &'static str;
-    fn try_from(Seconds(seconds): Seconds) -> Result<Self, Self::Error> {
-        Validity::new(seconds).map(Self).ok_or("signature_validity: 1d to 366d")
-    }
-}
-
-/// An amount of memory: `1048576` or `"64M"`.
-struct Octets(usize);
-
-impl<'de> Deserialize<'de> for Octets {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Memory;
-        impl Visitor<'_> for Memory {
-            type Value = Octets;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("octets, or text like \"64M\" (K, M, G)")
-            }
-            fn visit_i64<E: de::Error>(self, octets: i64) -> Result<Octets, E> {
-                self.visit_str(&octets.to_string())
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Octets, E> {
-                let digits = text.trim_end_matches(['K', 'M', 'G']);
-                let shift = match &text[digits.len()..] {
-                    "" => 0,
-                    "K" => 10,
-                    "M" => 20,
-                    "G" => 30,
-                    _ => return Err(E::invalid_value(de::Unexpected::Str(text), &self)),
-                };
-                let octets = digits
-                    .parse::<u32>()
-                    .ok()
-                    .and_then(|octets| usize::try_from(octets).ok()?.checked_mul(1 << shift));
-                octets.map(Octets).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-            }
-        }
-        deserializer.deserialize_any(Memory)
-    }
-}
-
-/// At least one file.
-#[derive(serde::Deserialize)]
-#[serde(try_from = "Vec<PathBuf>")]
-struct Files(DatasetSpec);
-
-impl TryFrom<Vec<PathBuf>> for Files {
-    type Error = spec::SpecFault;
-    fn try_from(files: Vec<PathBuf>) -> Result<Self, Self::Error> {
-        DatasetSpec::new(spec::kind_name(Kind::Acl), files).map(Self)
-    }
-}
-
-impl Files {
-    fn dataset(self) -> DatasetSpec {
-        self.0
-    }
-}
-
-/// A time: `90` or `"90s"`, `"35m"`, `"2h"`.
-struct Seconds(u32);
-
-impl<'de> Deserialize<'de> for Seconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Time;
-        impl Visitor<'_> for Time {
-            type Value = Seconds;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("seconds, or text like \"35m\"")
-            }
-            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Seconds, E> {
-                self.visit_str(&seconds.to_string())
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Seconds, E> {
-                duration::seconds(text).map(Seconds).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(Time)
-    }
-}
-
-/// Text, or `false` for none.
-struct TextOrFalse(Option<String>);
-
-impl<'de> Deserialize<'de> for TextOrFalse {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Optional;
-        impl Visitor<'_> for Optional {
-            type Value = TextOrFalse;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("text of 1 to 255 octets, or false")
-            }
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<TextOrFalse, E> {
-                if value {
-                    Err(E::invalid_value(de::Unexpected::Bool(true), &self))
-                } else {
-                    Ok(TextOrFalse(None))
-                }
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<TextOrFalse, E> {
-                if (1..=255).contains(&text.len()) {
-                    Ok(TextOrFalse(Some(text.to_owned())))
-                } else {
-                    Err(E::invalid_length(text.len(), &self))
-                }
-            }
-        }
-        deserializer.deserialize_any(Optional)
-    }
-}
-
-/// `"TYPE:FILE,FILE"` or `{ type = "TYPE", files = ["FILE", "FILE"] }`.
-struct DatasetValue(DatasetSpec);
-
-impl<'de> Deserialize<'de> for DatasetValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(serde::Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Table {
-            #[serde(rename = "type")]
-            kind: String,
-            files: Vec<PathBuf>,
-        }
-        struct Dataset;
-        impl<'de> Visitor<'de> for Dataset {
-            type Value = DatasetValue;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("\"TYPE:FILE,FILE\" or { type = \"TYPE\", files = [\"FILE\", \"FILE\"] }")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<DatasetValue, E> {
-                match spec::dataset_spec(text) {
-                    Err(spec::SpecFault::NoType) => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
-                    dataset => dataset.map(DatasetValue).map_err(E::custom),
-                }
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DatasetValue, A::Error> {
-                let table = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                DatasetSpec::new(&table.kind, table.files).map(DatasetValue).map_err(de::Error::custom)
-            }
-        }
-        deserializer.deserialize_any(Dataset)
     }
 }

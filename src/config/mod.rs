@@ -10,6 +10,7 @@ pub mod delegation;
 pub mod duration;
 pub mod file;
 pub mod spec;
+mod values;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};

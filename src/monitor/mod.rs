@@ -2,7 +2,7 @@
 //! `/readyz` for whoever starts it and sends it clients, `/status` for programs and people.
 //!
 //! It only reads, and knows no users: it belongs on a loopback address. What it shows is made when it
-//! is asked for, by [`status`](crate::status) and [`exposition`].
+//! is asked for, by [`status`](crate::status) and `exposition`.
 
 mod exposition;
 #[cfg(test)]

@@ -6,22 +6,18 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hickory_proto::rr::RecordType;
-
 use crate::config::{SigningConfig, ZoneConfig};
 use crate::data_file::Stamp;
 use crate::dataset::GenericTable;
 use crate::dnssec::cache::SignatureCache;
 use crate::dnssec::key_file;
-use crate::dnssec::record_type::{CDNSKEY, CDS, DNSKEY, DS, NSEC, RRSIG};
 use crate::dnssec::signer::ZoneSigner;
-use crate::name::{Name, key_text};
+use crate::name::Name;
 use crate::virtual_zone::VirtualZone;
 use crate::zone::{SignedBy, Signing, Status, Zone};
 use crate::zone_file::diagnostic::{Diagnostics, Severity};
 
 const NS: u16 = 2;
-const DNAME: u16 = 39;
 
 /// The signers of all signed zones.
 pub struct Signers {
@@ -120,26 +116,16 @@ fn obstacles(zone: &Zone) -> Vec<String> {
     if zone.apex().soa().is_none() {
         obstacles.push("it has no SOA".into());
     }
-    let lists = zone.combined().iter().flatten().map(|(sub_zone, list)| (sub_zone.is_empty(), list));
-    for (at_apex, list) in lists.chain([(true, zone.list())]) {
-        for (owner, sets) in list.generic().flat_map(GenericTable::iter) {
-            let is_apex = at_apex && owner.is_empty();
-            let foreign = sets.iter().find(|set| is_of_signing(set.record_type, is_apex));
-            obstacles.extend(foreign.map(|set| {
-                let kind = RecordType::from(set.record_type);
-                format!("its data has a record of type {kind} at `{}`", key_text(owner))
-            }));
+    // Data files have NS at their `@` alone: in the zone itself that is the apex, in a sub-zone a delegation.
+    let sub_zones = zone.combined().iter().flatten().filter(|(sub_zone, _)| !sub_zone.is_empty());
+    for (sub_zone, list) in sub_zones {
+        let mut sets = list.generic().flat_map(GenericTable::iter).flat_map(|(_, sets)| sets);
+        if sets.any(|set| set.record_type == NS) {
+            let name = String::from_utf8_lossy(&sub_zone.join(&b'.')).into_owned();
+            obstacles.push(format!("its data has NS records at `{name}`, which would delegate that"));
         }
     }
     obstacles
-}
-
-/// True for types that the signer makes, and for those that end the zone, but for NS at the apex.
-fn is_of_signing(record_type: u16, is_apex: bool) -> bool {
-    const NSEC3: u16 = 50;
-    const NSEC3PARAM: u16 = 51;
-    !(is_apex && record_type == NS)
-        && matches!(record_type, NS | DNAME | DS | RRSIG | NSEC | DNSKEY | NSEC3 | NSEC3PARAM | CDS | CDNSKEY)
 }
 
 /// The files of a directory that may be keys, and their states. None where it cannot be read.
@@ -232,7 +218,7 @@ mod tests {
             (Kind::Acl, "192.0.2.1 :empty\n", "its access list"),
             (Kind::Acl, "192.0.2.1 :refuse\n", ""),
             (Kind::Dnset, "a.*.b\n", "label `*`"),
-            (Kind::Generic, "x TYPE39 \\# 1 00\n", "of type DNAME at `x`"),
+            (Kind::Combined, "$DATASET generic sub\n@ NS ns.example.\n", "NS records at `sub`"),
             (Kind::Generic, "@ NS ns.example.\n", ""),
             (Kind::Generic, "x CNAME y.example.\n", ""),
         ] {

@@ -17,7 +17,7 @@ use crate::harness::server::{Server, free_port, nibbl, peer};
 const ZONES: [&str; 2] = ["bl.example", "dbl.example"];
 
 /// How many names are asked of each server, if `NIBBL_SIGNED_NAMES` says nothing else.
-const NAMES: usize = 4000;
+const NAMES: usize = 2000;
 
 const HEAD: &str = "$SOA 1h ns1.example.net hostmaster.example.net 1 2h 30m 7d 10m\n$NS 1d ns1.example.net\n";
 
@@ -64,19 +64,31 @@ fn answers_as_nibbl_does(program: &str, start: Authority, ranges: bool) {
         }));
         data.write(zone, text);
     }
+    let existing: BTreeSet<&str> = owners.iter().map(String::as_str).collect();
     let address = free_port();
     let process = start(&program, data.path(), address);
     let server = serve(data.path());
     let mut random = Random::new(seed);
     let mut kinds = [0_usize; 4];
     for begin in (0..count).step_by(10_000) {
-        let queries: Vec<Query> =
+        let mut queries: Vec<Query> =
             (begin..count.min(begin + 10_000)).map(|_| query(&owners, &mut random)).collect();
-        let [ours, theirs] = [server.udp, address].map(|address| answers(address, &queries));
-        for ((query, ours), theirs) in queries.iter().zip(ours).zip(theirs) {
-            assert_eq!(ours, theirs, "{query}: left nibbl, right {}", program.display());
-            kinds[ours.kind()] += 1;
+        if program.ends_with("knotd") {
+            // Knot DNS 3.2 proves nothing where a name that begins with `*` is answered by another wildcard.
+            queries.retain(|query| !query.name.starts_with("*.") || existing.contains(query.name.as_str()));
         }
+        let [ours, theirs] = [server.udp, address].map(|address| answers(address, &queries));
+        let mut besides = BTreeSet::new();
+        for ((query, mut ours), theirs) in queries.iter().zip(ours).zip(theirs) {
+            kinds[ours.kind()] += 1;
+            besides.append(&mut ours.take_besides(&theirs));
+            assert_eq!(ours, theirs, "{query}: left nibbl, right {}", program.display());
+        }
+        let wildcards: BTreeSet<&String> = besides.iter().map(|(owner, _)| owner).collect();
+        let queries: Vec<Query> = wildcards.iter().map(|&owner| signed(owner, "TYPE47")).collect();
+        let records: BTreeSet<_> =
+            answers(address, &queries).into_iter().flat_map(|said| said.answer).collect();
+        assert_eq!(besides.into_iter().map(|(_, shown)| shown).collect::<BTreeSet<_>>(), records);
     }
     process.stop();
     server.stop();
@@ -149,6 +161,17 @@ impl fmt::Debug for Shown {
 }
 
 impl Answer {
+    /// Takes out what is given besides: with the answer of a wildcard its own NSEC record.
+    fn take_besides(&mut self, other: &Self) -> BTreeSet<(String, Shown)> {
+        let more = |shown: &Shown| !self.answer.is_empty() && !other.authority.contains(shown);
+        let (besides, needed): (BTreeSet<Shown>, _) = std::mem::take(&mut self.authority)
+            .into_iter()
+            .partition(|shown| shown.0.starts_with("*.") && more(shown));
+        self.authority = needed;
+        let owner = |shown: &Shown| shown.0.split(' ').next().unwrap_or_default().to_owned();
+        besides.into_iter().map(|shown| (owner(&shown), shown)).collect()
+    }
+
     fn kind(&self) -> usize {
         match (&*self.rcode, self.answer.is_empty(), self.authority.is_empty()) {
             ("NOERROR", false, true) => 0,
@@ -169,9 +192,10 @@ fn answers(server: SocketAddr, queries: &[Query]) -> Vec<Answer> {
             if !answer.is_empty() {
                 // NSD says who the servers are even where nobody needs to know.
                 authority.retain(|record| covered(record) != "NS");
-                // Asked for the NSEC record of a wildcard, Knot does not repeat it as a proof.
-                let is_new = |record: &Record| !answer.iter().any(|other| other.rdata == record.rdata);
-                authority.retain(is_new);
+                if query.record_type == "TYPE47" {
+                    // Knot DNS does not show an NSEC record twice, as answer and as proof.
+                    authority.clear();
+                }
             }
             Answer { rcode, authoritative, answer: shown(&answer), authority: shown(&authority) }
         })
@@ -239,7 +263,12 @@ fn query(owners: &[String], random: &mut Random) -> Query {
         labels.insert(0, any_label(random));
     }
     let record_type = TYPES[random.below(TYPES.len() as u64) as usize];
-    Query { edns: Some(4096), dnssec_ok: true, ..Query::new(labels.join("."), record_type) }
+    signed(&labels.join("."), record_type)
+}
+
+/// A query that wants signatures.
+fn signed(name: &str, record_type: &str) -> Query {
+    Query { edns: Some(4096), dnssec_ok: true, ..Query::new(name, record_type) }
 }
 
 fn any_label(random: &mut Random) -> String {
@@ -305,10 +334,9 @@ fn data(seed: u64, ranges: bool) -> Directory {
         ("dbl.keys", "dbl.example", &["--algorithm", "ed25519", "--split"]),
     ];
     for (keys, zone, options) in with {
-        std::fs::create_dir(directory.path().join(keys)).expect("a directory");
-        let mut command = nibbl();
-        command.args(["key", "generate", zone]).args(options).arg("--keys").arg(directory.path().join(keys));
-        succeed(&mut command);
+        let keys = directory.path().join(keys);
+        std::fs::create_dir(&keys).expect("a directory");
+        succeed(nibbl().args(["key", "generate", zone]).args(options).arg("--keys").arg(keys));
     }
     directory
 }
@@ -318,9 +346,10 @@ fn serve(directory: &Path) -> Server {
 }
 
 fn export(directory: &Path, zone: &str) -> String {
+    let keys = format!("{}.keys", zone.trim_end_matches(".example"));
     let mut command = nibbl();
     command.args(["export", "--format", "zone", "--signed", "--zone", zone, "--config"]);
-    succeed(command.arg(directory.join("nibbl.toml")))
+    succeed(command.arg(directory.join("nibbl.toml")).arg("--keys").arg(directory.join(keys)))
 }
 
 /// The DNSKEY records of a zone, as lines of a zone file.

@@ -43,12 +43,15 @@ fn snapshot(datasets: &[(Kind, &str)], empty_non_terminals: EmptyNonTerminals) -
     let test_value = Some(Ipv4Addr::new(127, 0, 0, 2));
     let options = ZoneOptions { ranges: Some(ranges), test_value, ..ZoneOptions::default() };
     let zone = Zone::new(apex(), datasets, 0, Status::Serving, options, &mut Default::default());
-    let keys = KeySet::new(&apex(), std::slice::from_ref(&*KEY), 3600).unwrap();
-    let cache = SignatureCache::new(16 << 20).into();
-    let signer = ZoneSigner::new(&apex(), keys, Validity::default(), cache).into();
-    let by = SignedBy { signer, empty_non_terminals };
+    let by = SignedBy { signer: signer(), empty_non_terminals };
     let zone = zone.with_ranges(None, &mut Default::default()).with_signing(crate::zone::Signing::By(by));
     Snapshot::new(vec![Arc::new(zone)], Settings::default(), None)
+}
+
+fn signer() -> Arc<ZoneSigner> {
+    let keys = KeySet::new(&apex(), std::slice::from_ref(&*KEY), 3600).unwrap();
+    let cache = SignatureCache::new(16 << 20).into();
+    ZoneSigner::new(&apex(), keys, Validity::default(), cache).into()
 }
 
 /// A query for the name left of the apex that a key says, with DO.
@@ -110,9 +113,8 @@ fn expected(names: &[VirtualName<'_>], key: &[u8], wanted: u16) -> Said {
     if owned.is_empty() {
         return (ResponseCode::NXDomain, BTreeSet::new(), [gap(key), gap(&wildcard)].into());
     }
-    let answers = answer(owned);
-    let proofs = if answers.is_empty() { [gap(key), gap(&wildcard)].into() } else { [gap(key)].into() };
-    (ResponseCode::NoError, answers, proofs)
+    // The NSEC record of the wildcard is needed where it has nothing of the type, and else given besides.
+    (ResponseCode::NoError, answer(owned), [gap(key), gap(&wildcard)].into())
 }
 
 fn said(message: &op::Message) -> Said {
@@ -312,4 +314,58 @@ fn answers_of_an_access_list_are_refused() {
         snapshot(&[(Kind::Ip6trie, LIST), (Kind::Acl, "192.0.2.1 :empty\n")], EmptyNonTerminals::Marker);
     let (outcome, _) = respond(&snapshot, &ask(&[], record_type::SOA), Transport::Tcp, Effort::Make);
     assert_eq!((outcome.rcode, outcome.answers), (rcode::REFUSED, 0));
+}
+
+#[test]
+fn other_zones_inside_a_signed_one() {
+    use crate::zone::Delegation;
+
+    let name = |text: &str| Name::from_text(text.as_bytes()).unwrap();
+    let cut = |label: &str, signers: &[&[u8]]| Delegation {
+        name: name(label),
+        name_servers: vec![name("ns.elsewhere")],
+        signers: signers.iter().map(|&rdata| rdata.into()).collect(),
+    };
+    let digest: &[u8] = b"\x01\x02\x0d\x02digest";
+    let options =
+        ZoneOptions { delegations: vec![cut("sub", &[digest]), cut("dark", &[])], ..Default::default() };
+    let list = vec![dataset(Kind::Ip6trie, LIST)];
+    let mut zones = Vec::new();
+    for (apex, options) in [("bl.example", options), ("sub.bl.example", ZoneOptions::default())] {
+        let zone = Zone::new(name(apex), list.clone(), 0, Status::Serving, options, &mut Default::default());
+        zones.push(zone);
+    }
+    let by = SignedBy { signer: signer(), empty_non_terminals: EmptyNonTerminals::Marker };
+    let child = zones.pop().unwrap();
+    let parent = zones.pop().unwrap().with_signing(crate::zone::Signing::By(by));
+    let snapshot = Snapshot::new(vec![Arc::new(parent), Arc::new(child)], Settings::default(), None);
+    let asked = |text: &str, wanted| {
+        let message = message(&snapshot, &ask(&name(text).key(), wanted));
+        let types = |records: &[Record]| -> BTreeSet<u16> {
+            records.iter().map(|record| record.record_type().into()).collect()
+        };
+        let zone = message.answers.iter().chain(&message.authorities).map(|record| record.name.to_string());
+        let authoritative = message.metadata.authoritative;
+        (authoritative, types(&message.answers), types(&message.authorities), zone.min().unwrap())
+    };
+    let (ns, soa) = (record_type::NS, record_type::SOA);
+    for (text, wanted, expected, owner) in [
+        // Served here as well: only DS is the parent's.
+        ("x.sub", 1, (true, vec![], vec![soa]), "sub.bl.example."),
+        ("sub", DS, (true, vec![DS, RRSIG], vec![]), "sub.bl.example."),
+        // Not signed, and served elsewhere.
+        ("x.dark", 1, (false, vec![], vec![ns, NSEC, RRSIG]), "dark.bl.example."),
+        ("dark", 1, (false, vec![], vec![ns, NSEC, RRSIG]), "dark.bl.example."),
+        ("dark", DS, (true, vec![], vec![soa, NSEC, RRSIG]), "bl.example."),
+    ] {
+        let (authoritative, answers, authorities, name) = asked(text, wanted);
+        let (expected, sections) = ((expected.0, expected.1, expected.2), (answers, authorities));
+        let sorted = |types: Vec<u16>| types.into_iter().collect::<BTreeSet<_>>();
+        assert_eq!(
+            (authoritative, sections),
+            (expected.0, (sorted(expected.1), sorted(expected.2))),
+            "{text}"
+        );
+        assert_eq!(name, owner, "{text}");
+    }
 }
