@@ -98,8 +98,29 @@ impl<'z> AddressTree<'z> {
         }
     }
 
+    /// The child with a number, if its addresses differ: then it exists, and its neighbours need not be
+    /// looked at. Left out are places that may have letters.
+    fn mixed_child(&self, place: &Place, number: u8) -> Option<(Labels, Place)> {
+        let Place::Prefix(prefix, None) = place else { return None };
+        let may_have_letters = prefix.family == Family::V4 && is_nibbles(*prefix);
+        if may_have_letters || self.levels.borrow().iter().any(|(known, _)| known == prefix) {
+            return None;
+        }
+        let child = child(*prefix, number.into());
+        let is_mixed = self.map.run(self.family, child.first).last < child.last();
+        is_mixed.then(|| (label(self.family, number).into(), Place::Prefix(child, None)))
+    }
+
     /// The children of a prefix of which not all is the same.
     fn runs(&self, prefix: Prefix) -> Runs {
+        if prefix.family == Family::V4 && prefix.length + stride(prefix.family) == prefix.family.bits() {
+            // Addresses, of which one run follows another.
+            let runs =
+                self.map.runs_v4(prefix.first as u32).map(|run| (run.last.min(prefix.last()), run.said));
+            let mut more = true;
+            let runs = runs.take_while(|(last, _)| std::mem::replace(&mut more, *last < prefix.last()));
+            return runs.map(|(last, said)| (last as u8, Some(said))).collect();
+        }
         let mut runs = Runs::new();
         let rest = self.family.bits() - prefix.length - stride(self.family);
         let count = usize::from(last_child(self.family)) + 1;
@@ -154,8 +175,8 @@ impl<'z> Nodes<'z> for AddressTree<'z> {
         nodes::at(self, key)
     }
 
-    fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>> {
-        nodes::last_before(self, bound)
+    fn last_before(&self, bound: &[u8], than: &[u8]) -> Option<Vec<u8>> {
+        nodes::last_before(self, bound, than)
     }
 
     fn first_from(&self, bound: &[u8]) -> Option<Vec<u8>> {
@@ -195,16 +216,22 @@ impl<'z> Tree<'z> for AddressTree<'z> {
     }
 
     fn last_child(&self, place: &Place, bound: Option<&[u8]>) -> Option<(Labels, Place)> {
-        let level = self.level(place);
-        let mut children = level.children(self.family).rev();
-        let (label, number) = children.find(|(label, _)| bound.is_none_or(|bound| *label < bound))?;
-        Some((label.into(), level.place(place, label, number)))
+        let is_before = |label: &[u8]| bound.is_none_or(|bound| *label < *bound);
+        let last = order(self.family).iter().rev().find(|number| is_before(label(self.family, **number)));
+        last.and_then(|number| self.mixed_child(place, *number)).or_else(|| {
+            let level = self.level(place);
+            let (label, number) = level.children(self.family).rev().find(|(label, _)| is_before(label))?;
+            Some((label.into(), level.place(place, label, number)))
+        })
     }
 
     fn first_child(&self, place: &Place, bound: &[u8]) -> Option<(Labels, Place)> {
-        let level = self.level(place);
-        let (label, number) = level.children(self.family).find(|(label, _)| *label >= bound)?;
-        Some((label.into(), level.place(place, label, number)))
+        let first = order(self.family).iter().find(|number| *label(self.family, **number) >= *bound);
+        first.and_then(|number| self.mixed_child(place, *number)).or_else(|| {
+            let level = self.level(place);
+            let (label, number) = level.children(self.family).find(|(label, _)| **label >= *bound)?;
+            Some((label.into(), level.place(place, label, number)))
+        })
     }
 
     fn node(&self, key: &[u8], place: &Place) -> Node<'z> {

@@ -64,7 +64,7 @@ impl<'z> Nodes<'z> for DomainNames<'z> {
         At { own: Some(own), below }
     }
 
-    fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>> {
+    fn last_before(&self, bound: &[u8], _: &[u8]) -> Option<Vec<u8>> {
         self.data.table.last_before(bound)
     }
 

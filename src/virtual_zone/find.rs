@@ -196,7 +196,7 @@ impl<'z> VirtualZone<'z> {
     fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>> {
         let mut last: Option<Vec<u8>> = None;
         for source in &self.sources {
-            let other = source.last_before(bound, last.as_deref());
+            let other = source.last_before(bound, last.as_deref().unwrap_or_default());
             last = last.max(other);
         }
         last

@@ -17,8 +17,9 @@ pub(super) trait Nodes<'z> {
     /// What there is at a key.
     fn at(&self, key: &[u8]) -> At<'z>;
 
-    /// The last name before `bound`, which need not be a whole key.
-    fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>>;
+    /// The last name before `bound`, which need not be a whole key. If it is before `than` it may be left
+    /// out.
+    fn last_before(&self, bound: &[u8], than: &[u8]) -> Option<Vec<u8>>;
 
     /// The first name at or after `bound`, which need not be a whole key.
     fn first_from(&self, bound: &[u8]) -> Option<Vec<u8>>;
@@ -66,7 +67,7 @@ pub(super) fn at<'z, T: Tree<'z>>(tree: &T, key: &[u8]) -> At<'z> {
 }
 
 /// [`Nodes::last_before`] of a tree.
-pub(super) fn last_before<'z, T: Tree<'z>>(tree: &T, bound: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn last_before<'z, T: Tree<'z>>(tree: &T, bound: &[u8], than: &[u8]) -> Option<Vec<u8>> {
     let mut path = tree.path(bound);
     path.pop_if(|(length, _)| *length == bound.len());
     let (length, place) = path.pop()?;
@@ -74,6 +75,10 @@ pub(super) fn last_before<'z, T: Tree<'z>>(tree: &T, bound: &[u8]) -> Option<Vec
     let mut child = tree.last_child(&place, Some(&bound[length..]));
     while let Some((labels, place)) = child {
         key.extend_from_slice(&labels);
+        if *key < *than && !than.starts_with(&key) {
+            // So are all names below.
+            return None;
+        }
         child = tree.last_child(&place, None);
     }
     Some(key)

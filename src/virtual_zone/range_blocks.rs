@@ -40,8 +40,8 @@ impl<'z> Nodes<'z> for RangeBlocks<'z> {
         nodes::at(self, key)
     }
 
-    fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>> {
-        nodes::last_before(self, bound)
+    fn last_before(&self, bound: &[u8], than: &[u8]) -> Option<Vec<u8>> {
+        nodes::last_before(self, bound, than)
     }
 
     fn first_from(&self, bound: &[u8]) -> Option<Vec<u8>> {

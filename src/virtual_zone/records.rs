@@ -37,7 +37,7 @@ impl<'z> Nodes<'z> for Single<'z> {
         At { own: key.is_empty().then(|| self.own.clone()), below: self.nothing.clone() }
     }
 
-    fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>> {
+    fn last_before(&self, bound: &[u8], _: &[u8]) -> Option<Vec<u8>> {
         (!bound.is_empty()).then(Vec::new)
     }
 
@@ -61,7 +61,7 @@ impl<'z> Nodes<'z> for GenericNames<'z> {
         At { own, below: Found::new(self.dropin) }
     }
 
-    fn last_before(&self, bound: &[u8]) -> Option<Vec<u8>> {
+    fn last_before(&self, bound: &[u8], _: &[u8]) -> Option<Vec<u8>> {
         self.table.last_before(bound).map(<[u8]>::to_vec)
     }
 

@@ -119,14 +119,14 @@ impl<'z> Source<'z> {
         }
     }
 
-    /// The last name before `bound` that can be asked for, if it is after `than`.
-    pub(super) fn last_before(&self, bound: &[u8], than: Option<&[u8]>) -> Option<Vec<u8>> {
-        if than.is_some_and(|than| *than > *self.mount && !than.starts_with(&self.mount)) {
+    /// The last name before `bound` that can be asked for. If it is before `than` it may be left out.
+    pub(super) fn last_before(&self, bound: &[u8], than: &[u8]) -> Option<Vec<u8>> {
+        if *than > *self.mount && !than.starts_with(&self.mount) {
             return None;
         }
         let mut bound = bound.to_vec();
         loop {
-            let last = self.last_node_before(&bound)?;
+            let last = self.last_node_before(&bound, than)?;
             if fits(self.zone, &last, 0) {
                 return Some(last);
             }
@@ -149,7 +149,7 @@ impl<'z> Source<'z> {
         }
     }
 
-    fn last_node_before(&self, bound: &[u8]) -> Option<Vec<u8>> {
+    fn last_node_before(&self, bound: &[u8], than: &[u8]) -> Option<Vec<u8>> {
         if *bound <= *self.mount {
             return None;
         }
@@ -157,7 +157,8 @@ impl<'z> Source<'z> {
             return Some(hole.to_vec());
         }
         let left = bound.strip_prefix(&self.mount[..]).unwrap_or(&BEHIND_ALL);
-        let last = self.nodes.last_before(left).map(|key| [&self.mount[..], &key].concat());
+        let than = than.strip_prefix(&self.mount[..]).unwrap_or_default();
+        let last = self.nodes.last_before(left, than).map(|key| [&self.mount[..], &key].concat());
         let hole =
             self.holes.partition_point(|hole| **hole < *bound).checked_sub(1).map(|at| &self.holes[at]);
         match hole {

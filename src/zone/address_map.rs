@@ -156,6 +156,39 @@ impl<'z> AddressMap<'z> {
         run
     }
 
+    /// The runs of IPv4 addresses from the one round `first` on, in order; the first of them begins there.
+    /// What [`Self::run`] finds from each to the next takes longer.
+    pub fn runs_v4(&self, first: u32) -> impl Iterator<Item = Run> + '_ {
+        let tables = self.lists.iter().flat_map(|member| &member.tables);
+        let mut cursors: SmallVec<[_; 2]> =
+            tables.map(|data| data.v4.as_ref().map(|table| table.ranges_from(first).peekable())).collect();
+        let mut next = Some(first);
+        std::iter::from_fn(move || {
+            let first = next?;
+            let mut run = Run { first: first.into(), last: u32::MAX.into(), said: Said::default() };
+            let mut cursors = cursors.iter_mut();
+            for member in &self.lists {
+                for cursor in cursors.by_ref().take(member.tables.len()) {
+                    let mut state = UNLISTED;
+                    if let Some(ranges) = cursor {
+                        while ranges.next_if(|range| range.last < first).is_some() {}
+                        if let Some(range) = ranges.peek() {
+                            run.last = run.last.min(range.last.into());
+                            state = range.state;
+                        }
+                    }
+                    run.said.0.extend([UNLISTED, state]);
+                }
+                if member.test_v4 {
+                    run.last = run.last.min(round(TEST_V4, first).last.into());
+                }
+                run.said.0.push(State::from(member.test_v4 && first == TEST_V4));
+            }
+            next = (run.last as u32).checked_add(1);
+            Some(run)
+        })
+    }
+
     /// What is said of the addresses of a prefix, for which its text stands where a text asks for
     /// the address.
     pub fn found(&self, said: &Said, prefix: Prefix) -> Found<'z> {
