@@ -15,6 +15,7 @@ use nibbl::control::{Reply, Request, default_path};
 use nibbl::export_command::{Failure, export};
 use nibbl::key_command;
 use nibbl::log;
+use nibbl::manual;
 use nibbl::privileges::{self, Descent};
 use nibbl::rbldnsd::DEFAULT_USERS;
 use nibbl::serve::{Plan, serve};
@@ -77,6 +78,10 @@ fn main() -> ExitCode {
             code(key_command::run(&arguments, now, &mut out), 1)
         }
         Ok(Command::Relay(arguments)) => code(relay::run(&arguments, say), 1),
+        Ok(Command::Man { described, directory }) => code(manual::write_pages(*described, &directory), 1),
+        Ok(Command::Completions { described, shell }) => {
+            code(manual::print_completions(*described, shell, &mut io::stdout().lock()), 1)
+        }
         Err(CliError::Usage(usage)) => {
             // Help goes to standard output, errors to standard error; both may be closed.
             let _ = usage.print();

@@ -5,6 +5,7 @@
 mod harness;
 
 mod answers;
+mod book;
 mod commands;
 mod confinement;
 mod conformance;
