@@ -128,6 +128,7 @@ fn configuration_page() -> Roff {
     page.text([roman("nibbl.toml - configuration of nibbl")]);
     page.control("SH", ["DESCRIPTION"]);
     let mut code: Option<String> = None;
+    let mut gap = false;
     for line in CONFIGURATION.lines().skip_while(|line| line.starts_with("# ") || line.is_empty()) {
         match (&mut code, line) {
             (Some(lines), line) if line.starts_with("```") => {
@@ -140,17 +141,22 @@ fn configuration_page() -> Roff {
             }
             (None, line) if line.starts_with("```") => code = Some(String::new()),
             (None, "") => {
-                page.control("PP", []);
+                gap = true;
+                continue;
             }
             (None, line) => match line.strip_prefix("## ") {
                 Some(heading) => {
                     page.control("SH", [heading.to_uppercase().as_str()]);
                 }
                 None => {
+                    if gap {
+                        page.control("PP", []);
+                    }
                     page.text(inlines(line));
                 }
             },
         }
+        gap = false;
     }
     page.control("SH", ["SEE ALSO"]);
     page.text([bold("nibbl"), roman("(1), "), bold("nibbl-check"), roman("(1)")]);

@@ -12,6 +12,7 @@ mod conformance;
 mod export;
 mod logs;
 mod lookup;
+mod manual;
 mod monitor;
 mod oracle;
 mod quick_start;
