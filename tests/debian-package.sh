@@ -98,7 +98,8 @@ nibbl check --strict --config "$config"
 say "start and ask"
 start
 [ "$(answer)" = 127.0.0.2 ] || fail "the answer is '$(answer)'"
-nibbl reload --control /run/nibbl/control
+# shellcheck disable=SC2046
+setpriv --reuid "$(value User)" --regid "$(value Group)" --clear-groups $(value ExecReload)
 
 say "upgrade: the changed configuration stays, the server answers"
 dpkg-deb --raw-extract nibbl.deb newer
