@@ -11,7 +11,7 @@ use nibbl::cli::{CliError, Command};
 use nibbl::client::{lookup, relay};
 use nibbl::config::LogConfig;
 use nibbl::control::client::{ask, watch};
-use nibbl::control::{Reply, Request, default_path};
+use nibbl::control::{Reply, Request, default_path, place_of_server};
 use nibbl::export_command::{Failure, export};
 use nibbl::key_command;
 use nibbl::log;
@@ -24,7 +24,7 @@ use nibbl::status::show;
 fn main() -> ExitCode {
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR");
     let control = default_path(runtime_dir.as_deref().map(Path::new), privileges::user_id());
-    let code = match Command::from_arguments(std::env::args_os(), &control) {
+    let code = match Command::from_arguments(std::env::args_os(), place_of_server(&control)) {
         Ok(Command::Serve(config)) => {
             let plan = Plan {
                 descent: Descent { user: config.process.user.clone(), ..Descent::default() },

@@ -62,7 +62,7 @@ start() {
         --bounding-set -all,+net_bind_service $(value ExecStart) >server.log 2>&1 &
     server=$!
     for _ in $(seq 300); do
-        nibbl status --control /run/nibbl/control >status.log 2>&1 && return
+        nibbl status >status.log 2>&1 && return
         kill -0 "$server" 2>/dev/null || break
         sleep 0.1
     done
