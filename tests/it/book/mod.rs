@@ -30,13 +30,16 @@ use session::Session;
 const DATASET_TYPES: [&str; 10] =
     ["ip", "ip4set", "ip4tset", "ip4trie", "ip6tset", "ip6trie", "dnset", "generic", "combined", "acl"];
 
-/// README.md and the chapters.
+/// Pages that are held to the same.
+const BESIDE_THE_BOOK: [&str; 2] = ["README.md", "CONTRIBUTING.md"];
+
+/// Those, and the chapters.
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = root.join("docs").read_dir().expect("docs").map(|entry| entry.expect("an entry").path());
     let mut pages: Vec<_> =
         docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
-    pages.push(root.join("README.md"));
+    pages.extend(BESIDE_THE_BOOK.map(|name| root.join(name)));
     pages.sort();
     pages
 }
@@ -76,7 +79,7 @@ fn every_chapter_is_in_the_summary() {
     for path in pages() {
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
         let listed = summary.matches(&format!("({name})")).count();
-        let wanted = usize::from(!["SUMMARY.md", "README.md"].contains(&name));
+        let wanted = usize::from(name != "SUMMARY.md" && !BESIDE_THE_BOOK.contains(&name));
         assert_eq!(listed, wanted, "docs/SUMMARY.md: {name}");
     }
 }
