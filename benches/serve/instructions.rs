@@ -16,7 +16,8 @@ const BEFORE: u64 = 10_000;
 /// that `callgrind_annotate` reads.
 pub(crate) fn count(zone: &mut Zone, questions: u64, directory: &Path, options: &Options) {
     let profile = argument("--profile").map_or(directory.join("profile"), Into::into);
-    let under = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--dump-instr=yes"].map(str::to_string);
+    let under =
+        ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--dump-instr=yes"].map(str::to_string);
     let out = format!("--callgrind-out-file={}", profile.display());
     let files = Files { directory, workers: 1, under: under.into_iter().chain([out]).collect() };
     files.write(zone, 0).expect("room for the data");

@@ -254,7 +254,7 @@ impl Bound {
             udp_sockets: Vec::new(),
             udp_threads: Vec::new(),
             tasks: JoinSet::new(),
-            queue: Arc::new(Queue::new(self.limits.signing.workers)),
+            queue: Arc::new(Queue::new(self.limits.signing)),
             signers: Vec::new(),
         };
         let queue = server.queue.clone();
@@ -358,7 +358,7 @@ impl<R: Responder> Service<R> {
     /// a reply later to the sender of the packet at a place.
     fn answer_batch(&self, moment: &R::Moment, batch: &mut [Exchange<'_>], send: impl Fn(usize) -> Send) {
         self.responder.respond_batch(moment, batch);
-        let mut efforts = Efforts::default();
+        let mut efforts = Efforts::new(batch.len());
         let mut tally = self.counters.tally();
         for (place, exchange) in batch.iter_mut().enumerate() {
             if exchange.outcome().is_none() && !exchange.packet().is_empty() {
