@@ -35,6 +35,15 @@ pub enum Transport {
     Tcp,
     /// DNS over TLS (RFC 7858).
     Tls,
+    /// DNS over QUIC (RFC 9250).
+    Quic,
+}
+
+impl Transport {
+    /// Nobody between client and server can read the messages, only see how long they are.
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Quic)
+    }
 }
 
 /// Who asks, and how.
@@ -355,7 +364,7 @@ fn server_failure<'s>(error: u16) -> Response<'s> {
 fn busy<'s>(transport: Transport) -> Response<'s> {
     match transport {
         Transport::Udp => Response { authoritative: true, truncated: true, ..Response::default() },
-        Transport::Tcp | Transport::Tls => server_failure(extended_error::OTHER),
+        Transport::Tcp | Transport::Tls | Transport::Quic => server_failure(extended_error::OTHER),
     }
 }
 

@@ -80,6 +80,8 @@ pub(super) fn write(
         udp_size: settings.udp_size,
         dnssec_ok: edns.dnssec_ok,
         error: response.error,
+        // RFC 7830, section 4: only in reply to a padded query; and where padding hides anything.
+        padded: edns.padding && transport.is_encrypted(),
     });
     let limit = reply_limit(settings, query, transport);
     let mut writer = Writer::new(reply, query.header, query.question(), opt, limit);
@@ -145,7 +147,7 @@ pub(super) fn reply_limit(settings: &Settings, query: &Query<'_>, transport: Tra
     let limit = match (transport, query.edns) {
         (Transport::Udp, Some(edns)) => edns.udp_size.min(settings.udp_size).max(WITHOUT_EDNS),
         (Transport::Udp, None) => WITHOUT_EDNS,
-        (Transport::Tcp | Transport::Tls, _) => u16::MAX,
+        (Transport::Tcp | Transport::Tls | Transport::Quic, _) => u16::MAX,
     };
     usize::from(limit)
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::response::{reply_limit, write};
 use super::*;
+use crate::wire::PADDED_TO;
 use crate::wire::tests::{OPT, OPT_COOKIE, OPT_VERSION_1, QUESTION, bytes, corpus, packet};
 
 fn set<'a>(record_type: u16, ttl: u32, rdata: &[&[u8]]) -> RecordSet<'a> {
@@ -153,6 +154,21 @@ fn opt_exactly_when_asked_and_the_error_in_it() {
         assert!(!message.metadata.authoritative);
         let error = message.edns.map(|edns| Vec::try_from(edns.option(15.into()).unwrap()).unwrap());
         assert_eq!(error, opt.then(|| vec![0, 20]));
+    }
+}
+
+/// RFC 7830, section 4; RFC 8467, section 4.1.
+#[test]
+fn padded_when_the_client_pads_and_nobody_can_read_it() {
+    const PADDED: &[u8] = b"\0\0\x29\x04\xd0\0\0\0\0\0\x06\0\x0c\0\x02\0\0";
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Quic] {
+        for (opt, is_padded) in [(PADDED, transport.is_encrypted()), (OPT, false)] {
+            let query = packet(0, [1, 0, 0, 1], &[QUESTION, opt]);
+            let query = query::read(&query).unwrap();
+            let mut reply = Vec::new();
+            write(&refused(None), &query, &Settings::default(), transport, &mut reply);
+            assert_eq!(reply.len() == PADDED_TO, is_padded, "{transport:?}");
+        }
     }
 }
 

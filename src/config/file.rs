@@ -17,8 +17,8 @@ use super::values::{
     UdpSize, ZoneName,
 };
 use super::{
-    Config, Control, LogConfig, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener,
-    TtlConfig, Watch, ZoneConfig,
+    Config, Control, EncryptedListener, LogConfig, Process, ReadConfig, SigningConfig, SigningLimits,
+    TcpLimits, TtlConfig, Watch, ZoneConfig,
 };
 use crate::dnssec::validity::Validity;
 use crate::log::{Format, Threshold};
@@ -85,7 +85,9 @@ struct File {
     #[serde(default)]
     tcp: TcpTable,
     #[serde(default)]
-    tls: Vec<TlsTable>,
+    tls: Vec<EncryptedTable>,
+    #[serde(default)]
+    quic: Vec<EncryptedTable>,
     #[serde(default)]
     reload: ReloadTable,
     #[serde(default)]
@@ -136,7 +138,7 @@ struct TcpTable {
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TlsTable {
+struct EncryptedTable {
     listen: Listen<853>,
     certificate: PathBuf,
     key: PathBuf,
@@ -222,11 +224,14 @@ impl File {
             notify_from: server.notify_from.into_iter().map(|network| network.0).collect(),
             ..settings
         };
-        let tls = self.tls.into_iter().map(|table| TlsListener {
-            listen: table.listen.0,
-            certificate: own_dir.join(table.certificate),
-            key: own_dir.join(table.key),
-        });
+        let encrypted = |tables: Vec<EncryptedTable>| {
+            let listener = |table: EncryptedTable| EncryptedListener {
+                listen: table.listen.0,
+                certificate: own_dir.join(table.certificate),
+                key: own_dir.join(table.key),
+            };
+            tables.into_iter().map(listener).collect()
+        };
         let access = self.access.map(|files| files.dataset().with(dir, ReadConfig::default()));
         let mut zones: Vec<ZoneConfig> = Vec::new();
         let mut names = Vec::new();
@@ -244,7 +249,8 @@ impl File {
             listen: server
                 .listen
                 .map_or(defaults.listen, |listen| listen.into_iter().map(|listen| listen.0).collect()),
-            tls: tls.collect(),
+            tls: encrypted(self.tls),
+            quic: encrypted(self.quic),
             workers: server.workers.map_or(defaults.workers, usize::from),
             pin: server.pin.unwrap_or(defaults.pin),
             tcp: self.tcp.check(),

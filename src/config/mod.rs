@@ -33,12 +33,14 @@ pub struct Config {
     /// Addresses that are served over UDP and TCP.
     pub listen: Vec<SocketAddr>,
     /// Addresses that are served over TLS (RFC 7858).
-    pub tls: Vec<TlsListener>,
+    pub tls: Vec<EncryptedListener>,
+    /// Addresses that are served over QUIC (RFC 9250).
+    pub quic: Vec<EncryptedListener>,
     /// Threads that answer UDP; 0 is one for each core.
     pub workers: usize,
     /// Each UDP thread is pinned to a core of its own.
     pub pin: bool,
-    /// Limits of TCP; of TLS connections only the idle time (the others are hickory-server's).
+    /// Limits of connections: TCP, TLS, QUIC.
     pub tcp: TcpLimits,
     /// What signing takes at most.
     pub signing: SigningLimits,
@@ -67,6 +69,7 @@ impl Default for Config {
         Self {
             listen: DEFAULT_LISTEN.to_vec(),
             tls: Vec::new(),
+            quic: Vec::new(),
             workers: 0,
             pin: false,
             tcp: TcpLimits::default(),
@@ -121,6 +124,11 @@ impl Config {
         Ok(())
     }
 
+    /// All listeners that have a certificate.
+    pub fn encrypted_listeners(&self) -> impl Iterator<Item = &EncryptedListener> {
+        self.tls.iter().chain(&self.quic)
+    }
+
     /// All datasets of all zones and the server's access list, as often as they are named.
     pub fn datasets(&self) -> impl Iterator<Item = &DatasetConfig> {
         self.access.iter().chain(self.zones.iter().flat_map(ZoneConfig::all_datasets))
@@ -137,9 +145,9 @@ fn put<T>(place: &mut Option<T>, value: T) -> Result<(), T> {
     }
 }
 
-/// A listener for DNS over TLS.
+/// A listener for DNS over TLS, or over QUIC.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsListener {
+pub struct EncryptedListener {
     /// Address and port; the port is 853 where none is given.
     pub listen: SocketAddr,
     /// PEM file with the certificate chain.

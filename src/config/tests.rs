@@ -39,6 +39,10 @@ fn everything_said() {
         listen = "192.0.2.1"
         certificate = "cert.pem"
         key = "/etc/ssl/key.pem"
+        [[quic]]
+        listen = "192.0.2.1"
+        certificate = "cert.pem"
+        key = "/etc/ssl/key.pem"
         [reload]
         notify = false
         poll = 0
@@ -110,6 +114,7 @@ fn everything_said() {
     assert_eq!((config.tcp.connections, config.tcp.idle.as_secs()), (10, 60));
     assert_eq!(config.tls[0].listen.port(), 853);
     assert_eq!(config.tls[0].certificate, Path::new("/etc/nibbl/cert.pem"));
+    assert_eq!(config.quic, config.tls);
     assert_eq!((config.watch.poll, config.watch.settle.as_millis()), (None, 50));
     assert_eq!(config.access.unwrap().to_string(), "acl:/etc/nibbl/lists/clients.acl");
     assert_eq!(config.log, LogConfig { format: Format::Json, threshold: Threshold::Warn });
@@ -166,6 +171,7 @@ fn errors_have_their_place() {
         ("[query_log]\nfile = 'q'\nsample = 0", "3:10", "nonzero"),
         ("[log]\nformat = 'xml'", "2:10", "unknown variant `xml`, expected one of `auto`"),
         ("[[tls]]\nlisten = '::1'\nkey = 'k'", "1:1", "missing field `certificate`"),
+        ("[[quic]]\nlisten = '::1'\ncertificate = 'c'", "1:1", "missing field `key`"),
         ("[tcp]\nconnections = 0", "2:15", "1 to 1000000"),
         ("[tcp]\nidle = '1 minute'", "2:8", "not a time"),
         ("[reload]\npoll = -5", "2:8", "not a time"),
@@ -312,6 +318,7 @@ fn the_readme_shows_all_keys() {
         "[server]",
         "[tcp]",
         "[[tls]]",
+        "[[quic]]",
         "[reload]",
         "[metrics]",
         "[log]",

@@ -14,12 +14,13 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// `udp`, `tcp` or `tls`.
+    /// `udp`, `tcp`, `tls` or `quic`.
     pub fn transport(&self) -> &'static str {
         match self.transport {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
             Transport::Tls => "tls",
+            Transport::Quic => "quic",
         }
     }
 

@@ -40,11 +40,11 @@ pub struct OriginTotals {
     pub unsent: u64,
     /// Errors of the system while receiving or accepting.
     pub receive_errors: u64,
-    /// TCP connections that were served.
+    /// Connections that were accepted.
     pub connections: u64,
-    /// TCP connections that are open.
+    /// Connections that are open.
     pub open_connections: u64,
-    /// TCP connections closed at once because their client has too many.
+    /// Connections closed at once because their client has too many, or over QUIC all.
     pub refused_connections: u64,
     /// The sizes of the answers, in octets.
     pub sizes: Buckets,

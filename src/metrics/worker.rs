@@ -97,12 +97,12 @@ impl WorkerCounters {
         self.increase(&self.receive_errors, 1);
     }
 
-    /// Counts a TCP connection that was closed at once because its client has too many.
+    /// Counts a connection that was closed at once because its client has too many.
     pub fn refused_connection(&self) {
         self.increase(&self.refused_connections, 1);
     }
 
-    /// Counts a TCP connection; [`Self::connection_ended`] takes it from those that are open.
+    /// Counts a connection; [`Self::connection_ended`] takes it from those that are open.
     pub fn connection(&self) {
         self.increase(&self.connections, 1);
     }

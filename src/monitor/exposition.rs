@@ -53,51 +53,54 @@ fn queries(text: &mut Text, totals: &Totals) {
 }
 
 fn origins(text: &mut Text, totals: &Totals) {
-    let over = |transport: &'static str| {
+    /// How queries come that a metric is about.
+    type Transports = fn(&str) -> bool;
+    const ALL: Transports = |_| true;
+    const UDP: Transports = |transport| transport == "udp";
+    const CONNECTED: Transports = |transport| transport != "udp";
+    let over = |transports: Transports| {
         let origins = totals.origins.iter().map(|(origin, counted)| {
             ([("transport", origin.transport()), ("client", origin.client())], counted)
         });
-        origins.filter(move |(labels, _)| transport.is_empty() || labels[0].1 == transport)
+        origins.filter(move |(labels, _)| transports(labels[0].1))
     };
-    let mut histogram = |name: &str, transport, help: &str, buckets: fn(&OriginTotals) -> &Buckets| {
+    let mut histogram = |name: &str, transports, help: &str, buckets: fn(&OriginTotals) -> &Buckets| {
         text.family(name, "histogram", help);
-        over(transport).for_each(|(labels, counted)| text.histogram(name, &labels, buckets(counted)));
+        over(transports).for_each(|(labels, counted)| text.histogram(name, &labels, buckets(counted)));
     };
-    histogram("nibbl_response_size_bytes", "", "Octets of an answer.", |counted| &counted.sizes);
+    histogram("nibbl_response_size_bytes", ALL, "Octets of an answer.", |counted| &counted.sizes);
     histogram(
         "nibbl_response_time_seconds",
-        "udp",
+        UDP,
         "Time from the arrival of a packet to the departure of its answer, of a sample of the packets.",
         |counted| &counted.times,
     );
-    let mut figure = |name: &str, transport, help: &str, figure: fn(&OriginTotals) -> u64| {
+    let mut figure = |name: &str, transports, help: &str, figure: fn(&OriginTotals) -> u64| {
         text.family(name, if name.ends_with("_total") { "counter" } else { "gauge" }, help);
-        over(transport).for_each(|(labels, counted)| text.sample(name, &labels, figure(counted)));
+        over(transports).for_each(|(labels, counted)| text.sample(name, &labels, figure(counted)));
     };
-    figure("nibbl_truncated_total", "udp", "Answers that were cut (TC).", |counted| counted.truncated);
+    figure("nibbl_truncated_total", UDP, "Answers that were cut (TC).", |counted| counted.truncated);
     figure(
         "nibbl_unanswered_total",
-        "",
+        ALL,
         "Packets that got no answer: no queries, or of clients that the access list ignores.",
         |counted| counted.unanswered,
     );
-    figure("nibbl_unsent_total", "", "Answers that the system would not send.", |counted| counted.unsent);
+    figure("nibbl_unsent_total", ALL, "Answers that the system would not send.", |counted| counted.unsent);
     figure(
         "nibbl_receive_errors_total",
-        "",
+        ALL,
         "Errors of the system while receiving or accepting.",
         |counted| counted.receive_errors,
     );
-    figure("nibbl_tcp_connections_total", "tcp", "TCP connections that were served.", |counted| {
+    figure("nibbl_connections_total", CONNECTED, "Connections that were accepted.", |counted| {
         counted.connections
     });
-    figure("nibbl_tcp_connections", "tcp", "TCP connections that are open.", |counted| {
-        counted.open_connections
-    });
+    figure("nibbl_connections", CONNECTED, "Connections that are open.", |counted| counted.open_connections);
     figure(
-        "nibbl_tcp_connections_refused_total",
-        "tcp",
-        "TCP connections that were closed at once since their client has too many.",
+        "nibbl_connections_refused_total",
+        CONNECTED,
+        "Connections that were closed at once since their client has too many, or over QUIC all.",
         |counted| counted.refused_connections,
     );
 }

@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 pub use statistics::Statistics;
 
 use crate::check::octets;
-use crate::config::{Config, Control, TcpLimits};
+use crate::config::{Config, Control, EncryptedListener, TcpLimits};
 use crate::confinement;
 use crate::control::{self, Socket};
 use crate::metrics::Metrics;
@@ -37,7 +37,8 @@ use crate::reload::report::ZoneReport;
 use crate::reload::service;
 use crate::reload::{Loader, Notice, Order, Report, Round, Source};
 use crate::server::{
-    Bound, Certificate, Limits, Listener, Server, ServerError, SigningLimits, SnapshotResponder,
+    Bound, CertificateFiles, Limits, Listener, Protocol, Server, ServerError, SigningLimits,
+    SnapshotResponder,
 };
 use crate::snapshot::Snapshot;
 use crate::status::Observer;
@@ -191,7 +192,11 @@ async fn run(
         let runtime = tokio::runtime::Handle::current();
         let server = bound.start(responder.clone(), &metrics, query_log.map(QueryLog::sink), &runtime)?;
         for (listener, address) in listeners(config).iter().zip(server.addresses()) {
-            let transports: &[&str] = if listener.certificate.is_some() { &["tls"] } else { &["udp", "tcp"] };
+            let transports: &[&str] = match listener.protocol {
+                Protocol::Plain => &["udp", "tcp"],
+                Protocol::Tls(_) => &["tls"],
+                Protocol::Quic(_) => &["quic"],
+            };
             for transport in transports {
                 tracing::info!(transport, %address, "listening on {transport} {address}");
             }
@@ -298,12 +303,18 @@ fn load<P: Fn(Arc<Snapshot>)>(config: &Config, publish: P) -> (Loader<Files<P>>,
 }
 
 fn listeners(config: &Config) -> Vec<Listener> {
-    let plain = config.listen.iter().map(|&address| Listener { address, certificate: None });
-    let tls = config.tls.iter().map(|tls| {
-        let certificate = Certificate { chain: tls.certificate.clone(), key: tls.key.clone() };
-        Listener { address: tls.listen, certificate: Some(certificate) }
-    });
-    plain.chain(tls).collect()
+    let files = |listener: &EncryptedListener| CertificateFiles {
+        chain: listener.certificate.clone(),
+        key: listener.key.clone(),
+    };
+    let plain = config.listen.iter().map(|&address| Listener { address, protocol: Protocol::Plain });
+    let tls =
+        config.tls.iter().map(|tls| Listener { address: tls.listen, protocol: Protocol::Tls(files(tls)) });
+    let quic = config
+        .quic
+        .iter()
+        .map(|quic| Listener { address: quic.listen, protocol: Protocol::Quic(files(quic)) });
+    plain.chain(tls).chain(quic).collect()
 }
 
 fn limits(config: &Config) -> Limits {

@@ -16,7 +16,8 @@ const OTHER_FILES: u64 = 64;
 pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
     let config = &plan.config;
     let data = config.datasets().flat_map(|dataset| dataset.files.iter().cloned());
-    let certificates = config.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
+    let encrypted = config.encrypted_listeners();
+    let certificates = encrypted.flat_map(|listener| [listener.certificate.clone(), listener.key.clone()]);
     let keys = config.zones.iter().filter_map(|zone| Some(zone.signing.as_ref()?.keys.clone()));
     let control = match &config.control {
         Control::Default => Some(default_control),

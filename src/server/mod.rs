@@ -5,8 +5,9 @@
 //!                    │ start
 //!                    ▼
 //! udp.rs   one thread per worker and address ─┐
-//! tcp.rs   one task per connection ───────────┼─▶ Service::answer ─▶ Responder
-//! tls.rs   hickory-server's connections ──────┘        │
+//! tcp.rs   one task per connection, over TLS ─┼─▶ Service::answer ─▶ Responder
+//!          after the handshake of tls.rs      │        │
+//! quic.rs  one task per connection and query ─┘        │
 //!                                                      ├─▶ metrics, query log
 //!                                                      └─▶ signers.rs, where signatures are missing
 //! ```
@@ -15,11 +16,15 @@
 //! that is [`SnapshotResponder`]. A responder answers from a *moment*, which UDP workers take once
 //! per batch, so that one batch costs one load of the snapshot.
 
+mod certificates;
+mod clients;
 mod later;
+mod quic;
 mod responder;
 mod shed;
 mod signers;
 mod sockets;
+mod stream;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -30,7 +35,6 @@ mod udp;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -40,10 +44,10 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use certificates::{Certificate, CertificateError, CertificateFiles, Validity};
 pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
 pub use shed::Shed;
 pub use signers::{SigningLimits, SigningQueue};
-pub use tls::CertificateError;
 
 use crate::answer::{Client, Effort, Outcome, Transport};
 use crate::fast::Exchange;
@@ -59,17 +63,19 @@ pub struct Listener {
     /// The address; an unspecified one (`0.0.0.0`, `::`) stands for all of its family, and of its
     /// family only.
     pub address: SocketAddr,
-    /// With a certificate, DNS over TLS (RFC 7858); without, UDP and TCP.
-    pub certificate: Option<Certificate>,
+    /// What is spoken there.
+    pub protocol: Protocol,
 }
 
-/// The PEM files of a certificate.
+/// What is spoken at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate {
-    /// The certificate and its chain, leaf first.
-    pub chain: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
+pub enum Protocol {
+    /// DNS over UDP and TCP.
+    Plain,
+    /// DNS over TLS (RFC 7858).
+    Tls(CertificateFiles),
+    /// DNS over QUIC (RFC 9250).
+    Quic(CertificateFiles),
 }
 
 /// What the server spends at most, and how it is spread over cores.
@@ -84,16 +90,17 @@ pub struct Limits {
     pub receive_buffer: usize,
     /// Answers over UDP are timed, of a sample of the batches.
     pub times: bool,
-    /// TCP connections at the same time, per address; further ones wait in the system's queue.
+    /// Connections (TCP, TLS, QUIC) at the same time, per address; further ones wait in the system's
+    /// queue, or are refused (QUIC).
     pub tcp_connections: NonZeroUsize,
-    /// TCP connections at the same time from one /32 (IPv4) or /56 (IPv6), per address; further
+    /// Connections at the same time from one /32 (IPv4) or /56 (IPv6), per address; further
     /// ones are closed at once.
     pub tcp_connections_per_client: usize,
-    /// Answers of one TCP connection that wait to be sent; further queries are not read meanwhile.
+    /// Answers of one connection that wait to be sent; further queries are not read meanwhile.
     pub tcp_in_flight: NonZeroUsize,
-    /// How long a TCP or TLS connection stays open without a whole query (RFC 7766, section 6.2.3).
+    /// How long a connection stays open without a whole query (RFC 7766, section 6.2.3).
     pub tcp_idle: Duration,
-    /// How long a TCP client may take no octet of an answer that waits for it.
+    /// How long a client of a connection may take no octet of an answer that waits for it.
     pub tcp_write_stall: Duration,
     /// How much is signed at most.
     pub signing: SigningLimits,
@@ -137,6 +144,14 @@ pub enum ServerError {
         /// What is wrong, and in which file.
         source: CertificateError,
     },
+    /// A certificate that can be read is of no use for the protocol.
+    #[error("{address}: {source}")]
+    Settings {
+        /// The listener's address.
+        address: SocketAddr,
+        /// What is wrong.
+        source: io::Error,
+    },
     /// A thread that makes signatures cannot be started.
     #[error("cannot start a signer: {0}")]
     Signer(io::Error),
@@ -154,13 +169,15 @@ pub enum ServerError {
 #[derive(Debug)]
 pub struct Bound {
     listeners: Vec<BoundListener>,
+    certificates: Vec<Arc<Certificate>>,
     limits: Limits,
 }
 
 #[derive(Debug)]
 enum BoundListener {
     Plain { address: SocketAddr, udp: Vec<UdpSocket>, tcp: TcpListener },
-    Tls { address: SocketAddr, tcp: TcpListener, config: Arc<rustls::ServerConfig> },
+    Tls { address: SocketAddr, tcp: TcpListener, settings: Arc<rustls::ServerConfig> },
+    Quic { address: SocketAddr, udp: UdpSocket, settings: quinn::ServerConfig },
 }
 
 /// The running server. Dropped without [`Server::stop`], it stops too, but nobody waits for it.
@@ -179,9 +196,10 @@ pub struct Server {
 impl Server {
     /// Opens the sockets of all listeners and reads their certificates, or none.
     pub fn bind(listeners: &[Listener], limits: Limits) -> Result<Bound, ServerError> {
-        let listeners =
-            listeners.iter().map(|listener| sockets::bind(listener, &limits)).collect::<Result<_, _>>()?;
-        Ok(Bound { listeners, limits })
+        let mut certificates = Vec::new();
+        let mut bind = |listener| sockets::bind(listener, &limits, &mut certificates);
+        let listeners = listeners.iter().map(&mut bind).collect::<Result<_, _>>()?;
+        Ok(Bound { listeners, certificates, limits })
     }
 
     /// The addresses listened on, in the order of the listeners, with their actual ports.
@@ -238,7 +256,12 @@ impl Bound {
         self.listeners.iter().map(BoundListener::address).collect()
     }
 
-    /// Starts to answer; TCP and TLS run on `runtime`.
+    /// The certificates that are served, each pair of files once.
+    pub fn certificates(&self) -> &[Arc<Certificate>] {
+        &self.certificates
+    }
+
+    /// Starts to answer; all but UDP runs on `runtime`.
     pub fn start<R: Responder>(
         self,
         responder: Arc<R>,
@@ -297,14 +320,23 @@ impl Bound {
                     let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
                     let counters = metrics.shared_worker(origin(Transport::Tcp));
                     let service = service(counters.clone(), &counters);
-                    let accepting = tcp::listen(listener, self.limits, service, stopped.clone());
+                    let accepting = tcp::listen(listener, None, self.limits, service, stopped.clone());
                     server.tasks.spawn_on(accepting, runtime);
                 }
-                BoundListener::Tls { tcp, config, .. } => {
+                BoundListener::Tls { tcp, settings, .. } => {
+                    let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
                     let counters = metrics.shared_worker(origin(Transport::Tls));
                     let service = service(counters.clone(), &counters);
-                    let serving = tls::listen(tcp, config, self.limits, service, stopped.clone());
-                    server.tasks.spawn_on(serving, runtime);
+                    let accepting =
+                        tcp::listen(listener, Some(settings), self.limits, service, stopped.clone());
+                    server.tasks.spawn_on(accepting, runtime);
+                }
+                BoundListener::Quic { udp, settings, .. } => {
+                    let endpoint = quic::endpoint(udp, settings).map_err(failed)?;
+                    let counters = metrics.shared_worker(origin(Transport::Quic));
+                    let service = service(counters.clone(), &counters);
+                    let accepting = quic::listen(endpoint, self.limits, service, stopped.clone());
+                    server.tasks.spawn_on(accepting, runtime);
                 }
             }
         }
@@ -315,7 +347,7 @@ impl Bound {
 impl BoundListener {
     fn address(&self) -> SocketAddr {
         match self {
-            Self::Plain { address, .. } | Self::Tls { address, .. } => *address,
+            Self::Plain { address, .. } | Self::Tls { address, .. } | Self::Quic { address, .. } => *address,
         }
     }
 }

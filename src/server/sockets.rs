@@ -2,13 +2,18 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
 
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::{setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::{BoundListener, Limits, Listener, ServerError, tls};
+use super::certificates::tls_settings;
+use super::{
+    BoundListener, Certificate, CertificateError, CertificateFiles, Limits, Listener, Protocol as Spoken,
+    ServerError, quic, tls,
+};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -34,16 +39,50 @@ sockopt_impl!(
     libc::c_int
 );
 
-/// Opens the sockets of one listener.
-pub(super) fn bind(listener: &Listener, limits: &Limits) -> Result<BoundListener, ServerError> {
+/// Opens the sockets of one listener, and reads its certificate unless it is among those that are read.
+pub(super) fn bind(
+    listener: &Listener,
+    limits: &Limits,
+    certificates: &mut Vec<Arc<Certificate>>,
+) -> Result<BoundListener, ServerError> {
     let address = listener.address;
-    if let Some(certificate) = &listener.certificate {
-        let config =
-            tls::config(certificate).map_err(|source| ServerError::Certificate { address, source })?;
-        let tcp = bind_tcp(address).map_err(failed(address, "TCP"))?;
-        let address = tcp.local_addr().map_err(failed(address, "TCP"))?;
-        return Ok(BoundListener::Tls { address, tcp, config });
+    let mut settings = |files: &CertificateFiles, protocol| {
+        let certificate = certificate(files, certificates)
+            .map_err(|source| ServerError::Certificate { address, source })?;
+        tls_settings(certificate, protocol).map_err(|source| ServerError::Settings { address, source })
+    };
+    match &listener.protocol {
+        Spoken::Plain => bind_plain_port(address, limits),
+        Spoken::Tls(files) => {
+            let settings = settings(files, tls::PROTOCOL)?;
+            let tcp = bind_tcp(address).map_err(failed(address, "TCP"))?;
+            let address = tcp.local_addr().map_err(failed(address, "TCP"))?;
+            Ok(BoundListener::Tls { address, tcp, settings })
+        }
+        Spoken::Quic(files) => {
+            let settings = quic::settings(settings(files, quic::PROTOCOL)?, limits)
+                .map_err(|source| ServerError::Settings { address, source })?;
+            let udp = bind_udp(address, false, limits.receive_buffer).map_err(failed(address, "UDP"))?;
+            let address = udp.local_addr().map_err(failed(address, "UDP"))?;
+            Ok(BoundListener::Quic { address, udp, settings })
+        }
     }
+}
+
+/// The certificate of these files, which is read once.
+fn certificate(
+    files: &CertificateFiles,
+    certificates: &mut Vec<Arc<Certificate>>,
+) -> Result<Arc<Certificate>, CertificateError> {
+    if let Some(known) = certificates.iter().find(|known| known.files() == files) {
+        return Ok(known.clone());
+    }
+    let certificate = Arc::new(Certificate::read(files.clone())?);
+    certificates.push(certificate.clone());
+    Ok(certificate)
+}
+
+fn bind_plain_port(address: SocketAddr, limits: &Limits) -> Result<BoundListener, ServerError> {
     let mut attempt = 1;
     loop {
         match bind_plain(address, limits) {

@@ -78,6 +78,9 @@ pub struct Queries {
     pub tcp: u64,
     /// Answered over TLS.
     pub tls: u64,
+    /// Answered over QUIC.
+    #[serde(default)]
+    pub quic: u64,
     /// Answered that what they ask about is listed.
     pub listed: u64,
     /// Answered with NXDOMAIN: it is not listed.
@@ -92,8 +95,8 @@ pub struct Queries {
     pub unanswered: u64,
     /// Packets that were lost since the sockets' buffers were full.
     pub shed: u64,
-    /// TCP connections that are open.
-    pub tcp_connections: u64,
+    /// Connections that are open.
+    pub connections: u64,
 }
 
 /// What signing takes, over all signed zones.
@@ -222,6 +225,7 @@ impl Queries {
             udp: over(Transport::Udp),
             tcp: over(Transport::Tcp),
             tls: over(Transport::Tls),
+            quic: over(Transport::Quic),
             listed: answered(Answer::Listed),
             nxdomain: answered(Answer::NxDomain),
             refused: answered(Answer::Refused),
@@ -229,13 +233,13 @@ impl Queries {
             truncated: totals.sum(|origin| origin.truncated),
             unanswered: totals.sum(|origin| origin.unanswered),
             shed,
-            tcp_connections: totals.sum(|origin| origin.open_connections),
+            connections: totals.sum(|origin| origin.open_connections),
         }
     }
 
     /// All answered queries.
     pub fn answered(&self) -> u64 {
-        self.udp + self.tcp + self.tls
+        self.udp + self.tcp + self.tls + self.quic
     }
 }
 

@@ -47,14 +47,15 @@ fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: Syste
         scale.share(queries.listed, |s| s.queries.listed, queries.answered(), |s| s.queries.answered());
     let _ = writeln!(
         text,
-        "queries: {} by UDP, {} by TCP, {} by TLS; {listed} listed; {} cut, {} unanswered, {} shed; {} TCP connections",
+        "queries: {} by UDP, {} by TCP, {} by TLS, {} by QUIC; {listed} listed; {} cut, {} unanswered, {} shed; {} connections",
         figure(queries.udp, |s| s.queries.udp),
         figure(queries.tcp, |s| s.queries.tcp),
         figure(queries.tls, |s| s.queries.tls),
+        figure(queries.quic, |s| s.queries.quic),
         figure(queries.truncated, |s| s.queries.truncated),
         figure(queries.unanswered, |s| s.queries.unanswered),
         figure(queries.shed, |s| s.queries.shed),
-        queries.tcp_connections,
+        queries.connections,
     );
     if let Some(signing) = &status.signing {
         let then = |figure: fn(&SigningStatus) -> u64| {

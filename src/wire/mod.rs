@@ -14,7 +14,7 @@ mod writer;
 pub(crate) mod tests;
 
 pub use reader::{Edns, Header, Message, Question};
-pub use writer::{DoesNotFit, Opt, Owner, Section, Writer};
+pub use writer::{DoesNotFit, Opt, Owner, PADDED_TO, Section, Writer};
 
 /// Octets of the header of a message (RFC 1035, section 4.1.1).
 pub const HEADER_OCTETS: usize = 12;

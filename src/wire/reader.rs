@@ -65,9 +65,15 @@ pub struct Edns {
     pub dnssec_ok: bool,
     /// There is a COOKIE option (RFC 7873).
     pub cookie: bool,
+    /// There is an option on how long a TCP connection stays open (RFC 7828).
+    pub keepalive: bool,
+    /// The query is padded, and so may its reply be (RFC 7830).
+    pub padding: bool,
 }
 
 const COOKIE: u16 = 10;
+const KEEPALIVE: u16 = 11;
+const PADDING: u16 = 12;
 
 /// Something does not parse.
 #[derive(Debug)]
@@ -205,6 +211,8 @@ impl Edns {
             let (code, length) = (cursor.word()?, cursor.word()?);
             cursor.take(usize::from(length))?;
             self.cookie |= code == COOKIE;
+            self.keepalive |= code == KEEPALIVE;
+            self.padding |= code == PADDING;
         }
         Ok(())
     }
@@ -234,6 +242,8 @@ impl<'p> Record<'p> {
             version: self.ttl[0] as u8,
             dnssec_ok: self.ttl[1] & 0x8000 != 0,
             cookie: false,
+            keepalive: false,
+            padding: false,
         }
     }
 }

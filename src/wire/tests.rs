@@ -157,7 +157,17 @@ fn what_is_whole_is_kept_of_a_malformed_packet() {
     let message = Message::read(&two_opts).unwrap();
     assert!(message.malformed);
     assert_eq!(message.question.unwrap().name(), b"\x02Bl\x07example\0");
-    assert_eq!(message.edns, Some(Edns { udp_size: 1232, version: 0, dnssec_ok: false, cookie: true }));
+    assert_eq!(
+        message.edns,
+        Some(Edns {
+            udp_size: 1232,
+            version: 0,
+            dnssec_ok: false,
+            cookie: true,
+            keepalive: false,
+            padding: false
+        })
+    );
 }
 
 #[test]
@@ -182,7 +192,7 @@ fn addresses(count: u8) -> RecordSet<'static> {
 fn names_of_a_reply_point_into_the_question() {
     let query = packet(0x0110, [1, 0, 0, 1], &[b"\x01F\x02Bl\x07eXample\0\0\x10\0\x01", OPT]);
     let message = Message::read(&query).unwrap();
-    let opt = Opt { udp_size: 1232, dnssec_ok: true, error: Some(extended_error::PROHIBITED) };
+    let opt = Opt { udp_size: 1232, dnssec_ok: true, error: Some(extended_error::PROHIBITED), padded: false };
     let mut reply = b"before".to_vec();
     let mut writer = Writer::new(&mut reply, message.header, message.question.as_ref(), Some(opt), 512);
     let set = addresses(1);
@@ -226,7 +236,7 @@ fn the_root_is_written_out() {
 fn sets_fit_whole_or_not_at_all() {
     let query = packet(0, [1, 0, 0, 0], &[QUESTION]);
     let message = Message::read(&query).unwrap();
-    let opt = Opt { udp_size: 1232, dnssec_ok: false, error: None };
+    let opt = Opt { udp_size: 1232, dnssec_ok: false, error: None, padded: false };
     let set = addresses(3);
     // Header, question, three records of 16 octets, OPT.
     let whole = 12 + 16 + 48 + 11;
@@ -241,6 +251,44 @@ fn sets_fit_whole_or_not_at_all() {
     let mut reply = Vec::new();
     let mut writer = Writer::new(&mut reply, message.header, None, None, usize::MAX);
     assert_eq!(writer.record_set(Section::Answer, Owner::Question, &huge), Err(DoesNotFit));
+}
+
+/// RFC 8467, section 4.1.
+#[test]
+fn padded_replies_fill_their_block() {
+    const OPT_PADDED: &[u8] = b"\0\0\x29\x04\xd0\0\0\0\0\0\x07\0\x0c\0\x03\0\0\0";
+    let query = packet(0, [1, 0, 0, 1], &[QUESTION, OPT_PADDED]);
+    let message = Message::read(&query).unwrap();
+    assert!(message.edns.unwrap().padding);
+    let padded = |rdata: usize, error| {
+        let opt = Opt { udp_size: 1232, dnssec_ok: false, error, padded: true };
+        let mut reply = b"before".to_vec();
+        let question = message.question.as_ref();
+        let mut writer = Writer::new(&mut reply, message.header, question, Some(opt), 65_535);
+        let set = RecordSet { record_type: 65280, ttl: 0, rdata: smallvec![vec![0; rdata].into()] };
+        writer.record_set(Section::Answer, Owner::Question, &set).unwrap();
+        writer.finish(false, 0);
+        let reply = &reply[6..];
+        assert_eq!(op::Message::from_vec(reply).unwrap().answers.len(), 1);
+        assert!(
+            Message::read(reply).is_some_and(|message| message.edns.unwrap().padding && !message.malformed)
+        );
+        reply.len()
+    };
+    // Header, question, one record, OPT with the padding's head.
+    let unpadded = 12 + 16 + 12 + 15;
+    for (rdata, error, octets) in [
+        (1, None, 468),
+        (468 - unpadded, None, 468),
+        (468 - unpadded + 1, None, 936),
+        (468 - unpadded - 6, Some(14), 468),
+        (468 - unpadded - 5, Some(14), 936),
+        (65_535 - unpadded, None, 65_535),
+        (65_500 - unpadded, None, 65_520),
+        (65_530 - unpadded, None, 65_535),
+    ] {
+        assert_eq!(padded(rdata, error), octets, "{rdata} octets");
+    }
 }
 
 proptest! {

@@ -55,6 +55,8 @@ pub struct Opt {
     pub dnssec_ok: bool,
     /// The info-code of an Extended DNS Error: see [`super::extended_error`].
     pub error: Option<u16>,
+    /// The reply is padded (RFC 7830) to a multiple of [`PADDED_TO`] octets.
+    pub padded: bool,
 }
 
 /// An RRset has more octets than are left: it was left out whole.
@@ -62,6 +64,10 @@ pub struct Opt {
 pub struct DoesNotFit;
 
 const EXTENDED_DNS_ERROR: u16 = 15;
+const PADDING: u16 = 12;
+
+/// What padded replies are a multiple of (RFC 8467, section 4.1).
+pub const PADDED_TO: usize = 468;
 
 impl<'w> Writer<'w> {
     /// Begins the reply to a query behind what `out` holds already. It will have at most `limit`
@@ -134,7 +140,7 @@ impl<'w> Writer<'w> {
     /// Z are clear.
     pub fn finish(mut self, authoritative: bool, rcode: u16) {
         if let Some(opt) = self.opt {
-            opt.write(self.out, rcode);
+            opt.write(self.out, self.start, rcode);
             self.counts[Section::Additional as usize] += 1;
         }
         let copied = flag::OPCODE | flag::RECURSION_DESIRED | flag::CHECKING_DISABLED;
@@ -189,21 +195,32 @@ impl<'w> Writer<'w> {
 }
 
 impl Opt {
+    /// Octets of the record before padding.
     fn octets(&self) -> usize {
-        11 + self.error.map_or(0, |_| 6)
+        11 + self.error.map_or(0, |_| 6) + if self.padded { 4 } else { 0 }
     }
 
-    /// The record, with the upper bits of `rcode` (RFC 6891, section 6.1.3).
-    fn write(&self, out: &mut Vec<u8>, rcode: u16) {
+    /// The record, with the upper bits of `rcode` (RFC 6891, section 6.1.3), at the end of a message that
+    /// begins at `start`.
+    fn write(&self, out: &mut Vec<u8>, start: usize, rcode: u16) {
+        let octets = out.len() - start + self.octets();
+        let padding = match self.padded {
+            true => octets.next_multiple_of(PADDED_TO).min(u16::MAX.into()) - octets,
+            false => 0,
+        };
         out.push(0);
         out.extend_from_slice(&record_type::OPT.to_be_bytes());
         out.extend_from_slice(&self.udp_size.to_be_bytes());
         out.extend_from_slice(&[(rcode >> 4) as u8, 0, u8::from(self.dnssec_ok) << 7, 0]);
-        let Some(error) = self.error else {
-            return out.extend_from_slice(&[0, 0]);
-        };
-        for word in [6, EXTENDED_DNS_ERROR, 2, error] {
-            out.extend_from_slice(&word.to_be_bytes());
+        let mut words =
+            |words: &[u16]| words.iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
+        words(&[(self.octets() - 11 + padding) as u16]);
+        if let Some(error) = self.error {
+            words(&[EXTENDED_DNS_ERROR, 2, error]);
+        }
+        if self.padded {
+            words(&[PADDING, padding as u16]);
+            out.resize(out.len() + padding, 0);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The transports over real sockets on loopback, with a responder that echoes.
 
+mod quic;
 mod signed;
 mod tcp;
 mod tls;
@@ -101,7 +102,7 @@ fn fill(query: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn plain(address: &str) -> Listener {
-    Listener { address: address.parse().unwrap(), certificate: None }
+    Listener { address: address.parse().unwrap(), protocol: Protocol::Plain }
 }
 
 fn limits() -> Limits {
@@ -204,7 +205,7 @@ async fn answers_are_counted_and_logged() {
     drop(log);
     let totals = metrics.totals();
     let came = |transport| totals.count(|labels| labels.origin.transport == transport);
-    assert_eq!([Transport::Udp, Transport::Tcp, Transport::Tls].map(came), [1, 1, 0]);
+    assert_eq!([Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Quic].map(came), [1, 1, 0, 0]);
     assert_eq!((totals.elsewhere.octets_in, totals.elsewhere.octets_out), (54, 54));
     assert_eq!(totals.sum(|origin| origin.connections), 1);
     let log = std::fs::read_to_string(directory.path().join("q.log")).unwrap();
