@@ -8,6 +8,7 @@ use std::fmt::{Display, Write};
 
 use crate::metrics::{Answer, Buckets, OriginTotals, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
+use crate::reload::CertificateReport;
 use crate::status::{SigningStatus, Status, ZoneStatus, process};
 use crate::zone;
 
@@ -187,12 +188,30 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
     text.single(
         "nibbl_reload_success",
         "gauge",
-        "1 if all zones hold what their files hold.",
+        "1 if all is served as the files hold it.",
         u64::from(status.is_clean()),
     );
     if let Some(signing) = &status.signing {
         signatures(text, signing);
     }
+    let mut of_certificates = |name: &str, help: &str, figure: fn(&CertificateReport) -> u64| {
+        if !status.certificates.is_empty() {
+            text.family(name, "gauge", help);
+        }
+        for certificate in &status.certificates {
+            text.sample(name, &[("file", &certificate.file)], figure(certificate));
+        }
+    };
+    of_certificates(
+        "nibbl_certificate_expires_timestamp_seconds",
+        "When the certificate that is served expires.",
+        |certificate| certificate.expires,
+    );
+    of_certificates(
+        "nibbl_certificate_outdated",
+        "1 if the files hold something else than is served.",
+        |certificate| certificate.problem.is_some().into(),
+    );
     text.single("nibbl_snapshots_total", "counter", "Times that new data was published.", status.generation);
     if let Some(log) = query_log {
         const NAME: &str = "nibbl_query_log_records_total";

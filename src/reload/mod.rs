@@ -14,6 +14,7 @@
 //! found out here. The world is behind [`Source`], so that all this is tested without files; the
 //! thread that runs a [`Loader`] is in [`service`].
 
+pub mod certificates;
 pub mod files;
 pub mod report;
 pub mod service;
@@ -23,6 +24,7 @@ pub mod source;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use certificates::{CertificateReport, Certificates};
 pub use report::{Notice, Problem, Report, ZoneReport};
 pub use source::{LoadError, Loaded, Source};
 
@@ -180,6 +182,7 @@ impl<S: Source> Loader<S> {
             looked: seconds(self.looked),
             zones: self.zones.iter().map(ZoneState::report).collect(),
             access_problem: self.access.as_ref().and_then(|access| access.problem.clone()),
+            certificates: Vec::new(),
         }
     }
 

@@ -35,7 +35,7 @@ use crate::query_log::{self, QueryLog};
 use crate::reload::files::Files;
 use crate::reload::report::ZoneReport;
 use crate::reload::service;
-use crate::reload::{Loader, Notice, Order, Report, Round, Source};
+use crate::reload::{Certificates, Loader, Notice, Order, Report, Round, Source};
 use crate::server::{
     Bound, CertificateFiles, Limits, Listener, Protocol, Server, ServerError, SigningLimits,
     SnapshotResponder,
@@ -188,6 +188,7 @@ async fn run(
         metrics.clone(),
         Box::new(move |_| notified.look_again()),
     ));
+    let mut certificates = Certificates::new(bound.certificates());
     let start = || {
         let runtime = tokio::runtime::Handle::current();
         let server = bound.start(responder.clone(), &metrics, query_log.map(QueryLog::sink), &runtime)?;
@@ -234,21 +235,22 @@ async fn run(
     } else {
         (start()?, loaded.await?)
     };
-    let Some((loader, round)) = loaded else { return Ok(()) };
+    let Some((loader, mut round)) = loaded else { return Ok(()) };
+    certificates.look(SystemTime::now(), &mut round);
     round.complaints.iter().for_each(warn);
     let snapshot = responder.snapshot();
     snapshot
         .withheld_ranges()
         .chain(snapshot.withheld_signatures())
         .for_each(|line| tracing::warn!("{line}"));
-    let report = loader.report();
+    let report = Report { certificates: certificates.report(), ..loader.report() };
     if plan.load_or_fail && report.zones.iter().any(|zone| zone.status == Status::NeverLoaded) {
         return Err(ServeError::Load);
     }
     service.publish(report.clone());
     std::thread::Builder::new()
         .name("reload".into())
-        .spawn(move || service.run(loader, SystemTime::now, log_round))?;
+        .spawn(move || service.run(loader, certificates, SystemTime::now, log_round))?;
     report.zones.iter().for_each(|zone| announce(zone, server.addresses()));
     if let Some(socket) = control_socket(config, default_control)? {
         tokio::spawn(control::serve(socket, observer));

@@ -211,11 +211,11 @@ impl<R: Responder> Exchange<R> {
         let sending = async {
             sender.write_all(&reply).await.ok()?;
             sender.finish().ok()?;
-            sender.stopped().await.ok()
+            // Until the client has all of it, or is content and gone.
+            let _ = sender.stopped().await;
+            Some(())
         };
-        // Until the client has all of it; or it takes nothing.
-        let sent = timeout(self.limits.tcp_write_stall, sending).await;
-        if !matches!(sent, Ok(Some(None))) {
+        if !matches!(timeout(self.limits.tcp_write_stall, sending).await, Ok(Some(()))) {
             self.service.counters.unsent(1);
         }
         Ok(())

@@ -16,7 +16,7 @@ use crate::answer::Transport;
 use crate::metrics::{Answer, Labels, Metrics, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
 use crate::reload::service::Handle;
-use crate::reload::{Report, ZoneReport};
+use crate::reload::{CertificateReport, Report, ZoneReport};
 use crate::server::{Shed, SigningQueue, SnapshotResponder};
 use crate::snapshot::Snapshot;
 use crate::zone;
@@ -60,6 +60,9 @@ pub struct Status {
     /// Why the server's access list is not the one that its files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub access_problem: Option<String>,
+    /// The certificates of encrypted listeners.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub certificates: Vec<CertificateReport>,
     /// Answered queries.
     pub queries: Queries,
     /// What signing takes, if a zone is signed.
@@ -164,6 +167,7 @@ impl Observer {
             generation: report.generation,
             looked: report.looked,
             access_problem: report.access_problem.clone(),
+            certificates: report.certificates.clone(),
             queries: Queries::new(totals, self.shed.count()),
             signing: self.signing(&snapshot),
             zones: report.zones.iter().map(zone).collect(),
@@ -244,11 +248,12 @@ impl Queries {
 }
 
 impl Status {
-    /// True when every zone is served and holds what its files hold.
+    /// True when every zone is served, and all is as the files hold it.
     pub fn is_clean(&self) -> bool {
         self.generation > 0
             && self.access_problem.is_none()
             && self.zones.iter().all(|zone| zone.report.is_clean())
+            && self.certificates.iter().all(|certificate| certificate.problem.is_none())
     }
 }
 

@@ -8,6 +8,7 @@ mod answers;
 mod commands;
 mod confinement;
 mod conformance;
+mod encrypted;
 mod export;
 mod logs;
 mod lookup;
