@@ -16,10 +16,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 pub use statistics::Statistics;
 
@@ -37,8 +39,8 @@ use crate::reload::report::ZoneReport;
 use crate::reload::service;
 use crate::reload::{Certificates, Loader, Notice, Order, Report, Round, Source};
 use crate::server::{
-    Bound, CertificateFiles, Limits, Listener, Protocol, Server, ServerError, SigningLimits,
-    SnapshotResponder,
+    Bound, CertificateFiles, Limits, Listener, Passed, PassedError, Protocol, Server, ServerError,
+    SigningLimits, SnapshotResponder,
 };
 use crate::snapshot::Snapshot;
 use crate::status::Observer;
@@ -47,6 +49,10 @@ use crate::zone::Status;
 use crate::zone_file::diagnostic::Diagnostics;
 use readiness::Readiness;
 use signals::Signals;
+
+/// How long queries wait for the first load in sockets that were open before: resolvers ask again, or
+/// another server, after a second or two.
+const AS_LONG_AS_CLIENTS: Duration = Duration::from_secs(2);
 
 /// What is served, and what rbldnsd's options ask for besides.
 #[derive(Clone, Debug)]
@@ -76,6 +82,9 @@ pub enum ServeError {
     /// Sockets, certificates.
     #[error("{0}")]
     Server(#[from] ServerError),
+    /// Sockets of the service manager that are of no use.
+    #[error("{0}")]
+    Passed(#[from] PassedError),
     /// Root with nobody to become: what goes wrong in the server would go wrong in the system.
     #[error(
         "running as root on port {0}: say whom to become (`--user`, or `user` in `[process]`), or let the service \
@@ -139,9 +148,14 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
     if let Some(warning) = needs::open_files(&plan) {
         tracing::warn!("{warning}");
     }
-    let bound = Server::bind(&listeners, limits(config))?;
-    let bind = |address| monitor::bind(address).map_err(|source| ServeError::Monitor { address, source });
-    let monitor = config.metrics.map(bind).transpose()?;
+    let mut passed = Passed::from_environment()?;
+    let bound = Server::bind_passed(&listeners, limits(config), &mut passed)?;
+    let mut bind = |address| match passed.take_tcp(address) {
+        Some(listener) => Ok(listener),
+        None => monitor::bind(address).map_err(|source| ServeError::Monitor { address, source }),
+    };
+    let monitor = config.metrics.map(&mut bind).transpose()?;
+    passed.finish()?;
     let readiness =
         Readiness::connect(std::env::var_os("NOTIFY_SOCKET").as_deref()).unwrap_or_else(|error| {
             tracing::warn!("the service manager cannot be told of anything: {error}");
@@ -188,6 +202,7 @@ async fn run(
         metrics.clone(),
         Box::new(move |_| notified.look_again()),
     ));
+    let has_passed = bound.has_passed();
     let mut certificates = Certificates::new(bound.certificates());
     let start = || {
         let runtime = tokio::runtime::Handle::current();
@@ -222,18 +237,21 @@ async fn run(
         let (config, responder) = (config.clone(), responder.clone());
         tokio::task::spawn_blocking(move || load(&config, move |snapshot| responder.publish(snapshot)))
     };
-    let loaded = async {
-        tokio::select! {
-            loaded = first_load => loaded.map(Some).map_err(io::Error::other),
-            () = signals.stop() => Ok(None),
-        }
+    // So long queries wait in the sockets for the data.
+    let patience = match config.settings.dropin {
+        true => Duration::MAX,
+        false if has_passed => AS_LONG_AS_CLIENTS,
+        false => Duration::ZERO,
     };
-    let ((server, observer), loaded) = if config.settings.dropin {
-        // As with rbldnsd, queries wait in the sockets.
-        let loaded = loaded.await?;
-        (start()?, loaded)
-    } else {
-        (start()?, loaded.await?)
+    let ((server, observer), loaded) = {
+        let mut loaded = pin!(async {
+            tokio::select! {
+                loaded = first_load => loaded.map(Some).map_err(io::Error::other),
+                () = signals.stop() => Ok(None),
+            }
+        });
+        let early = timeout(patience, loaded.as_mut()).await;
+        (start()?, if let Ok(loaded) = early { loaded? } else { loaded.await? })
     };
     let Some((loader, mut round)) = loaded else { return Ok(()) };
     certificates.look(SystemTime::now(), &mut round);

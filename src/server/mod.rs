@@ -19,6 +19,7 @@
 mod certificates;
 mod clients;
 mod later;
+mod passed;
 mod quic;
 mod responder;
 mod shed;
@@ -45,6 +46,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use certificates::{Certificate, CertificateError, CertificateFiles, Validity};
+pub use passed::{Passed, PassedError};
 pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
 pub use shed::Shed;
 pub use signers::{SigningLimits, SigningQueue};
@@ -175,9 +177,23 @@ pub struct Bound {
 
 #[derive(Debug)]
 enum BoundListener {
-    Plain { address: SocketAddr, udp: Vec<UdpSocket>, tcp: TcpListener },
-    Tls { address: SocketAddr, tcp: TcpListener, settings: Arc<rustls::ServerConfig> },
-    Quic { address: SocketAddr, udp: UdpSocket, settings: quinn::ServerConfig },
+    Plain {
+        address: SocketAddr,
+        /// One for each worker, unless they were passed: then those, and workers may share one.
+        udp: Vec<UdpSocket>,
+        passed: bool,
+        tcp: TcpListener,
+    },
+    Tls {
+        address: SocketAddr,
+        tcp: TcpListener,
+        settings: Arc<rustls::ServerConfig>,
+    },
+    Quic {
+        address: SocketAddr,
+        udp: UdpSocket,
+        settings: quinn::ServerConfig,
+    },
 }
 
 /// The running server. Dropped without [`Server::stop`], it stops too, but nobody waits for it.
@@ -187,6 +203,8 @@ pub struct Server {
     stopping: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     udp_sockets: Vec<Arc<UdpSocket>>,
+    /// Those among them that nobody else has.
+    own_udp_sockets: Vec<Arc<UdpSocket>>,
     udp_threads: Vec<JoinHandle<()>>,
     tasks: JoinSet<()>,
     queue: Arc<Queue>,
@@ -196,8 +214,17 @@ pub struct Server {
 impl Server {
     /// Opens the sockets of all listeners and reads their certificates, or none.
     pub fn bind(listeners: &[Listener], limits: Limits) -> Result<Bound, ServerError> {
+        Self::bind_passed(listeners, limits, &mut Passed::default())
+    }
+
+    /// As [`Self::bind`], with sockets of the service manager where there are some.
+    pub fn bind_passed(
+        listeners: &[Listener],
+        limits: Limits,
+        passed: &mut Passed,
+    ) -> Result<Bound, ServerError> {
         let mut certificates = Vec::new();
-        let mut bind = |listener| sockets::bind(listener, &limits, &mut certificates);
+        let mut bind = |listener| sockets::bind(listener, &limits, passed, &mut certificates);
         let listeners = listeners.iter().map(&mut bind).collect::<Result<_, _>>()?;
         Ok(Bound { listeners, certificates, limits })
     }
@@ -235,7 +262,7 @@ impl Server {
 
     fn signal_stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        for socket in &self.udp_sockets {
+        for socket in &self.own_udp_sockets {
             udp::wake(socket);
         }
         self.stop.send_replace(true);
@@ -254,6 +281,11 @@ impl Bound {
     /// The addresses listened on, in the order of the listeners, with their actual ports.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(BoundListener::address).collect()
+    }
+
+    /// True where UDP sockets were passed: queries may wait in them already.
+    pub fn has_passed(&self) -> bool {
+        self.listeners.iter().any(|listener| matches!(listener, BoundListener::Plain { passed: true, .. }))
     }
 
     /// The certificates that are served, each pair of files once.
@@ -275,6 +307,7 @@ impl Bound {
             stopping: Arc::default(),
             stop,
             udp_sockets: Vec::new(),
+            own_udp_sockets: Vec::new(),
             udp_threads: Vec::new(),
             tasks: JoinSet::new(),
             queue: Arc::new(Queue::new(self.limits.signing.workers)),
@@ -300,15 +333,20 @@ impl Bound {
                 client: if address.is_ipv4() { Family::V4 } else { Family::V6 },
             };
             match listener {
-                BoundListener::Plain { address, udp, tcp } => {
+                BoundListener::Plain { address, udp, passed, tcp } => {
                     let later = metrics.shared_worker(origin(Transport::Udp));
-                    for (index, socket) in udp.into_iter().enumerate() {
+                    let sockets: Vec<_> = udp.into_iter().map(Arc::new).collect();
+                    server.udp_sockets.extend(sockets.iter().cloned());
+                    if !passed {
+                        server.own_udp_sockets.extend(sockets.iter().cloned());
+                    }
+                    let workers = self.limits.udp_workers.get().max(sockets.len());
+                    for (index, socket) in sockets.iter().cycle().take(workers).enumerate() {
                         let times =
-                            if self.limits.times { Times::start(&socket) } else { Ok(Times::default()) };
-                        let socket = Arc::new(socket);
-                        server.udp_sockets.push(socket.clone());
+                            if self.limits.times { Times::start(socket) } else { Ok(Times::default()) };
                         let worker = udp::Worker {
-                            socket,
+                            socket: socket.clone(),
+                            passed,
                             wildcard: address.ip().is_unspecified(),
                             core: self.limits.pin_workers.then_some(index),
                             service: service(metrics.worker(origin(Transport::Udp)), &later),

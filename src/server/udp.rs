@@ -44,6 +44,8 @@ const AFTER_ERROR: Duration = Duration::from_millis(10);
 /// One thread on one socket.
 pub(super) struct Worker<R> {
     pub(super) socket: Arc<UdpSocket>,
+    /// The socket was passed: it outlives this process, and wakes up by itself now and then.
+    pub(super) passed: bool,
     /// The socket is for all addresses: replies must name the one that was asked.
     pub(super) wildcard: bool,
     pub(super) core: Option<usize>,
@@ -76,12 +78,18 @@ impl<R: Responder> Worker<R> {
                 Ok(packets) => {
                     self.answer(&mut incoming, &mut outgoing);
                     self.times.finish(&self.service.counters);
-                    // Woken: everything that came before has been answered.
-                    if packets == 0 && self.stopping.load(Ordering::Acquire) {
+                    // Woken: everything that came before has been answered. What waits in a socket that was
+                    // passed is for the next process.
+                    if (packets == 0 || self.passed) && self.stopping.load(Ordering::Acquire) {
                         return;
                     }
                 }
-                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    if self.stopping.load(Ordering::Acquire) {
+                        return;
+                    }
+                }
                 Err(_) => {
                     self.service.counters.receive_error();
                     std::thread::sleep(AFTER_ERROR);

@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod activation;
 mod answers;
 mod commands;
 mod confinement;
