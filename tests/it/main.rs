@@ -13,6 +13,7 @@ mod encrypted;
 mod export;
 mod logs;
 mod lookup;
+mod mail;
 mod monitor;
 mod oracle;
 mod quick_start;
