@@ -8,6 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::{Plan, limits, listeners};
 use crate::config::Control;
 use crate::confinement::Needs;
+use crate::server::{Listener, Protocol};
 
 /// Open files besides connections and UDP sockets: data files, logs, the watcher, the runtime.
 const OTHER_FILES: u64 = 64;
@@ -36,8 +37,13 @@ pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
 /// does not allow as many.
 pub(super) fn open_files(plan: &Plan) -> Option<String> {
     let limits = limits(&plan.config);
-    let each = (limits.tcp_connections.get() + limits.udp_workers.get() + 1) as u64;
-    let needed = listeners(&plan.config).len() as u64 * each + OTHER_FILES;
+    // The connections of QUIC share a socket.
+    let files = |listener: &Listener| match listener.protocol {
+        Protocol::Plain => limits.tcp_connections.get() + limits.udp_workers.get() + 1,
+        Protocol::Tls(_) => limits.tcp_connections.get() + 1,
+        Protocol::Quic(_) => 1,
+    };
+    let needed = listeners(&plan.config).iter().map(files).sum::<usize>() as u64 + OTHER_FILES;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     if soft >= needed {
         return None;

@@ -14,6 +14,7 @@ use crate::harness::client::{PATIENCE, ask};
 use crate::harness::dns::{Query, Reply};
 use crate::harness::files::Directory;
 use crate::harness::http::get;
+use crate::harness::process::Process;
 use crate::harness::server::{Server, free_port, peer};
 
 const HEAD: &str = "$SOA 1h ns1.example.net host.example.net 1 2h 30m 7d 10m\n$NS 1d ns1.example.net\n";
@@ -154,6 +155,40 @@ fn kdig_gets_the_answers_of_tcp() {
         assert_eq!(of.sum("nibbl_connections_total", &label), asked, "{transport}");
         assert_eq!(of.sum("nibbl_unsent_total", &label), 0.0, "{transport}");
     }
+    of.server.stop();
+}
+
+/// A resolver whose users see no difference, and whose questions nobody reads: docs/transports.md.
+#[test]
+fn unbound_asks_over_tls() {
+    let Some(unbound) = peer("unbound") else { return };
+    let directory = Directory::new();
+    let path = directory.path();
+    make(&path.join("chain.pem"), &path.join("key.pem"));
+    let of = Encrypted::serve(&directory);
+    let resolver = free_port();
+    let config = directory.write(
+        "unbound.conf",
+        format!(
+            "server:\n directory: \"{directory}\"\n chroot: \"\"\n username: \"\"\n pidfile: \"\"\n \
+             use-syslog: no\n do-daemonize: no\n interface: 127.0.0.1\n port: {}\n do-not-query-localhost: no\n \
+             module-config: \"iterator\"\n tls-cert-bundle: \"{directory}/chain.pem\"\n\
+             stub-zone:\n name: bl.example\n stub-tls-upstream: yes\n stub-addr: 127.0.0.1@{}#ns.example\n\
+             remote-control:\n control-enable: no\n",
+            resolver.port(),
+            of.address.port(),
+            directory = path.display(),
+        ),
+    );
+    let mut command = Command::new(unbound);
+    command.args(["-d", "-c"]).arg(config);
+    let mut process = Process::start(command);
+    process.wait_for_text("start of service");
+    assert_eq!(ask(resolver, &Query::new(LISTED, "A")).rdata("A"), ["127.0.0.4"]);
+    assert_eq!(ask(resolver, &Query::new("5.3.2.1.bl.example", "A")).rcode, "NXDOMAIN");
+    assert!(of.sum("nibbl_queries_total", "transport=\"tls\"") >= 2.0);
+    assert_eq!(of.sum("nibbl_queries_total", "transport=\"udp\""), 0.0);
+    process.stop();
     of.server.stop();
 }
 

@@ -75,6 +75,20 @@ async fn quic_answers_each_query_on_its_stream() {
     }
 }
 
+/// A client takes no packets of another address than it asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn quic_replies_leave_from_the_address_that_was_asked() {
+    let certificate = TestCertificate::new();
+    let listeners = [certificate.quic("0.0.0.0:0"), certificate.quic("[::]:0")];
+    let server = start(Server::bind(&listeners, limits()).unwrap(), &Echo::new(fill));
+    let [v4, v6] = [0, 1].map(|index: usize| server.addresses()[index].port());
+    for asked in [format!("127.0.0.77:{v4}"), format!("[::1]:{v6}")] {
+        let (connection, _endpoint) = connect(asked.parse().unwrap(), &certificate, b"doq").await.unwrap();
+        assert!(send(&connection, &framed(&zero(3000))).await.is_some());
+    }
+    server.stop().await;
+}
+
 /// RFC 9250, sections 4.2, 4.2.1, 4.3.3, 5.5.2.
 #[tokio::test(flavor = "multi_thread")]
 async fn quic_connections_that_break_the_protocol_are_closed() {
