@@ -23,6 +23,7 @@ use crate::log::{Format, Threshold};
 use crate::name::Name;
 use crate::query_log::Target;
 use crate::range_record::block;
+use crate::server::CertificateFiles;
 use crate::snapshot::Settings;
 use crate::zone::{Delegation, EmptyNonTerminals};
 use crate::zone_file::{Kind, ReadOptions};
@@ -154,6 +155,13 @@ pub struct EncryptedListener {
     pub certificate: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,
+}
+
+impl EncryptedListener {
+    /// Its files, for who reads them.
+    pub fn files(&self) -> CertificateFiles {
+        CertificateFiles { chain: self.certificate.clone(), key: self.key.clone() }
+    }
 }
 
 /// Limits of connections (RFC 7766, section 6).

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 pub use statistics::Statistics;
 
 use crate::check::octets;
-use crate::config::{Config, Control, EncryptedListener, TcpLimits};
+use crate::config::{Config, Control, TcpLimits};
 use crate::confinement;
 use crate::control::{self, Socket};
 use crate::metrics::Metrics;
@@ -39,8 +39,8 @@ use crate::reload::report::ZoneReport;
 use crate::reload::service;
 use crate::reload::{Certificates, Loader, Notice, Order, Report, Round, Source};
 use crate::server::{
-    Bound, CertificateFiles, Limits, Listener, Passed, PassedError, Protocol, Server, ServerError,
-    SigningLimits, SnapshotResponder,
+    Bound, Limits, Listener, Passed, PassedError, Protocol, Server, ServerError, SigningLimits,
+    SnapshotResponder,
 };
 use crate::snapshot::Snapshot;
 use crate::status::Observer;
@@ -323,17 +323,13 @@ fn load<P: Fn(Arc<Snapshot>)>(config: &Config, publish: P) -> (Loader<Files<P>>,
 }
 
 fn listeners(config: &Config) -> Vec<Listener> {
-    let files = |listener: &EncryptedListener| CertificateFiles {
-        chain: listener.certificate.clone(),
-        key: listener.key.clone(),
-    };
     let plain = config.listen.iter().map(|&address| Listener { address, protocol: Protocol::Plain });
     let tls =
-        config.tls.iter().map(|tls| Listener { address: tls.listen, protocol: Protocol::Tls(files(tls)) });
+        config.tls.iter().map(|tls| Listener { address: tls.listen, protocol: Protocol::Tls(tls.files()) });
     let quic = config
         .quic
         .iter()
-        .map(|quic| Listener { address: quic.listen, protocol: Protocol::Quic(files(quic)) });
+        .map(|quic| Listener { address: quic.listen, protocol: Protocol::Quic(quic.files()) });
     plain.chain(tls).chain(quic).collect()
 }
 
