@@ -6,6 +6,7 @@ mod harness;
 
 mod activation;
 mod answers;
+mod book;
 mod commands;
 mod confinement;
 mod conformance;
@@ -14,6 +15,7 @@ mod export;
 mod logs;
 mod lookup;
 mod mail;
+mod manual;
 mod monitor;
 mod oracle;
 mod quick_start;
