@@ -173,6 +173,7 @@ pub struct Bound {
     listeners: Vec<BoundListener>,
     certificates: Vec<Arc<Certificate>>,
     limits: Limits,
+    has_passed: bool,
 }
 
 #[derive(Debug)]
@@ -224,9 +225,10 @@ impl Server {
         passed: &mut Passed,
     ) -> Result<Bound, ServerError> {
         let mut certificates = Vec::new();
+        let given = passed.count();
         let mut bind = |listener| sockets::bind(listener, &limits, passed, &mut certificates);
         let listeners = listeners.iter().map(&mut bind).collect::<Result<_, _>>()?;
-        Ok(Bound { listeners, certificates, limits })
+        Ok(Bound { listeners, certificates, limits, has_passed: passed.count() < given })
     }
 
     /// The addresses listened on, in the order of the listeners, with their actual ports.
@@ -283,9 +285,9 @@ impl Bound {
         self.listeners.iter().map(BoundListener::address).collect()
     }
 
-    /// True where UDP sockets were passed: queries may wait in them already.
+    /// True where sockets were passed: queries may wait in them already.
     pub fn has_passed(&self) -> bool {
-        self.listeners.iter().any(|listener| matches!(listener, BoundListener::Plain { passed: true, .. }))
+        self.has_passed
     }
 
     /// The certificates that are served, each pair of files once.

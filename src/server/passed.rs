@@ -51,6 +51,11 @@ impl Passed {
         Ok(passed)
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.udp.len() + self.tcp.len()
+    }
+
     /// The TCP listener of an address, if there is one.
     pub fn take_tcp(&mut self, address: SocketAddr) -> Option<TcpListener> {
         let place = self.tcp.iter().position(|(of, _)| *of == address)?;
