@@ -43,6 +43,8 @@ pub mod wire;
 pub mod query;
 // query -> answer (pure)
 pub mod answer;
+// answers -> those too many (pure)
+pub mod rate_limit;
 // plain queries -> answers, a batch at a time (pure)
 pub mod fast;
 // the network rim

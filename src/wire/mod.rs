@@ -7,12 +7,14 @@
 //!
 //! `query` judges what `reader` found; `answer` decides what `writer` puts down.
 
+mod cut;
 mod reader;
 mod writer;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use cut::cut;
 pub use reader::{Edns, Header, Message, Question};
 pub use writer::{DoesNotFit, Opt, Owner, Section, Writer};
 

@@ -71,7 +71,7 @@ const COOKIE: u16 = 10;
 
 /// Something does not parse.
 #[derive(Debug)]
-struct Malformed;
+pub(super) struct Malformed;
 
 impl<'p> Message<'p> {
     /// Reads a packet; `None` where it is shorter than a header.
@@ -211,15 +211,15 @@ impl Edns {
 }
 
 /// A record, its owner skipped.
-struct Record<'p> {
-    record_type: u16,
+pub(super) struct Record<'p> {
+    pub(super) record_type: u16,
     class: u16,
     ttl: [u16; 2],
     rdata: &'p [u8],
 }
 
 impl<'p> Record<'p> {
-    fn read(cursor: &mut Cursor<'p>) -> Result<Self, Malformed> {
+    pub(super) fn read(cursor: &mut Cursor<'p>) -> Result<Self, Malformed> {
         skip_name(cursor)?;
         let (record_type, class) = (cursor.word()?, cursor.word()?);
         let ttl = [cursor.word()?, cursor.word()?];
@@ -246,7 +246,7 @@ fn skip_record(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
     }
 }
 
-fn skip_question(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
+pub(super) fn skip_question(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
     skip_name(cursor)?;
     cursor.take(4).map(|_| ())
 }
@@ -266,9 +266,9 @@ fn skip_name(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
 }
 
 /// A place in a packet; nothing is read beyond the end.
-struct Cursor<'p> {
-    packet: &'p [u8],
-    at: usize,
+pub(super) struct Cursor<'p> {
+    pub(super) packet: &'p [u8],
+    pub(super) at: usize,
 }
 
 impl<'p> Cursor<'p> {
