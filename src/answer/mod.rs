@@ -77,6 +77,14 @@ pub struct Outcome {
     pub renew: bool,
 }
 
+impl Outcome {
+    /// Whether the answer goes to a client that has shown who it is, and so may ask as much as it likes: rate
+    /// limiting leaves it alone.
+    pub fn is_exempt(&self) -> bool {
+        false
+    }
+}
+
 /// When signatures must hold, and how they are come by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Signing {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::delegation::{self, DelegationTable};
+use super::guard::RateLimitTable;
 use super::values::{
     BlockBytes, Count, DatasetValue, Files, Listen, Network, Octets, Seconds, SignatureValidity, TextOrFalse,
     UdpSize, ZoneName,
@@ -23,6 +24,7 @@ use super::{
 use crate::dnssec::validity::Validity;
 use crate::log::{Format, Threshold};
 use crate::query_log::{self, Target};
+use crate::server::Guard;
 use crate::snapshot::Settings;
 use crate::zone::EmptyNonTerminals;
 use crate::zone_file::Kind;
@@ -84,6 +86,8 @@ struct File {
     process: ProcessTable,
     #[serde(default)]
     tcp: TcpTable,
+    #[serde(default)]
+    rate_limit: RateLimitTable,
     #[serde(default)]
     tls: Vec<TlsTable>,
     #[serde(default)]
@@ -248,6 +252,7 @@ impl File {
             workers: server.workers.map_or(defaults.workers, usize::from),
             pin: server.pin.unwrap_or(defaults.pin),
             tcp: self.tcp.check(),
+            guard: Guard { rate_limit: self.rate_limit.check() },
             signing: SigningLimits {
                 cache: server.signature_cache.as_ref().map_or(defaults.signing.cache, |octets| octets.0 / 2),
                 workers: server.signing_workers.map_or(defaults.signing.workers, usize::from),

@@ -9,6 +9,7 @@ pub mod address;
 pub mod delegation;
 pub mod duration;
 pub mod file;
+mod guard;
 pub mod spec;
 mod values;
 
@@ -23,6 +24,7 @@ use crate::log::{Format, Threshold};
 use crate::name::Name;
 use crate::query_log::Target;
 use crate::range_record::block;
+use crate::server::Guard;
 use crate::snapshot::Settings;
 use crate::zone::{Delegation, EmptyNonTerminals};
 use crate::zone_file::{Kind, ReadOptions};
@@ -40,6 +42,8 @@ pub struct Config {
     pub pin: bool,
     /// Limits of TCP; of TLS connections only the idle time (the others are hickory-server's).
     pub tcp: TcpLimits,
+    /// Which packets are taken, and how often what is answered.
+    pub guard: Guard,
     /// What signing takes at most.
     pub signing: SigningLimits,
     /// How answers are made.
@@ -70,6 +74,7 @@ impl Default for Config {
             workers: 0,
             pin: false,
             tcp: TcpLimits::default(),
+            guard: Guard::default(),
             signing: SigningLimits::default(),
             settings: Settings::default(),
             control: Control::Default,

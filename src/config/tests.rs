@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::name::Name;
+use crate::rate_limit::{Mode, RateLimit};
 use crate::zone::Delegation;
 use crate::zone_file::Kind;
 
@@ -35,6 +36,16 @@ fn everything_said() {
         [tcp]
         connections = 10
         idle = "1m"
+        [rate_limit]
+        mode = "on"
+        per_second = 5
+        all_per_second = 1000
+        window = "15s"
+        slip = 0
+        ipv4_prefix = 32
+        ipv6_prefix = 64
+        entries = 4096
+        exempt = ["192.0.2.1"]
         [[tls]]
         listen = "192.0.2.1"
         certificate = "cert.pem"
@@ -108,6 +119,18 @@ fn everything_said() {
     assert_eq!(config.settings.notify_from[1].to_string(), "2001:db8::5/128");
     assert_eq!(config.control, Control::Path("/etc/nibbl/run/nibbl.sock".into()));
     assert_eq!((config.tcp.connections, config.tcp.idle.as_secs()), (10, 60));
+    let rate_limit = RateLimit {
+        mode: Mode::On,
+        per_second: 5,
+        all_per_second: Some(1000),
+        window: Duration::from_secs(15),
+        slip: 0,
+        ipv4_prefix: 32,
+        ipv6_prefix: 64,
+        entries: 4096,
+        exempt: vec!["192.0.2.1/32".parse().unwrap()],
+    };
+    assert_eq!(config.guard.rate_limit, rate_limit);
     assert_eq!(config.tls[0].listen.port(), 853);
     assert_eq!(config.tls[0].certificate, Path::new("/etc/nibbl/cert.pem"));
     assert_eq!((config.watch.poll, config.watch.settle.as_millis()), (None, 50));
@@ -168,6 +191,10 @@ fn errors_have_their_place() {
         ("[[tls]]\nlisten = '::1'\nkey = 'k'", "1:1", "missing field `certificate`"),
         ("[tcp]\nconnections = 0", "2:15", "1 to 1000000"),
         ("[tcp]\nidle = '1 minute'", "2:8", "not a time"),
+        ("[rate_limit]\nmode = 'maybe'", "2:8", "unknown variant `maybe`"),
+        ("[rate_limit]\nwindow = 0", "2:10", "1s to 1h"),
+        ("[rate_limit]\nipv6_prefix = 65", "2:15", "0 to 64 bits"),
+        ("[rate_limit]\nentries = 10", "2:11", "1024 to"),
         ("[reload]\npoll = -5", "2:8", "not a time"),
         ("[[zone]]\nname = 'bl'", "2:8", "has no datasets"),
         ("[[zone]]\nname = '.'\ndatasets = ['ip:a']", "2:8", "name is missing"),
@@ -311,6 +338,7 @@ fn the_readme_shows_all_keys() {
         "",
         "[server]",
         "[tcp]",
+        "[rate_limit]",
         "[[tls]]",
         "[reload]",
         "[metrics]",

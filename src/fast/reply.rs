@@ -15,6 +15,7 @@ use super::tail;
 use super::view::Plan;
 use crate::answer::Outcome;
 use crate::dataset::Saying;
+use crate::rate_limit;
 use crate::value::Template;
 use crate::wire::{HEADER_OCTETS, class, flag, rcode, record_type};
 use crate::zone::Family;
@@ -99,7 +100,7 @@ pub(super) fn write(
         listed: matches!(verdict, Verdict::Listed(..)),
         ..Outcome::default()
     };
-    exchange.replied(end, outcome);
+    exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));
     true
 }
 

@@ -27,6 +27,7 @@ use crate::address::{MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
 use crate::answer::Outcome;
 use crate::dataset::TEST_V4;
 use crate::prefix_table::{Address, Range};
+use crate::rate_limit;
 use crate::wire::{HEADER_OCTETS, class, record_type};
 use crate::zone::Family;
 
@@ -123,7 +124,7 @@ impl Replies {
         let Some(question) = Question::of(exchange.buffer, plain, address, plan) else { return };
         let Some(kept) = self.kept.get(&question) else { return };
         if kept.outcome.holds_until.is_none_or(|until| now < until) {
-            kept.write(exchange, plain, udp_size);
+            kept.write(exchange, plain, address, plan, udp_size);
         }
     }
 
@@ -301,7 +302,7 @@ impl Kept {
 
     /// Writes the reply to a question like that in the place of its packet, if it fits.
     #[inline(always)]
-    fn write(&self, exchange: &mut Exchange<'_>, plain: &Plain, udp_size: u16) {
+    fn write(&self, exchange: &mut Exchange<'_>, plain: &Plain, address: u128, plan: &Plan, udp_size: u16) {
         let opt_octets = if plain.edns.is_some() { OPT_OCTETS } else { 0 };
         let start = plain.end();
         let end = start + self.octets.len() + opt_octets;
@@ -323,6 +324,6 @@ impl Kept {
         let additionals = u16::from(plain.edns.is_some());
         reply::finish_header(buffer, self.outcome.rcode, [1, answers, authorities, additionals]);
         let outcome = Outcome { query_type: plain.record_type, query_class: class::IN, ..self.outcome };
-        exchange.replied(end, outcome);
+        exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));
     }
 }

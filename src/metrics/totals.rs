@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::histogram::Buckets;
-use super::labels::{Answer, Labels, Origin, labels};
+use super::labels::{Answer, Labels, Limited, Origin, labels};
 use crate::name::Name;
 
 /// Sums over all workers since the process started. Counters are read one after the other while
@@ -46,6 +46,8 @@ pub struct OriginTotals {
     pub open_connections: u64,
     /// TCP connections closed at once because their client has too many.
     pub refused_connections: u64,
+    /// Answers over the rate limit, in the order of [`Limited::ALL`].
+    pub limited: [u64; Limited::ALL.len()],
     /// The sizes of the answers, in octets.
     pub sizes: Buckets,
     /// The time between the arrival of a packet and the departure of its answer, in seconds; of a

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::ZoneSlot;
 use super::histogram::{Sizes, Times};
-use super::labels::{CELLS, Origin, cell};
+use super::labels::{CELLS, Limited, Origin, cell};
 use super::totals::{Totals, ZoneTotals};
 use crate::answer::Outcome;
 
@@ -28,6 +28,7 @@ pub struct WorkerCounters {
     connections: AtomicU64,
     ended_connections: AtomicU64,
     refused_connections: AtomicU64,
+    limited: [AtomicU64; Limited::ALL.len()],
     sizes: Sizes,
     times: Times,
     /// What no zone answers, or one without a slot.
@@ -68,6 +69,7 @@ impl WorkerCounters {
             connections: AtomicU64::default(),
             ended_connections: AtomicU64::default(),
             refused_connections: AtomicU64::default(),
+            limited: Default::default(),
             sizes: Sizes::default(),
             times: Times::default(),
             elsewhere: ZoneCounters::default(),
@@ -100,6 +102,11 @@ impl WorkerCounters {
     /// Counts a TCP connection that was closed at once because its client has too many.
     pub fn refused_connection(&self) {
         self.increase(&self.refused_connections, 1);
+    }
+
+    /// Counts an answer over the rate limit.
+    pub fn limited(&self, what: Limited) {
+        self.increase(&self.limited[what as usize], 1);
     }
 
     /// Counts a TCP connection; [`Self::connection_ended`] takes it from those that are open.
@@ -137,6 +144,7 @@ impl WorkerCounters {
         origin.unsent += self.unsent.load(Relaxed);
         origin.receive_errors += self.receive_errors.load(Relaxed);
         origin.refused_connections += self.refused_connections.load(Relaxed);
+        add_each(&mut origin.limited, &self.limited);
         // What ended is read first, so that it is never more.
         let ended = self.ended_connections.load(Relaxed);
         let connections = self.connections.load(Relaxed);
@@ -157,6 +165,10 @@ impl WorkerCounters {
             zones.iter_mut().zip(counters).for_each(|((_, zone), counters)| add(counters, zone));
         }
     }
+}
+
+fn add_each<const N: usize>(sums: &mut [u64; N], counters: &[AtomicU64; N]) {
+    sums.iter_mut().zip(counters).for_each(|(sum, counter)| *sum += counter.load(Relaxed));
 }
 
 /// Counts the packets of a batch. Those that follow each other mostly concern the same zone, which is

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::answer::{Client, Outcome, Transport};
-use crate::metrics::{Metrics, Origin};
+use crate::metrics::{Limited, Metrics, Origin};
 use crate::name::Name;
 use crate::query_log::{QueryLog, Target};
 use crate::reload::ZoneReport;
@@ -64,6 +64,7 @@ fn every_documented_metric_moves() {
         worker.receive_error();
         worker.connection();
         worker.refused_connection();
+        worker.limited(Limited::Slipped);
     }
     let report = ZoneReport {
         name: apex.to_string(),

@@ -22,6 +22,8 @@ use crate::config::{
 };
 use crate::log::Format;
 use crate::name::Name;
+use crate::rate_limit::{Mode, RateLimit};
+use crate::server::Guard;
 use crate::snapshot::Settings;
 
 /// What `nibbl rbldnsd --help` says below the usage.
@@ -321,6 +323,7 @@ impl Options {
                 },
                 ..settings
             },
+            guard: Guard { rate_limit: RateLimit { mode: Mode::Off, ..RateLimit::default() } },
             control: Control::Off,
             log: LogConfig { format: Format::Plain, ..LogConfig::default() },
             // Its files may be anywhere, and rbldnsd is not confined either.

@@ -138,7 +138,7 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
     if let Some(warning) = needs::open_files(&plan) {
         tracing::warn!("{warning}");
     }
-    let bound = Server::bind(&listeners, limits(config))?;
+    let bound = Server::bind(&listeners, limits(config))?.guarded(config.guard.clone());
     let bind = |address| monitor::bind(address).map_err(|source| ServeError::Monitor { address, source });
     let monitor = config.metrics.map(bind).transpose()?;
     let readiness =

@@ -15,6 +15,7 @@
 //! that is [`SnapshotResponder`]. A responder answers from a *moment*, which UDP workers take once
 //! per batch, so that one batch costs one load of the snapshot.
 
+mod guard;
 mod later;
 mod responder;
 mod shed;
@@ -40,6 +41,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use guard::Guard;
 pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
 pub use shed::Shed;
 pub use signers::{SigningLimits, SigningQueue};
@@ -50,6 +52,7 @@ use crate::fast::Exchange;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
 use crate::query_log::QuerySink;
 use crate::zone::Family;
+use guard::Limiter;
 use signers::{Efforts, Queue, Send};
 use times::Times;
 
@@ -155,6 +158,7 @@ pub enum ServerError {
 pub struct Bound {
     listeners: Vec<BoundListener>,
     limits: Limits,
+    guard: Guard,
 }
 
 #[derive(Debug)]
@@ -181,7 +185,7 @@ impl Server {
     pub fn bind(listeners: &[Listener], limits: Limits) -> Result<Bound, ServerError> {
         let listeners =
             listeners.iter().map(|listener| sockets::bind(listener, &limits)).collect::<Result<_, _>>()?;
-        Ok(Bound { listeners, limits })
+        Ok(Bound { listeners, limits, guard: Guard::default() })
     }
 
     /// The addresses listened on, in the order of the listeners, with their actual ports.
@@ -238,6 +242,11 @@ impl Bound {
         self.listeners.iter().map(BoundListener::address).collect()
     }
 
+    /// Takes and answers packets as `guard` says.
+    pub fn guarded(self, guard: Guard) -> Self {
+        Self { guard, ..self }
+    }
+
     /// Starts to answer; TCP and TLS run on `runtime`.
     pub fn start<R: Responder>(
         self,
@@ -258,12 +267,14 @@ impl Bound {
             signers: Vec::new(),
         };
         let queue = server.queue.clone();
+        let limiter = Limiter::new(&self.guard.rate_limit).map(Arc::new);
         let service = |counters: Arc<WorkerCounters>, later: &Arc<WorkerCounters>| Service {
             responder: responder.clone(),
             counters,
             later: later.clone(),
             query_log: query_log.clone(),
             queue: queue.clone(),
+            limiter: limiter.clone(),
         };
         server.signers = signers::spawn(self.limits.signing, &responder, &queue, query_log.as_ref())
             .map_err(ServerError::Signer)?;
@@ -329,6 +340,8 @@ struct Service<R> {
     query_log: Option<QuerySink>,
     /// Where packets wait whose answer lacks signatures.
     queue: Arc<Queue>,
+    /// How often what is answered over UDP.
+    limiter: Option<Arc<Limiter>>,
 }
 
 impl<R: Responder> Service<R> {
@@ -360,6 +373,7 @@ impl<R: Responder> Service<R> {
         self.responder.respond_batch(moment, batch);
         let mut efforts = Efforts::default();
         let mut tally = self.counters.tally();
+        let limiter = self.limiter.as_deref().map(|limiter| (limiter, limiter.now()));
         for (place, exchange) in batch.iter_mut().enumerate() {
             if exchange.outcome().is_none() && !exchange.packet().is_empty() {
                 exchange.respond(|packet, client, reply| {
@@ -368,6 +382,9 @@ impl<R: Responder> Service<R> {
                     efforts.count(&outcome);
                     self.hand_on(moment, packet, client, outcome, reply, || send(place))
                 });
+            }
+            if limiter.is_some_and(|(limiter, now)| !limiter.allows(now, exchange, &self.counters)) {
+                continue;
             }
             if let Some(outcome) = exchange.outcome().filter(|outcome| outcome.lacks.is_none()) {
                 let reply_octets = exchange.reply().map_or(0, <[u8]>::len);

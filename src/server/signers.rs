@@ -287,6 +287,7 @@ fn run<R: Responder>(responder: &Arc<R>, queue: &Arc<Queue>, query_log: Option<&
                 counters,
                 query_log: query_log.cloned(),
                 queue: queue.clone(),
+                limiter: None,
             };
             service.record(&mut service.counters.tally(), &moment, &packet, client, &outcome, buffer.len());
             if outcome.reply && !send(&buffer) {

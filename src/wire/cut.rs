@@ -27,10 +27,7 @@ pub fn cut(reply: &mut [u8]) -> Option<usize> {
 const RCODE: u16 = 0xf;
 
 /// Where the question ends, and where OPT is.
-fn find_opt(
-    reply: &[u8],
-    header: Header,
-) -> Result<(usize, Option<std::ops::Range<usize>>), Malformed> {
+fn find_opt(reply: &[u8], header: Header) -> Result<(usize, Option<std::ops::Range<usize>>), Malformed> {
     let mut cursor = Cursor { packet: reply, at: HEADER_OCTETS };
     (0..header.questions).try_for_each(|_| skip_question(&mut cursor))?;
     let end = cursor.at;

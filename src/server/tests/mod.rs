@@ -1,5 +1,6 @@
 //! The transports over real sockets on loopback, with a responder that echoes.
 
+mod guard;
 mod signed;
 mod tcp;
 mod tls;
