@@ -36,6 +36,7 @@ pub mod virtual_zone;
 pub mod export;
 // zone -> snapshot
 pub mod allowance;
+pub mod cookie;
 pub mod snapshot;
 // packet <-> values
 pub mod wire;
