@@ -10,6 +10,7 @@ use crate::config::{Config, DatasetConfig};
 use crate::data_file::Stamp;
 use crate::dataset::Summary;
 use crate::progress::Progress;
+use crate::reload::cookies::CookieSecrets;
 use crate::reload::files::Files;
 use crate::reload::{Loaded, Source};
 use crate::snapshot::Snapshot;
@@ -84,6 +85,10 @@ pub fn check(config: &Config, now: SystemTime, out: &mut impl Write) -> io::Resu
         if zone.strict && errors > 0 {
             writeln!(out, "zone {}: not served, for it is strict and there are {errors} errors", zone.name)?;
         }
+    }
+    if let Err(error) = CookieSecrets::new(&config.cookies) {
+        writeln!(out, "{error}")?;
+        findings.errors += 1;
     }
     let access = config.access.as_ref().and_then(|access| loaded.get(access)?.clone());
     let snapshot = Snapshot::new(zones, config.settings.clone(), access.map(|loaded| loaded.dataset.clone()));

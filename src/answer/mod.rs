@@ -13,11 +13,12 @@ use std::net::IpAddr;
 use smallvec::{SmallVec, smallvec};
 
 use crate::address::{Key, ReversedName};
+use crate::cookie::{self, Standing};
 use crate::dnssec::record_type::DS;
 use crate::query::{self, Asks, Query};
 use crate::snapshot::{Glue, Settings, Snapshot, ZoneMatch};
 use crate::value::character_strings;
-use crate::wire::{Question, class, extended_error, rcode, record_type};
+use crate::wire::{CookieOption, Question, class, extended_error, rcode, record_type};
 use crate::zone::{self, Family, Lookup, RecordSet, RecordSets, Status, View, Zone};
 use response::{Owned, Response};
 
@@ -75,13 +76,15 @@ pub struct Outcome {
     pub holds_until: Option<u32>,
     /// Some of its signatures should be made again, although they hold.
     pub renew: bool,
+    /// What the query's cookie says of its client.
+    pub cookie: Standing,
 }
 
 impl Outcome {
     /// Whether the answer goes to a client that has shown who it is, and so may ask as much as it likes: rate
     /// limiting leaves it alone.
     pub fn is_exempt(&self) -> bool {
-        false
+        self.cookie == Standing::Good
     }
 }
 
@@ -127,22 +130,66 @@ pub fn respond(
     let Some(query) = query::read(packet) else {
         return Outcome::default();
     };
-    match decide(snapshot, &query, client, signing) {
+    let settings = &snapshot.settings;
+    let cookie = cookie(settings, &query, client, signing.now);
+    let response = match of_cookie(settings, &query, client, cookie) {
+        Some(response) => (!snapshot.ignores(client.address)).then_some(response),
+        None => decide(snapshot, &query, client, signing),
+    };
+    match response {
         Some(Response { lacks: lacks @ Some(_), zone, .. }) => Outcome { lacks, zone, ..asked(&query) },
-        Some(response) => response::write(&response, &query, &snapshot.settings, client.transport, reply),
+        Some(response) => response::write(&response, &query, cookie, settings, client.transport, reply),
         None => asked(&query),
     }
 }
 
 /// Tells the client of a packet that [lacks](Outcome::lacks) signatures to come back over TCP, where
-/// there is time to make them.
-pub fn put_off(snapshot: &Snapshot, packet: &[u8], outcome: &Outcome, reply: &mut Vec<u8>) -> Outcome {
+/// there is time to make them. `now` is in seconds since 1970.
+pub fn put_off(
+    snapshot: &Snapshot,
+    packet: &[u8],
+    client: Client,
+    now: u32,
+    outcome: &Outcome,
+    reply: &mut Vec<u8>,
+) -> Outcome {
     let Some(query) = query::read(packet) else {
         return Outcome::default();
     };
     let response =
         Response { zone: outcome.zone, authoritative: true, truncated: true, ..Response::default() };
-    response::write(&response, &query, &snapshot.settings, Transport::Udp, reply)
+    let cookie = cookie(&snapshot.settings, &query, client, now);
+    response::write(&response, &query, cookie, &snapshot.settings, Transport::Udp, reply)
+}
+
+/// What a query's cookie says of its client, and the one that it is answered with.
+fn cookie(settings: &Settings, query: &Query<'_>, client: Client, now: u32) -> Option<cookie::Answered> {
+    match query.edns?.cookie {
+        CookieOption::Present(cookie) => Some(settings.cookies.as_ref()?.answer(cookie, client.address, now)),
+        CookieOption::Absent | CookieOption::Malformed => None,
+    }
+}
+
+/// What a query is answered on account of its cookie, if that settles it (RFC 7873, sections 5.2 and 5.4).
+fn of_cookie<'s>(
+    settings: &Settings,
+    query: &Query<'_>,
+    client: Client,
+    cookie: Option<cookie::Answered>,
+) -> Option<Response<'s>> {
+    let required = settings.cookies.as_ref()?.required && client.transport == Transport::Udp;
+    let rcode =
+        match (&query.asks, query.edns?.cookie, cookie.map_or(Standing::None, |(standing, _)| standing)) {
+            (Asks::Nothing { rcode, .. }, ..) if *rcode != rcode::NOERROR => return None,
+            (_, CookieOption::Malformed, _) => rcode::FORMERR,
+            // Who asks nothing but whether a cookie is good is told.
+            (Asks::Nothing { .. }, _, Standing::Bad) => rcode::BADCOOKIE,
+            (Asks::Records(_) | Asks::LookAgain(_), _, Standing::New | Standing::Bad) if required => {
+                rcode::BADCOOKIE
+            }
+            _ => return None,
+        };
+    Some(Response { rcode, ..Response::default() })
 }
 
 /// What a query is answered; `None` is no reply.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::delegation::{self, DelegationTable};
-use super::guard::RateLimitTable;
+use super::guard::{CookieTable, RateLimitTable};
 use super::values::{
     BlockBytes, Count, DatasetValue, Files, Listen, Network, Octets, Seconds, SignatureValidity, TextOrFalse,
     UdpSize, ZoneName,
@@ -88,6 +88,8 @@ struct File {
     tcp: TcpTable,
     #[serde(default)]
     rate_limit: RateLimitTable,
+    #[serde(default)]
+    cookies: CookieTable,
     #[serde(default)]
     tls: Vec<TlsTable>,
     #[serde(default)]
@@ -252,6 +254,7 @@ impl File {
             workers: server.workers.map_or(defaults.workers, usize::from),
             pin: server.pin.unwrap_or(defaults.pin),
             tcp: self.tcp.check(),
+            cookies: self.cookies.check(own_dir),
             guard: Guard { rate_limit: self.rate_limit.check() },
             signing: SigningLimits {
                 cache: server.signature_cache.as_ref().map_or(defaults.signing.cache, |octets| octets.0 / 2),

@@ -1,8 +1,10 @@
-//! `[rate_limit]` in `nibbl.toml`: how often what is answered.
+//! `[rate_limit]` and `[cookies]` in `nibbl.toml`: how often what is answered, and to whom without limit.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::values::{Count, Network, Seconds};
+use super::{CookieConfig, CookieMode};
 use crate::rate_limit::{Mode, RateLimit};
 
 #[derive(Default, serde::Deserialize)]
@@ -34,6 +36,20 @@ impl RateLimitTable {
             entries: self.entries.map_or(defaults.entries, |entries| entries.0),
             exempt: self.exempt.into_iter().map(|network| network.0).collect(),
         }
+    }
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CookieTable {
+    #[serde(default)]
+    mode: CookieMode,
+    secrets: Option<PathBuf>,
+}
+
+impl CookieTable {
+    pub(super) fn check(self, own_dir: &Path) -> CookieConfig {
+        CookieConfig { mode: self.mode, secrets: self.secrets.map(|file| own_dir.join(file)) }
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Config {
     pub tcp: TcpLimits,
     /// Which packets are taken, and how often what is answered.
     pub guard: Guard,
+    /// How cookies are made and checked.
+    pub cookies: CookieConfig,
     /// What signing takes at most.
     pub signing: SigningLimits,
     /// How answers are made.
@@ -75,6 +77,7 @@ impl Default for Config {
             pin: false,
             tcp: TcpLimits::default(),
             guard: Guard::default(),
+            cookies: CookieConfig::default(),
             signing: SigningLimits::default(),
             settings: Settings::default(),
             control: Control::Default,
@@ -151,6 +154,29 @@ pub struct TlsListener {
     pub certificate: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,
+}
+
+/// How cookies (RFC 7873) are made and checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CookieConfig {
+    /// What is done with them.
+    pub mode: CookieMode,
+    /// The file of secrets, ready to be opened ([`crate::cookie::file`]); where there is none, the server
+    /// makes one when it starts.
+    pub secrets: Option<PathBuf>,
+}
+
+/// What is done with cookies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CookieMode {
+    /// They are passed over.
+    Off,
+    /// They are answered with one that is good.
+    #[default]
+    Answer,
+    /// The same, and over UDP a query with one that is not good gets nothing else.
+    Require,
 }
 
 /// Limits of connections (RFC 7766, section 6).

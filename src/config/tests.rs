@@ -36,6 +36,9 @@ fn everything_said() {
         [tcp]
         connections = 10
         idle = "1m"
+        [cookies]
+        mode = "require"
+        secrets = "cookies"
         [rate_limit]
         mode = "on"
         per_second = 5
@@ -131,6 +134,8 @@ fn everything_said() {
         exempt: vec!["192.0.2.1/32".parse().unwrap()],
     };
     assert_eq!(config.guard.rate_limit, rate_limit);
+    let cookies = CookieConfig { mode: CookieMode::Require, secrets: Some("/etc/nibbl/cookies".into()) };
+    assert_eq!(config.cookies, cookies);
     assert_eq!(config.tls[0].listen.port(), 853);
     assert_eq!(config.tls[0].certificate, Path::new("/etc/nibbl/cert.pem"));
     assert_eq!((config.watch.poll, config.watch.settle.as_millis()), (None, 50));
@@ -339,6 +344,7 @@ fn the_readme_shows_all_keys() {
         "[server]",
         "[tcp]",
         "[rate_limit]",
+        "[cookies]",
         "[[tls]]",
         "[reload]",
         "[metrics]",

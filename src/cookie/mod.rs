@@ -8,6 +8,7 @@
 //! Servers of one name must have the same secrets: a file holds the one that cookies are made with and, while
 //! they are replaced, others that are still good. A server of its own makes one when it starts.
 
+pub mod file;
 mod siphash;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,24 @@ pub enum Standing {
     /// The client is where it says it is.
     Good,
 }
+
+impl Standing {
+    /// Those of queries with a cookie, in their order.
+    pub const TOLD: [Self; 3] = [Self::New, Self::Bad, Self::Good];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::New => "new",
+            Self::Bad => "bad",
+            Self::Good => "good",
+        }
+    }
+}
+
+/// What a query's cookie says of its client, and both cookies that it is answered with.
+pub type Answered = (Standing, [u8; OCTETS]);
 
 /// A secret that cookies are made with.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,9 +103,19 @@ impl Cookie {
 
 impl Secret {
     /// Of 16 octets.
-    pub fn new(octets: [u8; 16]) -> Self {
+    pub const fn new(octets: [u8; 16]) -> Self {
         let (words, _) = octets.as_chunks();
         Self([u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])])
+    }
+
+    /// One that nobody knows.
+    ///
+    /// # Errors
+    /// The system has no random octets.
+    pub fn random() -> std::io::Result<Self> {
+        let mut octets = [0; 16];
+        getrandom::fill(&mut octets)?;
+        Ok(Self::new(octets))
     }
 
     /// A server's cookie of a time, for a client at an address: head, time and hash.
@@ -124,7 +153,7 @@ impl Cookies {
     /// Checks the cookie of a client at an address at a time (in seconds since 1970), and makes the one that
     /// it is answered with: its own as long as that is fresh.
     #[inline(always)]
-    pub fn answer(&self, cookie: Cookie, address: IpAddr, now: u32) -> (Standing, [u8; OCTETS]) {
+    pub fn answer(&self, cookie: Cookie, address: IpAddr, now: u32) -> Answered {
         let standing = match cookie.server {
             None => Standing::New,
             Some(server) => match self.age(&cookie.client, server, address, now) {

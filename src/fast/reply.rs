@@ -10,10 +10,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use smallvec::SmallVec;
 
 use super::exchange::{BUFFER_OCTETS, Buffer, Exchange};
-use super::question::{OPT_OCTETS, Plain};
+use super::opt::{Context, Opt};
+use super::question::Plain;
 use super::tail;
 use super::view::Plan;
 use crate::answer::Outcome;
+use crate::cookie::Standing;
 use crate::dataset::Saying;
 use crate::rate_limit;
 use crate::value::Template;
@@ -58,7 +60,7 @@ pub(super) fn write(
     address: u128,
     plan: &Plan,
     verdict: Verdict<'_>,
-    udp_size: u16,
+    context: &Context<'_>,
 ) -> bool {
     let Some((answer, code)) = answer(plain, address, plan, verdict) else { return false };
     let (octets, answers, tail) = match &answer {
@@ -66,11 +68,12 @@ pub(super) fn write(
         Answer::Address(address, _) => (RECORD_OCTETS + address.len(), 1, &plan.positive),
         Answer::Text(text, _) => (RECORD_OCTETS + 1 + usize::from(text.octets), 1, &plan.positive),
     };
-    let opt_octets = if plain.edns.is_some() { OPT_OCTETS } else { 0 };
-    let end = plain.end() + octets + tail.len() + opt_octets;
-    if end > limit(plain, udp_size) {
+    let records_end = plain.end() + octets + tail.len();
+    let end = records_end + plain.opt_octets();
+    if end > limit(plain, context.udp_size) {
         return false;
     }
+    let Ok(opt) = Opt::new(exchange, plain, context) else { return false };
     let buffer = &mut *exchange.buffer;
     match &answer {
         Answer::None => {}
@@ -84,8 +87,8 @@ pub(super) fn write(
         Answer::Text(text, ttl) => text.write(*ttl, &mut buffer[plain.end()..plain.end() + octets]),
     }
     tail.write(plain.apex(), &mut buffer[plain.end() + octets..]);
-    if let Some(edns) = plain.edns {
-        write_opt(edns.dnssec_ok, udp_size, &mut buffer[end - OPT_OCTETS..]);
+    if let Some(opt) = &opt {
+        opt.write(&mut buffer[records_end..]);
     }
     let additionals = tail.additionals + u16::from(plain.edns.is_some());
     finish_header(buffer, code, [1, answers, tail.authorities, additionals]);
@@ -98,6 +101,7 @@ pub(super) fn write(
         answers,
         family: Some(plain.family),
         listed: matches!(verdict, Verdict::Listed(..)),
+        cookie: opt.map_or(Standing::None, |opt| opt.standing),
         ..Outcome::default()
     };
     exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));
@@ -167,16 +171,6 @@ impl<'v> Text<'v> {
             place.copy_from_slice(&piece[..written]);
             text = rest;
         });
-    }
-}
-
-/// Writes OPT without options.
-#[inline(always)]
-pub(super) fn write_opt(dnssec_ok: bool, udp_size: u16, place: &mut [u8]) {
-    const TYPE: [u8; 2] = record_type::OPT.to_be_bytes();
-    let [s0, s1] = udp_size.to_be_bytes();
-    if let Some(place) = place.first_chunk_mut::<OPT_OCTETS>() {
-        *place = [0, TYPE[0], TYPE[1], s0, s1, 0, 0, u8::from(dnssec_ok) << 7, 0, 0, 0];
     }
 }
 

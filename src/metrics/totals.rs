@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::histogram::Buckets;
 use super::labels::{Answer, Labels, Limited, Origin, labels};
+use crate::cookie::Standing;
 use crate::name::Name;
 
 /// Sums over all workers since the process started. Counters are read one after the other while
@@ -48,6 +49,8 @@ pub struct OriginTotals {
     pub refused_connections: u64,
     /// Answers over the rate limit, in the order of [`Limited::ALL`].
     pub limited: [u64; Limited::ALL.len()],
+    /// Answered queries with cookies, in the order of [`Standing::TOLD`].
+    pub cookies: [u64; Standing::TOLD.len()],
     /// The sizes of the answers, in octets.
     pub sizes: Buckets,
     /// The time between the arrival of a packet and the departure of its answer, in seconds; of a

@@ -9,6 +9,7 @@ use super::histogram::{Sizes, Times};
 use super::labels::{CELLS, Limited, Origin, cell};
 use super::totals::{Totals, ZoneTotals};
 use crate::answer::Outcome;
+use crate::cookie::Standing;
 
 /// Zones whose counters are allocated together.
 const CHUNK: usize = 16;
@@ -29,6 +30,7 @@ pub struct WorkerCounters {
     ended_connections: AtomicU64,
     refused_connections: AtomicU64,
     limited: [AtomicU64; Limited::ALL.len()],
+    cookies: [AtomicU64; Standing::TOLD.len()],
     sizes: Sizes,
     times: Times,
     /// What no zone answers, or one without a slot.
@@ -70,6 +72,7 @@ impl WorkerCounters {
             ended_connections: AtomicU64::default(),
             refused_connections: AtomicU64::default(),
             limited: Default::default(),
+            cookies: Default::default(),
             sizes: Sizes::default(),
             times: Times::default(),
             elsewhere: ZoneCounters::default(),
@@ -145,6 +148,7 @@ impl WorkerCounters {
         origin.receive_errors += self.receive_errors.load(Relaxed);
         origin.refused_connections += self.refused_connections.load(Relaxed);
         add_each(&mut origin.limited, &self.limited);
+        add_each(&mut origin.cookies, &self.cookies);
         // What ended is read first, so that it is never more.
         let ended = self.ended_connections.load(Relaxed);
         let connections = self.connections.load(Relaxed);
@@ -211,6 +215,9 @@ impl Tally<'_> {
         counters.increase(counters.sizes.bin(octets_out), 1);
         if outcome.truncated {
             counters.increase(&counters.truncated, 1);
+        }
+        if let Some(counter) = counters.cookies.get((outcome.cookie as usize).wrapping_sub(1)) {
+            counters.increase(counter, 1);
         }
     }
 

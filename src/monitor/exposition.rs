@@ -6,6 +6,7 @@
 
 use std::fmt::{Display, Write};
 
+use crate::cookie::Standing;
 use crate::metrics::{Answer, Buckets, Limited, Origin, OriginTotals, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
 use crate::status::{SigningStatus, Status, ZoneStatus, process};
@@ -106,6 +107,13 @@ fn origins(text: &mut Text, totals: &Totals) {
         ("nibbl_rate_limited_total", "udp", "Answers over the rate limit, by what became of them."),
         ("action", Limited::ALL.map(Limited::name)),
         |counted| &counted.limited,
+    );
+    by_name(
+        text,
+        totals,
+        ("nibbl_cookies_total", "", "Answered queries with cookies, by what these say of their client."),
+        ("standing", Standing::TOLD.map(Standing::name)),
+        |counted| &counted.cookies,
     );
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::answer::{Client, Outcome, Transport};
+use crate::cookie::Standing;
 use crate::metrics::{Limited, Metrics, Origin};
 use crate::name::Name;
 use crate::query_log::{QueryLog, Target};
@@ -52,6 +53,7 @@ fn every_documented_metric_moves() {
         listed: true,
         family: Some(Family::V6),
         query_type: 16,
+        cookie: Standing::Good,
         ..Outcome::default()
     };
     for transport in [Transport::Udp, Transport::Tcp] {

@@ -323,6 +323,7 @@ impl Options {
                 },
                 ..settings
             },
+            cookies: CookieConfig { mode: CookieMode::Off, secrets: None },
             guard: Guard { rate_limit: RateLimit { mode: Mode::Off, ..RateLimit::default() } },
             control: Control::Off,
             log: LogConfig { format: Format::Plain, ..LogConfig::default() },

@@ -27,11 +27,13 @@ use crate::check::octets;
 use crate::config::{Config, Control, TcpLimits};
 use crate::confinement;
 use crate::control::{self, Socket};
+use crate::cookie::file::SecretsError;
 use crate::metrics::Metrics;
 use crate::monitor;
 use crate::privileges::{self, Descent, DescentError};
 use crate::progress::Progress;
 use crate::query_log::{self, QueryLog};
+use crate::reload::cookies::CookieSecrets;
 use crate::reload::files::Files;
 use crate::reload::report::ZoneReport;
 use crate::reload::service;
@@ -39,7 +41,7 @@ use crate::reload::{Loader, Notice, Order, Report, Round, Source};
 use crate::server::{
     Bound, Certificate, Limits, Listener, Server, ServerError, SigningLimits, SnapshotResponder,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Settings, Snapshot};
 use crate::status::Observer;
 use crate::watch::Watcher;
 use crate::zone::Status;
@@ -108,6 +110,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// There are no secrets for cookies.
+    #[error("cookies: {0}")]
+    Cookies(#[from] SecretsError),
     /// Not all zones loaded ([`Plan::load_or_fail`]).
     #[error("zone loading errors, aborting")]
     Load,
@@ -181,9 +186,12 @@ async fn run(
     let (handle, service) = service::channel(Report::default());
     let metrics = Arc::new(Metrics::default());
     let notified = handle.clone();
+    let cookies = CookieSecrets::new(&config.cookies)?;
+    let settings =
+        Settings { cookies: cookies.as_ref().map(CookieSecrets::current), ..config.settings.clone() };
     let responder = Arc::new(SnapshotResponder::new(
         // Until the first load is through, SERVFAIL sends resolvers to the next server at once.
-        Arc::new(not_loaded(config)),
+        Arc::new(not_loaded(config, settings)),
         metrics.clone(),
         Box::new(move |_| notified.look_again()),
     ));
@@ -214,7 +222,9 @@ async fn run(
     let (watcher, unwatched) = Watcher::new(config);
     let first_load = {
         let (config, responder) = (config.clone(), responder.clone());
-        tokio::task::spawn_blocking(move || load(&config, move |snapshot| responder.publish(snapshot)))
+        tokio::task::spawn_blocking(move || {
+            load(&config, cookies, move |snapshot| responder.publish(snapshot))
+        })
     };
     let loaded = async {
         tokio::select! {
@@ -281,16 +291,22 @@ async fn watch_over(listener: TcpListener, observer: Observer) {
 }
 
 /// All zones as they are before their first load.
-fn not_loaded(config: &Config) -> Snapshot {
+fn not_loaded(config: &Config, settings: Settings) -> Snapshot {
     let files = Files::new(config.settings.clone(), |_| ());
     let zone = |zone| files.zone(zone, &[], Status::NeverLoaded, &mut Diagnostics::default());
-    Snapshot::new(config.zones.iter().map(zone).collect(), config.settings.clone(), None)
+    Snapshot::new(config.zones.iter().map(zone).collect(), settings, None)
 }
 
-fn load<P: Fn(Arc<Snapshot>)>(config: &Config, publish: P) -> (Loader<Files<P>>, Round) {
+fn load<P: Fn(Arc<Snapshot>)>(
+    config: &Config,
+    cookies: Option<CookieSecrets>,
+    publish: P,
+) -> (Loader<Files<P>>, Round) {
     let progress = Arc::new(Progress::new(octets(config)));
     let counting = progress.clone();
-    let files = Files::new(config.settings.clone(), publish).with_signatures(config.signing.cache);
+    let files = Files::new(config.settings.clone(), publish)
+        .with_signatures(config.signing.cache)
+        .with_cookies(cookies);
     let mut loader = Loader::new(files.with_progress(move |octets| counting.advance(octets)), config);
     let round = loader.look(&Order::default(), SystemTime::now());
     progress.finish();

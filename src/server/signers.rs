@@ -97,7 +97,7 @@ impl<R: Responder> Service<R> {
         }
         self.queue.put_off.fetch_add(1, Ordering::Relaxed);
         reply.clear();
-        self.responder.put_off(moment, packet, &outcome, reply)
+        self.responder.put_off(moment, packet, client, &outcome, reply)
     }
 
     /// Answers a packet of a connection, which has time to wait for signatures. `None` where there is

@@ -15,7 +15,7 @@ mod writer;
 pub(crate) mod tests;
 
 pub use cut::cut;
-pub use reader::{Edns, Header, Message, Question};
+pub use reader::{CookieOption, Edns, Header, Message, Question};
 pub use writer::{DoesNotFit, Opt, Owner, Section, Writer};
 
 /// Octets of the header of a message (RFC 1035, section 4.1.1).
@@ -75,6 +75,18 @@ pub mod rcode {
     pub const REFUSED: u16 = 5;
     /// An EDNS version above 0 (RFC 6891, section 6.1.3).
     pub const BADVERS: u16 = 16;
+    /// The cookie is not good, and the query is to come again with the one in the reply (RFC 7873, section 8).
+    pub const BADCOOKIE: u16 = 23;
+}
+
+/// Codes of EDNS options.
+pub mod option_code {
+    /// Which server answers (RFC 5001).
+    pub const NSID: u16 = 3;
+    /// See [`crate::cookie`] (RFC 7873).
+    pub const COOKIE: u16 = 10;
+    /// Why an answer is as it is (RFC 8914).
+    pub const EXTENDED_DNS_ERROR: u16 = 15;
 }
 
 /// Info-codes of Extended DNS Errors (RFC 8914, section 4).

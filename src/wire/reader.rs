@@ -4,7 +4,8 @@
 //! the question and EDNS where they are whole (RFC 6891, section 6.1.1), and says that it is broken.
 //! Bytes behind the last record are passed over, as rbldnsd and BIND do: nothing can hang on them.
 
-use super::{HEADER_OCTETS, flag, record_type};
+use super::{HEADER_OCTETS, flag, option_code, record_type};
+use crate::cookie::Cookie;
 use crate::name::Name;
 
 /// A packet with at least a header.
@@ -63,11 +64,23 @@ pub struct Edns {
     pub version: u8,
     /// DO: the client wants signatures (RFC 3225).
     pub dnssec_ok: bool,
-    /// There is a COOKIE option (RFC 7873).
-    pub cookie: bool,
+    /// The first COOKIE option (RFC 7873).
+    pub cookie: CookieOption,
+    /// The client asks which server answers (RFC 5001).
+    pub nsid: bool,
 }
 
-const COOKIE: u16 = 10;
+/// What a COOKIE option holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CookieOption {
+    /// There is none.
+    #[default]
+    Absent,
+    /// Its length is that of no cookie.
+    Malformed,
+    /// A cookie.
+    Present(Cookie),
+}
 
 /// Something does not parse.
 #[derive(Debug)]
@@ -203,8 +216,14 @@ impl Edns {
         let mut cursor = Cursor { packet: rdata, at: 0 };
         while self.version == 0 && cursor.at < rdata.len() {
             let (code, length) = (cursor.word()?, cursor.word()?);
-            cursor.take(usize::from(length))?;
-            self.cookie |= code == COOKIE;
+            let data = cursor.take(usize::from(length))?;
+            match code {
+                option_code::COOKIE if self.cookie == CookieOption::Absent => {
+                    self.cookie = Cookie::read(data).map_or(CookieOption::Malformed, CookieOption::Present);
+                }
+                option_code::NSID => self.nsid = true,
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -233,7 +252,8 @@ impl<'p> Record<'p> {
             udp_size: self.class,
             version: self.ttl[0] as u8,
             dnssec_ok: self.ttl[1] & 0x8000 != 0,
-            cookie: false,
+            cookie: CookieOption::Absent,
+            nsid: false,
         }
     }
 }
