@@ -115,6 +115,9 @@ struct ServerTable {
     identity: Option<TextOrFalse>,
     #[serde(default)]
     notify_from: Vec<Network>,
+    refused_ports: Option<Vec<u16>>,
+    #[serde(default)]
+    proxy_from: Vec<Network>,
     control: Option<TextOrFalse>,
     signature_cache: Option<Octets>,
     signing_workers: Option<u16>,
@@ -255,7 +258,11 @@ impl File {
             pin: server.pin.unwrap_or(defaults.pin),
             tcp: self.tcp.check(),
             cookies: self.cookies.check(own_dir),
-            guard: Guard { rate_limit: self.rate_limit.check() },
+            guard: Guard {
+                rate_limit: self.rate_limit.check(),
+                refused_ports: server.refused_ports.unwrap_or(defaults.guard.refused_ports),
+                proxies: server.proxy_from.into_iter().map(|network| network.0).collect(),
+            },
             signing: SigningLimits {
                 cache: server.signature_cache.as_ref().map_or(defaults.signing.cache, |octets| octets.0 / 2),
                 workers: server.signing_workers.map_or(defaults.signing.workers, usize::from),

@@ -29,6 +29,8 @@ fn everything_said() {
         version = false
         identity = "ns1"
         notify_from = ["192.0.2.0/24", "2001:db8::5"]
+        refused_ports = [53, 11211]
+        proxy_from = ["192.0.2.7"]
         control = "run/nibbl.sock"
         signature_cache = "1G"
         signing_workers = 3
@@ -134,6 +136,8 @@ fn everything_said() {
         exempt: vec!["192.0.2.1/32".parse().unwrap()],
     };
     assert_eq!(config.guard.rate_limit, rate_limit);
+    assert_eq!(config.guard.refused_ports, [53, 11211]);
+    assert_eq!(config.guard.proxies[0].to_string(), "192.0.2.7/32");
     let cookies = CookieConfig { mode: CookieMode::Require, secrets: Some("/etc/nibbl/cookies".into()) };
     assert_eq!(config.cookies, cookies);
     assert_eq!(config.tls[0].listen.port(), 853);

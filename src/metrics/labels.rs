@@ -146,6 +146,28 @@ impl Limited {
     }
 }
 
+/// Why a packet, or a connection, was dropped unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// It came from a port that is refused.
+    Port,
+    /// It came from a proxy that does not say for whom it asks.
+    Proxy,
+}
+
+impl Dropped {
+    /// All, in the order of their counters.
+    pub const ALL: [Self; 2] = [Self::Port, Self::Proxy];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Port => "port",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
 /// The types that are counted one by one.
 const TYPES: [(u16, &str); TYPES_AND_OTHER - 1] = [
     (1, "A"),

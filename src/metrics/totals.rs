@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::histogram::Buckets;
-use super::labels::{Answer, Labels, Limited, Origin, labels};
+use super::labels::{Answer, Dropped, Labels, Limited, Origin, labels};
 use crate::cookie::Standing;
 use crate::name::Name;
 
@@ -51,6 +51,8 @@ pub struct OriginTotals {
     pub limited: [u64; Limited::ALL.len()],
     /// Answered queries with cookies, in the order of [`Standing::TOLD`].
     pub cookies: [u64; Standing::TOLD.len()],
+    /// What was dropped unread, in the order of [`Dropped::ALL`].
+    pub dropped: [u64; Dropped::ALL.len()],
     /// The sizes of the answers, in octets.
     pub sizes: Buckets,
     /// The time between the arrival of a packet and the departure of its answer, in seconds; of a

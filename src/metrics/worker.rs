@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::ZoneSlot;
 use super::histogram::{Sizes, Times};
-use super::labels::{CELLS, Limited, Origin, cell};
+use super::labels::{CELLS, Dropped, Limited, Origin, cell};
 use super::totals::{Totals, ZoneTotals};
 use crate::answer::Outcome;
 use crate::cookie::Standing;
@@ -31,6 +31,7 @@ pub struct WorkerCounters {
     refused_connections: AtomicU64,
     limited: [AtomicU64; Limited::ALL.len()],
     cookies: [AtomicU64; Standing::TOLD.len()],
+    dropped: [AtomicU64; Dropped::ALL.len()],
     sizes: Sizes,
     times: Times,
     /// What no zone answers, or one without a slot.
@@ -73,6 +74,7 @@ impl WorkerCounters {
             refused_connections: AtomicU64::default(),
             limited: Default::default(),
             cookies: Default::default(),
+            dropped: Default::default(),
             sizes: Sizes::default(),
             times: Times::default(),
             elsewhere: ZoneCounters::default(),
@@ -105,6 +107,11 @@ impl WorkerCounters {
     /// Counts a TCP connection that was closed at once because its client has too many.
     pub fn refused_connection(&self) {
         self.increase(&self.refused_connections, 1);
+    }
+
+    /// Counts a packet, or a connection, that was dropped unread.
+    pub fn dropped(&self, why: Dropped) {
+        self.increase(&self.dropped[why as usize], 1);
     }
 
     /// Counts an answer over the rate limit.
@@ -149,6 +156,7 @@ impl WorkerCounters {
         origin.refused_connections += self.refused_connections.load(Relaxed);
         add_each(&mut origin.limited, &self.limited);
         add_each(&mut origin.cookies, &self.cookies);
+        add_each(&mut origin.dropped, &self.dropped);
         // What ended is read first, so that it is never more.
         let ended = self.ended_connections.load(Relaxed);
         let connections = self.connections.load(Relaxed);

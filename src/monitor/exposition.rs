@@ -7,7 +7,7 @@
 use std::fmt::{Display, Write};
 
 use crate::cookie::Standing;
-use crate::metrics::{Answer, Buckets, Limited, Origin, OriginTotals, Totals, ZoneTotals};
+use crate::metrics::{Answer, Buckets, Dropped, Limited, Origin, OriginTotals, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
 use crate::status::{SigningStatus, Status, ZoneStatus, process};
 use crate::zone;
@@ -114,6 +114,13 @@ fn origins(text: &mut Text, totals: &Totals) {
         ("nibbl_cookies_total", "", "Answered queries with cookies, by what these say of their client."),
         ("standing", Standing::TOLD.map(Standing::name)),
         |counted| &counted.cookies,
+    );
+    by_name(
+        text,
+        totals,
+        ("nibbl_dropped_total", "", "Packets and connections that were dropped unread, by why."),
+        ("reason", Dropped::ALL.map(Dropped::name)),
+        |counted| &counted.dropped,
     );
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::answer::{Client, Outcome, Transport};
 use crate::cookie::Standing;
-use crate::metrics::{Limited, Metrics, Origin};
+use crate::metrics::{Dropped, Limited, Metrics, Origin};
 use crate::name::Name;
 use crate::query_log::{QueryLog, Target};
 use crate::reload::ZoneReport;
@@ -67,6 +67,7 @@ fn every_documented_metric_moves() {
         worker.connection();
         worker.refused_connection();
         worker.limited(Limited::Slipped);
+        worker.dropped(Dropped::Port);
     }
     let report = ZoneReport {
         name: apex.to_string(),

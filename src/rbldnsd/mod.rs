@@ -18,7 +18,8 @@ pub use plan::PlanError;
 
 use crate::config::spec::{self, SpecError, ZoneSpec};
 use crate::config::{
-    Config, Control, LogConfig, Process, ReadConfig, TtlConfig, Watch, ZoneConfig, address, duration,
+    Config, Control, CookieConfig, CookieMode, LogConfig, Process, ReadConfig, TtlConfig, Watch, ZoneConfig,
+    address, duration,
 };
 use crate::log::Format;
 use crate::name::Name;
@@ -324,7 +325,11 @@ impl Options {
                 ..settings
             },
             cookies: CookieConfig { mode: CookieMode::Off, secrets: None },
-            guard: Guard { rate_limit: RateLimit { mode: Mode::Off, ..RateLimit::default() } },
+            guard: Guard {
+                rate_limit: RateLimit { mode: Mode::Off, ..RateLimit::default() },
+                refused_ports: Vec::new(),
+                ..Guard::default()
+            },
             control: Control::Off,
             log: LogConfig { format: Format::Plain, ..LogConfig::default() },
             // Its files may be anywhere, and rbldnsd is not confined either.

@@ -17,6 +17,7 @@
 
 mod guard;
 mod later;
+mod proxy;
 mod responder;
 mod shed;
 mod signers;
@@ -41,7 +42,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub use guard::Guard;
+pub use guard::{Guard, REFLECTORS};
 pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
 pub use shed::Shed;
 pub use signers::{SigningLimits, SigningQueue};
@@ -52,7 +53,7 @@ use crate::fast::Exchange;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
 use crate::query_log::QuerySink;
 use crate::zone::Family;
-use guard::Limiter;
+use guard::{Limiter, Sources};
 use signers::{Efforts, Queue, Send};
 use times::Times;
 
@@ -267,6 +268,7 @@ impl Bound {
             signers: Vec::new(),
         };
         let queue = server.queue.clone();
+        let sources = Arc::new(Sources::new(&self.guard));
         let limiter = Limiter::new(&self.guard.rate_limit).map(Arc::new);
         let service = |counters: Arc<WorkerCounters>, later: &Arc<WorkerCounters>| Service {
             responder: responder.clone(),
@@ -301,6 +303,7 @@ impl Bound {
                             core: self.limits.pin_workers.then_some(index),
                             service: service(metrics.worker(origin(Transport::Udp)), &later),
                             times: times.map_err(failed)?,
+                            sources: sources.clone(),
                             stopping: server.stopping.clone(),
                         };
                         server.udp_threads.push(worker.spawn(index).map_err(failed)?);
@@ -308,7 +311,8 @@ impl Bound {
                     let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
                     let counters = metrics.shared_worker(origin(Transport::Tcp));
                     let service = service(counters.clone(), &counters);
-                    let accepting = tcp::listen(listener, self.limits, service, stopped.clone());
+                    let accepting =
+                        tcp::listen(listener, self.limits, sources.clone(), service, stopped.clone());
                     server.tasks.spawn_on(accepting, runtime);
                 }
                 BoundListener::Tls { tcp, config, .. } => {

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, Shutdown};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,11 +16,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::guard::Sources;
+use super::proxy::{self, NoHeader};
 use super::signers::Answer;
 use super::{Limits, Responder, Service, stopped};
 use crate::answer::{Client, Transport};
+use crate::metrics::Dropped;
 
 /// Octets of answers that wait for a client before no further query is answered.
 const OUTPUT_OCTETS: usize = 64 << 10;
@@ -37,6 +40,7 @@ const AFTER_ERROR: Duration = Duration::from_millis(50);
 pub(super) async fn listen<R: Responder>(
     listener: TcpListener,
     limits: Limits,
+    sources: Arc<Sources>,
     service: Service<R>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -60,16 +64,23 @@ pub(super) async fn listen<R: Responder>(
             sleep(AFTER_ERROR).await;
             continue;
         };
-        let Some(guest) = Clients::enter(&clients, peer, limits.tcp_connections_per_client) else {
+        let address = peer.ip().to_canonical();
+        let entrance = Entrance { clients: clients.clone(), limit: limits.tcp_connections_per_client };
+        // For whom a proxy asks it says on the connection.
+        let guest = if sources.is_proxy(address) { None } else { Some(entrance.enter(address)) };
+        if matches!(guest, Some(None)) {
             service.counters.refused_connection();
             continue;
-        };
-        let connection = Connection::new(service.clone(), peer, limits);
+        }
+        let connection = Connection::new(service.clone(), address, limits);
         let (service, stop) = (service.clone(), stop.clone());
         service.counters.connection();
         connections.spawn(async move {
             // Whatever ends a connection concerns its client only.
-            let _ = connection.run(stream, stop).await;
+            let _ = match guest {
+                None => connection.run_proxied(stream, stop, entrance).await,
+                Some(_) => connection.run(stream, stop).await,
+            };
             service.counters.connection_ended();
             drop((guest, place));
         });
@@ -96,10 +107,10 @@ struct Connection<R> {
 }
 
 impl<R: Responder> Connection<R> {
-    fn new(service: Arc<Service<R>>, peer: SocketAddr, limits: Limits) -> Self {
+    fn new(service: Arc<Service<R>>, address: IpAddr, limits: Limits) -> Self {
         Self {
             service,
-            client: Client { address: peer.ip().to_canonical(), transport: Transport::Tcp },
+            client: Client { address, transport: Transport::Tcp },
             limits,
             input: Vec::new(),
             output: Vec::new(),
@@ -107,6 +118,47 @@ impl<R: Responder> Connection<R> {
             in_flight: 0,
             reply: Vec::new(),
             coming: None,
+        }
+    }
+
+    /// Runs the connection of a proxy, which says first for whom it asks.
+    async fn run_proxied(
+        mut self,
+        mut stream: TcpStream,
+        mut stop: watch::Receiver<bool>,
+        entrance: Entrance,
+    ) -> io::Result<()> {
+        let header = tokio::select! {
+            header = timeout(self.limits.tcp_idle, self.read_header(&mut stream)) => header,
+            () = stopped(&mut stop) => return Ok(()),
+        };
+        let Ok(Ok(said)) = header else {
+            self.service.counters.dropped(Dropped::Proxy);
+            return Ok(());
+        };
+        self.client.address = said.client.unwrap_or(self.client.address);
+        self.input.drain(..said.octets);
+        // A proxy that asks for itself has as many connections as it likes.
+        let guest = said.client.map(|client| entrance.enter(client));
+        if matches!(guest, Some(None)) {
+            self.service.counters.refused_connection();
+            return Ok(());
+        }
+        self.run(stream, stop).await
+    }
+
+    /// Reads the header of a proxy; what came behind it stays in `input`.
+    async fn read_header(&mut self, stream: &mut TcpStream) -> io::Result<proxy::Said> {
+        loop {
+            match proxy::read(&self.input) {
+                Ok(said) => return Ok(said),
+                Err(NoHeader::Malformed) => return Err(io::ErrorKind::InvalidData.into()),
+                Err(NoHeader::Incomplete) => {}
+            }
+            self.input.reserve(proxy::MAX_OCTETS);
+            if stream.read_buf(&mut self.input).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
     }
 
@@ -233,22 +285,31 @@ struct Guest {
     client: IpAddr,
 }
 
-impl Clients {
-    /// Counts one more connection from `peer`, or `None` if it has `limit` already.
-    fn enter(clients: &Arc<Self>, peer: SocketAddr, limit: usize) -> Option<Guest> {
-        let client = client_prefix(peer.ip());
-        let mut counts = clients.lock();
+/// Where connections of clients are let in.
+struct Entrance {
+    clients: Arc<Clients>,
+    /// Connections of one client.
+    limit: usize,
+}
+
+impl Entrance {
+    /// Counts one more connection from `client`, or `None` if it has too many already.
+    fn enter(&self, client: IpAddr) -> Option<Guest> {
+        let client = client_prefix(client);
+        let mut counts = self.clients.lock();
         let count = counts.entry(client).or_default();
-        if *count >= limit {
+        if *count >= self.limit {
             if *count == 0 {
                 counts.remove(&client);
             }
             return None;
         }
         *count += 1;
-        Some(Guest { clients: clients.clone(), client })
+        Some(Guest { clients: self.clients.clone(), client })
     }
+}
 
+impl Clients {
     /// The map is whole after every statement, so a panic elsewhere leaves it usable.
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
