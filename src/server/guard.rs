@@ -77,7 +77,10 @@ impl Sources {
         counters: &WorkerCounters,
     ) -> Option<(IpAddr, usize)> {
         if !self.takes(port) {
-            counters.dropped(Dropped::Port);
+            // What wakes a worker at the end comes from nowhere.
+            if octets > 0 {
+                counters.dropped(Dropped::Port);
+            }
             return None;
         }
         if octets > 0 && self.is_proxy(address) {

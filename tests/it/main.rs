@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod abuse;
 mod answers;
 mod commands;
 mod confinement;
