@@ -203,15 +203,18 @@ fn decide<'s>(
     let response = match &query.asks {
         Asks::Records(question) if question.class == class::IN => match zone_of(snapshot, question) {
             Some(found) => return in_zone(snapshot, found, query, question, client, signing),
-            None => refused(Some(extended_error::NOT_AUTHORITATIVE)),
+            None => refused(extended_error::NOT_AUTHORITATIVE),
         },
         Asks::Records(question) => of_server(settings, question),
         Asks::LookAgain(question) if may_notify(settings, question, client.address) => {
             let zone = zone_of(snapshot, question).map(|found| found.index as u32);
             return Some(Response { zone, authoritative: true, look_again: true, ..Response::default() });
         }
-        Asks::LookAgain(_) => refused(None),
-        Asks::Nothing { rcode, .. } => Response { rcode: *rcode, ..Response::default() },
+        Asks::LookAgain(_) => refused(extended_error::PROHIBITED),
+        Asks::Nothing { rcode, .. } => {
+            let error = (*rcode == rcode::NOTIMP).then_some(extended_error::NOT_SUPPORTED);
+            Response { rcode: *rcode, error, ..Response::default() }
+        }
     };
     (!snapshot.ignores(client.address)).then_some(response)
 }
@@ -282,11 +285,11 @@ fn family(labels: &[&[u8]]) -> Option<Family> {
 /// Why a zone does not answer from its data, if it does not.
 fn withheld<'s>(view: &View<'_>, status: Status, wanted: u16) -> Option<Response<'s>> {
     match (view, status, wanted) {
-        (View::Refuse, ..) => Some(refused(Some(extended_error::PROHIBITED))),
+        (View::Refuse, ..) => Some(refused(extended_error::PROHIBITED)),
         (_, Status::NeverLoaded, _) => Some(server_failure(extended_error::NOT_READY)),
         (_, Status::Expired, _) => Some(server_failure(extended_error::INVALID_DATA)),
         (_, Status::Serving, record_type::AXFR | record_type::IXFR) => {
-            Some(refused(Some(extended_error::PROHIBITED)))
+            Some(refused(extended_error::PROHIBITED))
         }
         (_, Status::Serving, _) => None,
     }
@@ -385,7 +388,7 @@ fn of_server<'s>(settings: &'s Settings, question: &Question<'_>) -> Response<'s
         }
         _ => &None,
     };
-    let Some(text) = text else { return refused(None) };
+    let Some(text) = text else { return refused(extended_error::NOT_SUPPORTED) };
     let rdata = smallvec![Cow::Owned(character_strings(text.as_bytes()))];
     let answers = smallvec![RecordSet { record_type: record_type::TXT, ttl: 0, rdata }];
     Response { answers, ..Response::default() }
@@ -395,8 +398,8 @@ fn may_notify(settings: &Settings, question: &Question<'_>, client: IpAddr) -> b
     question.class == class::IN && settings.notify_from.iter().any(|clients| clients.contains(&client))
 }
 
-fn refused<'s>(error: Option<u16>) -> Response<'s> {
-    Response { rcode: rcode::REFUSED, error, ..Response::default() }
+fn refused<'s>(error: u16) -> Response<'s> {
+    Response { rcode: rcode::REFUSED, error: Some(error), ..Response::default() }
 }
 
 fn server_failure<'s>(error: u16) -> Response<'s> {

@@ -148,7 +148,7 @@ fn opt_exactly_when_asked_and_the_error_in_it() {
         (packet(0, [1, 0, 0, 2], &[QUESTION, OPT, OPT]), true),
         (packet(0, [0, 0, 0, 1], &[OPT_COOKIE]), true),
     ] {
-        let (_, message) = reply(&refused(Some(extended_error::NOT_AUTHORITATIVE)), &asked, Transport::Udp);
+        let (_, message) = reply(&refused(extended_error::NOT_AUTHORITATIVE), &asked, Transport::Udp);
         assert_eq!(message.metadata.response_code, op::ResponseCode::Refused);
         assert!(!message.metadata.authoritative);
         let error = message.edns.map(|edns| Vec::try_from(edns.option(15.into()).unwrap()).unwrap());

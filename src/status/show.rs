@@ -47,13 +47,14 @@ fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: Syste
         scale.share(queries.listed, |s| s.queries.listed, queries.answered(), |s| s.queries.answered());
     let _ = writeln!(
         text,
-        "queries: {} by UDP, {} by TCP, {} by TLS; {listed} listed; {} cut, {} unanswered, {} shed; {} TCP connections",
+        "queries: {} by UDP, {} by TCP, {} by TLS; {listed} listed; {} cut, {} unanswered, {} shed, {} over the rate; {} TCP connections",
         figure(queries.udp, |s| s.queries.udp),
         figure(queries.tcp, |s| s.queries.tcp),
         figure(queries.tls, |s| s.queries.tls),
         figure(queries.truncated, |s| s.queries.truncated),
         figure(queries.unanswered, |s| s.queries.unanswered),
         figure(queries.shed, |s| s.queries.shed),
+        figure(queries.limited, |s| s.queries.limited),
         queries.tcp_connections,
     );
     if let Some(signing) = &status.signing {

@@ -99,6 +99,8 @@ pub mod extended_error {
     pub const PROHIBITED: u16 = 18;
     /// The name is in no zone of this server.
     pub const NOT_AUTHORITATIVE: u16 = 20;
+    /// The server does not do what is asked.
+    pub const NOT_SUPPORTED: u16 = 21;
     /// The zone's data has expired.
     pub const INVALID_DATA: u16 = 24;
 }
