@@ -18,7 +18,7 @@ use crate::dnssec::record_type::DS;
 use crate::query::{self, Asks, Query};
 use crate::snapshot::{Glue, Settings, Snapshot, ZoneMatch};
 use crate::value::character_strings;
-use crate::wire::{CookieOption, Question, class, extended_error, rcode, record_type};
+use crate::wire::{self, CookieOption, Question, class, extended_error, rcode, record_type};
 use crate::zone::{self, Family, Lookup, RecordSet, RecordSets, Status, View, Zone};
 use response::{Owned, Response};
 
@@ -266,7 +266,9 @@ fn in_zone<'s>(
         }
     });
     let (zone, apex_labels) = (Some(found.index as u32), found.apex_labels);
-    Some(Response { zone, apex_labels, family: family(&labels), ..response })
+    let stale = found.zone.is_stale(signing.now).then(|| wire::stale(response.rcode));
+    let error = response.error.or(stale);
+    Some(Response { zone, apex_labels, family: family(&labels), error, ..response })
 }
 
 /// The labels of a name left of the apex.

@@ -34,7 +34,6 @@ use crate::answer::{Outcome, Transport};
 use crate::dataset::{AddressList, Listing};
 use crate::prefix_table::{Address, PrefixTable, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
-use crate::wire::rcode;
 use crate::zone::{Family, View};
 use opt::Context;
 use question::{Meant, Plain};
@@ -92,11 +91,7 @@ impl FastPath {
     /// Keeps the reply to a packet, if that asks a plain question to a signed zone: what is asked like it is
     /// answered so too, until its signatures should be made again.
     pub fn keep(&self, packet: &[u8], outcome: &Outcome, reply: &[u8]) {
-        let usable = outcome.reply
-            && !outcome.truncated
-            && !outcome.renew
-            && outcome.rcode != rcode::BADCOOKIE
-            && packet.len() <= BUFFER_OCTETS;
+        let usable = outcome.reply && !outcome.truncated && !outcome.renew && packet.len() <= BUFFER_OCTETS;
         if !usable || !self.zones.any_signed() {
             return;
         }

@@ -3,9 +3,10 @@
 
 use super::exchange::{Buffer, Exchange};
 use super::question::{OPT_OCTETS, Plain};
+use super::view::Plan;
 use crate::cookie::{self, Cookie, Cookies, Standing};
 use crate::snapshot::Settings;
-use crate::wire::{option_code, record_type};
+use crate::wire::{self, option_code, record_type};
 
 /// What all replies of a batch have in common.
 #[derive(Clone, Copy, Debug)]
@@ -28,12 +29,16 @@ pub(super) struct Opt {
     udp_size: u16,
     dnssec_ok: bool,
     cookie: Option<[u8; cookie::OCTETS]>,
+    /// The info-code of an Extended DNS Error, where the data is older than it should be.
+    error: Option<u16>,
     /// What the packet's cookie says of its client.
     pub(super) standing: Standing,
 }
 
 /// Octets of a COOKIE option with both cookies.
-pub(super) const COOKIE_OCTETS: usize = 4 + cookie::OCTETS;
+const COOKIE_OCTETS: usize = 4 + cookie::OCTETS;
+/// Octets of an Extended DNS Error.
+const ERROR_OCTETS: usize = 6;
 
 impl Opt {
     /// The OPT record that a packet is answered with, if it has one. An error where there is more to say.
@@ -41,6 +46,8 @@ impl Opt {
     pub(super) fn new(
         exchange: &Exchange<'_>,
         plain: &Plain,
+        plan: &Plan,
+        rcode: u16,
         context: &Context<'_>,
     ) -> Result<Option<Self>, NotPlain> {
         let Some(edns) = plain.edns else { return Ok(None) };
@@ -48,6 +55,7 @@ impl Opt {
             udp_size: context.udp_size,
             dnssec_ok: edns.dnssec_ok,
             cookie: None,
+            error: plan.zone.is_stale(context.now).then(|| wire::stale(rcode)),
             standing: Standing::None,
         };
         if let (Some(place), Some(cookies)) = (edns.cookie, context.cookies) {
@@ -61,14 +69,34 @@ impl Opt {
         Ok(Some(opt))
     }
 
+    /// Its length.
+    #[inline(always)]
+    pub(super) fn octets(&self) -> usize {
+        OPT_OCTETS + self.option_octets()
+    }
+
+    #[inline(always)]
+    fn option_octets(&self) -> usize {
+        let cookie = if self.cookie.is_some() { COOKIE_OCTETS } else { 0 };
+        cookie + if self.error.is_some() { ERROR_OCTETS } else { 0 }
+    }
+
     /// Writes it to the beginning of `place`.
     #[inline(always)]
     pub(super) fn write(&self, place: &mut [u8]) {
         const TYPE: [u8; 2] = record_type::OPT.to_be_bytes();
         let [s0, s1] = self.udp_size.to_be_bytes();
-        let octets = if self.cookie.is_some() { COOKIE_OCTETS as u8 } else { 0 };
+        let octets = self.option_octets() as u8;
         let Some((fixed, options)) = place.split_first_chunk_mut::<OPT_OCTETS>() else { return };
         *fixed = [0, TYPE[0], TYPE[1], s0, s1, 0, 0, u8::from(self.dnssec_ok) << 7, 0, 0, octets];
+        let before = if self.cookie.is_some() { COOKIE_OCTETS } else { 0 };
+        if let Some(error) = self.error
+            && let Some(place) = options.get_mut(before..).and_then(<[u8]>::first_chunk_mut::<ERROR_OCTETS>)
+        {
+            const CODE: [u8; 2] = option_code::EXTENDED_DNS_ERROR.to_be_bytes();
+            let [e0, e1] = error.to_be_bytes();
+            *place = [CODE[0], CODE[1], 0, 2, e0, e1];
+        }
         if let Some(cookie) = &self.cookie
             && let Some((head, data)) = options.split_first_chunk_mut::<4>()
             && let Some(data) = data.first_chunk_mut()

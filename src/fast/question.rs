@@ -2,7 +2,7 @@
 //! behind it, whose name begins with a complete address. Everything else is for `query`, which alone
 //! judges what is wrong with a packet; here a packet is plain or it is not.
 
-use super::opt::{COOKIE_OCTETS, CookiePlace};
+use super::opt::CookiePlace;
 use super::{Buffer, nibbles};
 use crate::cookie;
 use crate::name::Name;
@@ -55,16 +55,6 @@ impl Plain {
     #[inline(always)]
     pub(super) fn apex(&self) -> usize {
         self.apex.into()
-    }
-
-    /// Octets of OPT in the reply.
-    #[inline(always)]
-    pub(super) fn opt_octets(&self) -> usize {
-        match self.edns {
-            None => 0,
-            Some(Edns { cookie: None, .. }) => OPT_OCTETS,
-            Some(_) => OPT_OCTETS + COOKIE_OCTETS,
-        }
     }
 
     /// Where the question ends.

@@ -68,12 +68,12 @@ pub(super) fn write(
         Answer::Address(address, _) => (RECORD_OCTETS + address.len(), 1, &plan.positive),
         Answer::Text(text, _) => (RECORD_OCTETS + 1 + usize::from(text.octets), 1, &plan.positive),
     };
+    let Ok(opt) = Opt::new(exchange, plain, plan, code, context) else { return false };
     let records_end = plain.end() + octets + tail.len();
-    let end = records_end + plain.opt_octets();
+    let end = records_end + opt.as_ref().map_or(0, Opt::octets);
     if end > limit(plain, context.udp_size) {
         return false;
     }
-    let Ok(opt) = Opt::new(exchange, plain, context) else { return false };
     let buffer = &mut *exchange.buffer;
     match &answer {
         Answer::None => {}

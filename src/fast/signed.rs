@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 
 use super::exchange::{BUFFER_OCTETS, Buffer, Exchange};
 use super::opt::{Context, Opt};
-use super::question::Plain;
+use super::question::{OPT_OCTETS, Plain};
 use super::reply;
 use super::view::Plan;
 use crate::address::{MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
@@ -30,7 +30,7 @@ use crate::cookie::Standing;
 use crate::dataset::TEST_V4;
 use crate::prefix_table::{Address, Range};
 use crate::rate_limit;
-use crate::wire::{HEADER_OCTETS, class, record_type};
+use crate::wire::{HEADER_OCTETS, class, rcode, record_type};
 use crate::zone::Family;
 
 /// Replies of signed zones.
@@ -297,7 +297,12 @@ impl Kept {
             at += FIXED + usize::from(word(at + FIXED - 2)?);
         }
         let octets = reply.get(plain.end()..at)?.into();
-        (at + plain.opt_octets() == reply.len()).then(|| Self { octets, pointers, counts, outcome: *outcome })
+        // OPT and nothing more; it is made anew for each reply.
+        let additionals = word(10)?;
+        let rest = if additionals == 0 { 0 } else { OPT_OCTETS + usize::from(word(at + OPT_OCTETS - 2)?) };
+        let is_plain = additionals == u16::from(plain.edns.is_some()) && at + rest == reply.len();
+        let is_of_data = matches!(outcome.rcode, rcode::NOERROR | rcode::NXDOMAIN);
+        (is_plain && is_of_data).then(|| Self { octets, pointers, counts, outcome: *outcome })
     }
 
     /// Writes the reply to a question like that in the place of its packet, if it fits.
@@ -311,12 +316,12 @@ impl Kept {
         context: &Context<'_>,
     ) {
         let start = plain.end();
+        let Ok(opt) = Opt::new(exchange, plain, plan, self.outcome.rcode, context) else { return };
         let records_end = start + self.octets.len();
-        let end = records_end + plain.opt_octets();
+        let end = records_end + opt.as_ref().map_or(0, Opt::octets);
         if end > reply::limit(plain, context.udp_size).min(BUFFER_OCTETS) {
             return;
         }
-        let Ok(opt) = Opt::new(exchange, plain, context) else { return };
         let buffer = &mut *exchange.buffer;
         buffer[start..start + self.octets.len()].copy_from_slice(&self.octets);
         for pointer in &self.pointers {

@@ -42,8 +42,8 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
         datasets.retain(|(kind, _)| *kind != Kind::Acl);
         datasets
     });
-    let options = (options, tests::identity(), tests::cookies());
-    (datasets, options).prop_map(|(datasets, ((flags, udp_size), identity, cookies))| {
+    let options = (options, tests::identity(), tests::cookies(), tests::stale_from(NOW));
+    (datasets, options).prop_map(|(datasets, ((flags, udp_size), identity, cookies, stale_from))| {
         let [six_to_four, tests, ranges, plain] = flags;
         let options = ZoneOptions {
             six_to_four,
@@ -57,7 +57,9 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
         };
         let empty_non_terminals = if plain { EmptyNonTerminals::Plain } else { EmptyNonTerminals::Marker };
         let zone = tests::zone(APEX, &datasets, Status::Serving, &options);
-        let zone = Arc::new(Arc::into_inner(zone).unwrap().with_ranges(None, &mut Default::default()));
+        let zone = Arc::new(
+            Arc::into_inner(zone).unwrap().with_ranges(None, &mut Default::default()).stale_from(stale_from),
+        );
         let settings = Settings { udp_size, identity, cookies, ..Settings::default() };
         Snapshot::new(vec![signed(zone, empty_non_terminals)], settings, None)
     })

@@ -22,6 +22,9 @@ use crate::zone::{Status, Zone, ZoneOptions};
 use crate::zone_file::diagnostic::Diagnostics;
 use crate::zone_file::{Kind, Parser, ReadOptions};
 
+/// When it is.
+const TIME: u32 = 1_000_000;
+
 /// Names that nest in each other, in part behind labels that addresses have.
 const APEXES: [&str; 8] = [
     "Bl.example",
@@ -121,8 +124,8 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
     let options = (any::<[bool; 4]>(), 512u16..1400);
     let access =
         prop::option::weighted(0.2, Just((Kind::Acl, "192.0.2.0/24 :refuse\n192.0.2.4 :pass\n".to_string())));
-    (apexes, vec(content, 4), options, access, (identity(), cookies())).prop_map(
-        |(apexes, contents, (flags, udp_size), access, (identity, cookies))| {
+    (apexes, vec(content, 4), options, access, (identity(), cookies(), stale_from(TIME))).prop_map(
+        |(apexes, contents, (flags, udp_size), access, (identity, cookies, stale_from))| {
             let [dropin, minimal, six_to_four, tests] = flags;
             let options = ZoneOptions {
                 dropin,
@@ -130,9 +133,11 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 test_value: tests.then_some(Ipv4Addr::new(127, 0, 0, 2)),
                 ..Default::default()
             };
-            let zones = apexes.iter().zip(contents);
-            let zones =
-                zones.map(|(apex, (datasets, status))| zone(apex, &datasets, status, &options)).collect();
+            let zone = |(apex, (datasets, status)): (&&str, (Vec<_>, _))| {
+                let zone = zone(apex, &datasets, status, &options);
+                Arc::new(Arc::into_inner(zone).unwrap().stale_from(stale_from))
+            };
+            let zones = apexes.iter().zip(contents).map(zone).collect();
             let settings = Settings { dropin, minimal, udp_size, identity, cookies, ..Settings::default() };
             Snapshot::new(zones, settings, access.as_ref().map(dataset))
         },
@@ -141,6 +146,11 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
 
 pub(super) fn cookies() -> impl Strategy<Value = Option<Cookies>> {
     prop::option::weighted(0.7, any::<bool>().prop_map(|required| Cookies::new(SECRET, vec![], required)))
+}
+
+/// From when data is stale: never, or about now.
+pub(super) fn stale_from(now: u32) -> impl Strategy<Value = Option<u32>> {
+    prop::option::weighted(0.3, now - 1..now + 1)
 }
 
 pub(super) fn identity() -> impl Strategy<Value = Option<String>> {
@@ -153,7 +163,7 @@ const SECRET: Secret = Secret::new(*b"Not very secret.");
 /// A COOKIE option: of the client alone, a good one of the client that tests have most, bad ones.
 fn cookie_option() -> impl Strategy<Value = Vec<u8>> {
     let times = select(vec![0u32, 1, 600, 0u32.wrapping_sub(1000), 0u32.wrapping_sub(3000), 1 << 31]);
-    let made = (times, select(vec![0u32, signed_tests::NOW])).prop_map(|(late, now)| {
+    let made = (times, select(vec![TIME, signed_tests::NOW])).prop_map(|(late, now)| {
         let cookie = Cookie { client: *b"12345678", server: None };
         let cookies = Cookies::new(SECRET, vec![], false);
         cookies.answer(cookie, client(4).address, now.wrapping_add(late)).1.to_vec()
@@ -250,14 +260,14 @@ fn check(snapshot: &Snapshot, packets: &[(Vec<u8>, Client)]) -> Vec<Option<Outco
             Exchange::new(buffer, packet.len(), *client, elsewhere)
         })
         .collect();
-    FastPath::new(snapshot).respond(snapshot, 0, &mut batch);
+    FastPath::new(snapshot).respond(snapshot, TIME, &mut batch);
     for (exchange, (packet, client)) in batch.iter().zip(packets) {
         let Some(outcome) = exchange.outcome() else {
             assert_eq!(exchange.packet(), packet, "was changed");
             continue;
         };
         let mut expected = Vec::new();
-        let signing = Signing::default();
+        let signing = Signing { now: TIME, ..Signing::default() };
         let outcome_expected = answer::respond(snapshot, packet, *client, signing, &mut expected);
         assert_eq!(*outcome, outcome_expected, "{packet:02x?}");
         assert_eq!(exchange.reply(), Some(&expected[..]), "{packet:02x?}");
@@ -351,7 +361,7 @@ fn what_is_plain_takes_the_fast_path() {
         (packet(0, [1, 0, 0, 1], &[name.wire(), &[0, 1, 0, 1], &opt]), client(4))
     };
     let cookies = Cookies::new(SECRET, vec![], false);
-    let (_, good) = cookies.answer(Cookie { client: [1; 8], server: None }, client(4).address, 0);
+    let (_, good) = cookies.answer(Cookie { client: [1; 8], server: None }, client(4).address, TIME);
     for (required, data, expected) in [
         (false, &[1; 8][..], Some(Standing::New)),
         (false, &[1; 24], Some(Standing::Bad)),

@@ -149,7 +149,9 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         let before = published.iter().find(|zone| *zone.name() == config.name);
         let zone = zone.with_ranges(before.map(|zone| &**zone), diagnostics);
         let signing = self.signers.signing(config, &zone, diagnostics);
-        Arc::new(zone.with_signing(signing))
+        let stale_from = config.max_age.map(|age| modified.saturating_add(age.into()));
+        let stale_from = stale_from.map(|time| u32::try_from(time).unwrap_or(u32::MAX));
+        Arc::new(zone.with_signing(signing).stale_from(stale_from))
     }
 
     fn has_changed(&self, config: &ZoneConfig) -> bool {

@@ -93,16 +93,26 @@ pub mod option_code {
 pub mod extended_error {
     /// None of the other codes says it.
     pub const OTHER: u16 = 0;
+    /// The answer is from data that is older than it should be.
+    pub const STALE_ANSWER: u16 = 3;
     /// The zone was never loaded.
     pub const NOT_READY: u16 = 14;
     /// This client may not.
     pub const PROHIBITED: u16 = 18;
+    /// As [`STALE_ANSWER`], where the answer is NXDOMAIN.
+    pub const STALE_NXDOMAIN: u16 = 19;
     /// The name is in no zone of this server.
     pub const NOT_AUTHORITATIVE: u16 = 20;
     /// The server does not do what is asked.
     pub const NOT_SUPPORTED: u16 = 21;
     /// The zone's data has expired.
     pub const INVALID_DATA: u16 = 24;
+}
+
+/// The info-code of an answer from data that is older than it should be.
+#[inline(always)]
+pub fn stale(rcode: u16) -> u16 {
+    if rcode == rcode::NXDOMAIN { extended_error::STALE_NXDOMAIN } else { extended_error::STALE_ANSWER }
 }
 
 /// Bits of the header's second 16-bit word (RFC 1035, section 4.1.1; RFC 4035, section 3.2.2).
