@@ -5,6 +5,7 @@
 //!     [--servers echo,nibbl,rbldnsd,nsd,knot] [--workers 1] [--wildcards 100000]
 //!     [--sockets 16] [--window 16] [--no-latency] [--picture docs/serve.svg]
 //!     [--under 'PROFILER ARGUMENTS']
+//! cargo bench --bench serve -- --instructions 100000 [--size 1000000] [--seed 1] [--profile FILE]
 //! ```
 //!
 //! All servers have one thread (nibbl `--workers`) on the first core, the load has the second; where
@@ -17,10 +18,13 @@
 //! random (Poisson) arrivals at half of the saturated rate of the server, or of rbldnsd if that is less;
 //! a lost question counts as the latest answer of all ("inf").
 //! Every phase lasts `--seconds`, so a run takes about 2 × rounds × servers × seconds, and loading.
+//!
+//! With `--instructions` only nibbl runs, and is asked that many questions under callgrind.
 
 mod echo;
 #[path = "../generated/mod.rs"]
 mod generated;
+mod instructions;
 mod load;
 mod picture;
 mod questions;
@@ -28,7 +32,7 @@ mod servers;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use load::{Load, Outcome};
 use questions::Zone;
@@ -41,6 +45,10 @@ fn main() {
     let options = Options::from_arguments();
     let directory = tempfile::tempdir().expect("a directory");
     let mut zone = Zone::new(options.size, QUESTIONS, options.seed);
+    if let Some(questions) = argument("--instructions") {
+        let questions = questions.parse().expect("a number");
+        return instructions::count(&mut zone, questions, directory.path(), &options);
+    }
     let files = Files { directory: directory.path(), workers: options.workers, under: options.under.clone() };
     files.write(&zone, options.wildcards).expect("room for the data");
     let mut servers: Vec<Server> = Vec::new();
@@ -149,7 +157,9 @@ fn saturate(server: &Server, zone: &mut Zone, options: &Options) -> Round {
     let mut load = Load::new(server.address, options.sockets).expect("sockets");
     let counter = count_instructions(server, options.time);
     let before = server.cpu_time();
-    let saturated = load.saturate(zone, options.window, options.time).expect("loopback takes packets");
+    let end = Instant::now() + options.time;
+    let saturated =
+        load.saturate(zone, options.window, |_| Instant::now() < end).expect("loopback takes packets");
     let after = server.cpu_time();
     let cpu = CpuTime { user: after.user - before.user, system: after.system - before.system };
     let instructions = counter.and_then(read_counter);

@@ -84,11 +84,13 @@ impl Opt {
     /// Writes it to the beginning of `place`.
     #[inline(always)]
     pub(super) fn write(&self, place: &mut [u8]) {
-        const TYPE: [u8; 2] = record_type::OPT.to_be_bytes();
-        let [s0, s1] = self.udp_size.to_be_bytes();
-        let octets = self.option_octets() as u8;
-        let Some((fixed, options)) = place.split_first_chunk_mut::<OPT_OCTETS>() else { return };
-        *fixed = [0, TYPE[0], TYPE[1], s0, s1, 0, 0, u8::from(self.dnssec_ok) << 7, 0, 0, octets];
+        // Root, type, size, extended response code, version and the first octet of the flags.
+        let start = u64::from(record_type::OPT) << 40
+            | u64::from(self.udp_size) << 24
+            | u64::from(self.dnssec_ok) << 7;
+        let Some((fixed, rest)) = place.split_first_chunk_mut() else { return };
+        let Some((length, options)) = rest.split_first_chunk_mut::<{ OPT_OCTETS - 8 }>() else { return };
+        (*fixed, *length) = (start.to_be_bytes(), [0, 0, self.option_octets() as u8]);
         let before = if self.cookie.is_some() { COOKIE_OCTETS } else { 0 };
         if let Some(error) = self.error
             && let Some(place) = options.get_mut(before..).and_then(<[u8]>::first_chunk_mut::<ERROR_OCTETS>)

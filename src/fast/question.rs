@@ -86,17 +86,18 @@ impl Plain {
         }
         let (family, address, apex) = read_address(buffer)?;
         let (zone, name_end) = zone(apex)?;
-        let &[t0, t1, c0, c1] = buffer.get(name_end..)?.first_chunk()?;
-        let record_type = u16::from_be_bytes([t0, t1]);
-        if [c0, c1] != class::IN.to_be_bytes() || is_special(record_type) {
+        let (type_and_class, rest) = buffer.get(name_end..)?.split_first_chunk()?;
+        let type_and_class = u32::from_be_bytes(*type_and_class);
+        let record_type = (type_and_class >> 16) as u16;
+        if type_and_class as u16 != class::IN || is_special(record_type) {
             return None;
         }
         let question_end = name_end + 4;
         let (edns, end) = if counts == COUNTS {
             (None, question_end)
         } else {
-            let (edns, end) = Edns::read(buffer, question_end, meant)?;
-            (Some(edns), end)
+            let (edns, octets) = Edns::read(rest, question_end, meant)?;
+            (Some(edns), question_end + octets)
         };
         // A name has at most 255 octets, and an address a quarter of that.
         let plain = Self { family, apex: apex as u8, end: question_end as u16, record_type, edns };
@@ -157,22 +158,26 @@ pub(super) fn end_of_name(buffer: &Buffer, mut at: usize) -> Option<usize> {
 }
 
 impl Edns {
-    /// Reads the OPT record at a place of a buffer, and tells where it ends.
+    /// Reads the OPT record at the beginning of `record`, which is at a place of the packet, and tells how many
+    /// octets it has.
     #[inline(always)]
-    fn read(buffer: &Buffer, at: usize, meant: Meant) -> Option<(Self, usize)> {
-        const OPT: [u8; 2] = record_type::OPT.to_be_bytes();
-        let (&[root, t0, t1, s0, s1, _, version, do_bit, _, l0, l1], rdata) =
-            buffer.get(at..)?.split_first_chunk::<OPT_OCTETS>()?;
-        if root != 0 || [t0, t1] != OPT || version != 0 {
+    fn read(record: &[u8], at: usize, meant: Meant) -> Option<(Self, usize)> {
+        // Root, type, size, extended response code, version and the first octet of the flags.
+        const FIXED: u64 = 0xff_ffff_0000_00ff_00;
+        const OPT: u64 = (record_type::OPT as u64) << 40;
+        let (start, rest) = record.split_first_chunk()?;
+        let start = u64::from_be_bytes(*start);
+        if start & FIXED != OPT {
             return None;
         }
+        let (&[_, l0, l1], options) = rest.split_first_chunk::<{ OPT_OCTETS - 8 }>()?;
         let octets = usize::from(u16::from_be_bytes([l0, l1]));
         let cookie = match octets {
             0 => None,
-            _ => read_options(rdata.get(..octets)?, at + OPT_OCTETS, meant)?,
+            _ => read_options(options.get(..octets)?, at + OPT_OCTETS, meant)?,
         };
-        let edns = Self { udp_size: u16::from_be_bytes([s0, s1]), dnssec_ok: do_bit & 0x80 != 0, cookie };
-        Some((edns, at + OPT_OCTETS + octets))
+        let edns = Self { udp_size: (start >> 24) as u16, dnssec_ok: start & 0x80 != 0, cookie };
+        Some((edns, OPT_OCTETS + octets))
     }
 }
 

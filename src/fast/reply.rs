@@ -31,13 +31,6 @@ pub(super) enum Verdict<'v> {
     Listed(&'v Saying, u32),
 }
 
-/// The record of an answer.
-enum Answer<'v> {
-    None,
-    Address([u8; 4], u32),
-    Text(Text<'v>, u32),
-}
-
 /// The character-string of a TXT record.
 struct Text<'v> {
     template: &'v Template,
@@ -62,64 +55,95 @@ pub(super) fn write(
     verdict: Verdict<'_>,
     context: &Context<'_>,
 ) -> bool {
-    let Some((answer, code)) = answer(plain, address, plan, verdict) else { return false };
-    let (octets, answers, tail) = match &answer {
-        Answer::None => (0, 0, &plan.negative),
-        Answer::Address(address, _) => (RECORD_OCTETS + address.len(), 1, &plan.positive),
-        Answer::Text(text, _) => (RECORD_OCTETS + 1 + usize::from(text.octets), 1, &plan.positive),
-    };
-    let Ok(opt) = Opt::new(exchange, plain, plan, code, context) else { return false };
-    let records_end = plain.end() + octets + tail.len();
-    let end = records_end + opt.as_ref().map_or(0, Opt::octets);
-    if end > limit(plain, context.udp_size) {
-        return false;
-    }
-    let buffer = &mut *exchange.buffer;
-    match &answer {
-        Answer::None => {}
-        Answer::Address(address, ttl) => {
-            let fixed = record(record_type::A, *ttl, address.len() as u16);
-            if let Some((place, rdata)) = buffer[plain.end()..].split_first_chunk_mut() {
-                *place = fixed;
-                rdata[..address.len()].copy_from_slice(address);
-            }
+    let reply = Reply { plain, address, plan, context, listed: matches!(verdict, Verdict::Listed(..)) };
+    match verdict {
+        Verdict::Unlisted => reply.write(exchange, None::<(usize, fn(&mut [u8]))>),
+        Verdict::Listed(saying, ttl) if plain.record_type == record_type::A => {
+            let octets = RECORD_OCTETS + saying.address.len();
+            let record = |place: &mut [u8]| {
+                if let Some((fixed, rdata)) = place.split_first_chunk_mut()
+                    && let Some(rdata) = rdata.first_chunk_mut()
+                {
+                    *fixed = record(record_type::A, ttl, saying.address.len() as u16);
+                    *rdata = saying.address;
+                }
+            };
+            reply.write(exchange, Some((octets, record)))
         }
-        Answer::Text(text, ttl) => text.write(*ttl, &mut buffer[plain.end()..plain.end() + octets]),
+        Verdict::Listed(saying, ttl) => reply.write_text(exchange, saying, ttl),
     }
-    tail.write(plain.apex(), &mut buffer[plain.end() + octets..]);
-    if let Some(opt) = &opt {
-        opt.write(&mut buffer[records_end..]);
-    }
-    let additionals = tail.additionals + u16::from(plain.edns.is_some());
-    finish_header(buffer, code, [1, answers, tail.authorities, additionals]);
-    let outcome = Outcome {
-        reply: true,
-        zone: Some(plan.index),
-        rcode: code,
-        query_type: plain.record_type,
-        query_class: class::IN,
-        answers,
-        family: Some(plain.family),
-        listed: matches!(verdict, Verdict::Listed(..)),
-        cookie: opt.map_or(Standing::None, |opt| opt.standing),
-        ..Outcome::default()
-    };
-    exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));
-    true
 }
 
-/// The record of the answer, if there is one, and the response code.
-#[inline(always)]
-fn answer<'v>(plain: &Plain, address: u128, plan: &Plan, verdict: Verdict<'v>) -> Option<(Answer<'v>, u16)> {
-    let Verdict::Listed(saying, ttl) = verdict else { return Some((Answer::None, rcode::NXDOMAIN)) };
-    let answer = match (plain.record_type, &saying.text) {
-        (record_type::A, _) => Answer::Address(saying.address, ttl),
-        (record_type::TXT, Some(template)) => {
-            Answer::Text(Text::new(template, plain.family, address, plan.zone.options().dropin)?, ttl)
+/// What a reply is made of, besides its record.
+struct Reply<'r> {
+    plain: &'r Plain,
+    address: u128,
+    plan: &'r Plan,
+    context: &'r Context<'r>,
+    listed: bool,
+}
+
+impl Reply<'_> {
+    /// Writes TXT, or an empty answer for any other type.
+    #[inline(never)]
+    fn write_text(&self, exchange: &mut Exchange<'_>, saying: &Saying, ttl: u32) -> bool {
+        let text = match &saying.text {
+            Some(template) if self.plain.record_type == record_type::TXT => {
+                let dropin = self.plan.zone.options().dropin;
+                let Some(text) = Text::new(template, self.plain.family, self.address, dropin) else {
+                    return false;
+                };
+                Some(text)
+            }
+            _ => None,
+        };
+        let octets = |text: &Text<'_>| RECORD_OCTETS + 1 + usize::from(text.octets);
+        self.write(exchange, text.map(|text| (octets(&text), move |place: &mut [u8]| text.write(ttl, place))))
+    }
+
+    /// Writes the reply with at most one record, of so many octets.
+    #[inline(always)]
+    fn write(&self, exchange: &mut Exchange<'_>, record: Option<(usize, impl FnOnce(&mut [u8]))>) -> bool {
+        let Self { plain, address, plan, context, listed } = *self;
+        let (code, tail) = match (&record, listed) {
+            (Some(_), _) => (rcode::NOERROR, &plan.positive),
+            (None, true) => (rcode::NOERROR, &plan.negative),
+            (None, false) => (rcode::NXDOMAIN, &plan.negative),
+        };
+        let answers = u16::from(record.is_some());
+        let octets = record.as_ref().map_or(0, |(octets, _)| *octets);
+        let Ok(opt) = Opt::new(exchange, plain, plan, code, context) else { return false };
+        let records_end = plain.end() + octets + tail.len();
+        let end = records_end + opt.as_ref().map_or(0, Opt::octets);
+        if end > limit(plain, context.udp_size) {
+            return false;
         }
-        _ => Answer::None,
-    };
-    Some((answer, rcode::NOERROR))
+        let buffer = &mut *exchange.buffer;
+        let behind = &mut buffer[plain.end()..];
+        if let Some((octets, write)) = record {
+            write(&mut behind[..octets]);
+        }
+        tail.write(plain.apex(), &mut behind[octets..]);
+        if let Some(opt) = &opt {
+            opt.write(&mut buffer[records_end..]);
+        }
+        let additionals = tail.additionals + u16::from(plain.edns.is_some());
+        finish_header(buffer, code, [1, answers, tail.authorities, additionals]);
+        let outcome = Outcome {
+            reply: true,
+            zone: Some(plan.index),
+            rcode: code,
+            query_type: plain.record_type,
+            query_class: class::IN,
+            answers,
+            family: Some(plain.family),
+            listed,
+            cookie: opt.map_or(Standing::None, |opt| opt.standing),
+            ..Outcome::default()
+        };
+        exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));
+        true
+    }
 }
 
 /// The most octets that a reply may have (RFC 6891, section 6.2.5), and that may be written here: a
