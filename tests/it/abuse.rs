@@ -10,6 +10,7 @@ use crate::harness::authorities::named;
 use crate::harness::client::{PATIENCE, ask, ask_all_tcp, bind};
 use crate::harness::dns::{Query, Reply, reversed};
 use crate::harness::files::Directory;
+use crate::harness::process::Process;
 use crate::harness::server::{Server, free_port, peer};
 use crate::monitor::{scrape, sum};
 
@@ -264,5 +265,34 @@ fn a_proxy_hides_nobody() {
     while sum(&scrape(monitor), &["nibbl_dropped_total", "proxy"]) < 1.0 {
         std::thread::yield_now();
     }
+    server.stop();
+}
+
+/// Behind the real dnsdist, over UDP and TCP.
+#[test]
+fn clients_are_known_behind_dnsdist() {
+    let Some(program) = peer("dnsdist") else { return };
+    let directory = Directory::new();
+    directory.write("clients", "127.0.0.9 :refuse\n");
+    let (server, monitor) = serve(&directory, "access = ['clients']\n[server]\nproxy_from = ['127.0.0.1']");
+    let front = free_port();
+    let configuration = format!(
+        "setLocal('{front}')\nsetSecurityPollSuffix('')\nnewServer({{ address = '{}', useProxyProtocol = true }})\n",
+        server.udp
+    );
+    let configuration = directory.write("dnsdist.conf", configuration);
+    let mut command = Command::new(program);
+    command.args(["--supervised", "--disable-syslog", "-C"]).arg(configuration);
+    let mut dnsdist = Process::start(command);
+    dnsdist.wait_for_text("as 'up'");
+    for (last, rcode) in [(8, "NOERROR"), (9, "REFUSED")] {
+        let query = question([192, 0, 2, 1], "A");
+        let asked = Query { source: Some(Ipv4Addr::new(127, 0, 0, last).into()), ..query };
+        assert_eq!(ask(front, &asked).rcode, rcode);
+    }
+    // Connections come from 127.0.0.1, which may ask.
+    let tcp = ask_all_tcp(front, &[question([192, 0, 2, 1], "A")]);
+    assert!(tcp[0].as_ref().is_some_and(|reply| reply.answer.len() == 1));
+    assert_eq!(sum(&scrape(monitor), &["nibbl_dropped_total", "proxy"]), 0.0);
     server.stop();
 }
