@@ -10,6 +10,7 @@ use crate::config::{Config, DatasetConfig, EncryptedListener};
 use crate::data_file::Stamp;
 use crate::dataset::Summary;
 use crate::progress::Progress;
+use crate::reload::cookies::CookieSecrets;
 use crate::reload::files::Files;
 use crate::reload::{Certificates, Loaded, Round, Source};
 use crate::server::Certificate;
@@ -87,6 +88,10 @@ pub fn check(config: &Config, now: SystemTime, out: &mut impl Write) -> io::Resu
         }
     }
     findings.add_certificates(config, now, out)?;
+    if let Err(error) = CookieSecrets::new(&config.cookies) {
+        writeln!(out, "{error}")?;
+        findings.errors += 1;
+    }
     let access = config.access.as_ref().and_then(|access| loaded.get(access)?.clone());
     let snapshot = Snapshot::new(zones, config.settings.clone(), access.map(|loaded| loaded.dataset.clone()));
     for line in snapshot.withheld_ranges().chain(snapshot.withheld_signatures()) {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::delegation::{self, DelegationTable};
+use super::guard::{CookieTable, RateLimitTable};
 use super::values::{
     BlockBytes, Count, DatasetValue, Files, Listen, Network, Octets, Seconds, SignatureValidity, TextOrFalse,
     UdpSize, ZoneName,
@@ -23,6 +24,7 @@ use super::{
 use crate::dnssec::validity::Validity;
 use crate::log::{Format, Threshold};
 use crate::query_log::{self, Target};
+use crate::server::Guard;
 use crate::snapshot::Settings;
 use crate::zone::EmptyNonTerminals;
 use crate::zone_file::Kind;
@@ -85,6 +87,10 @@ struct File {
     #[serde(default)]
     tcp: TcpTable,
     #[serde(default)]
+    rate_limit: RateLimitTable,
+    #[serde(default)]
+    cookies: CookieTable,
+    #[serde(default)]
     tls: Vec<EncryptedTable>,
     #[serde(default)]
     quic: Vec<EncryptedTable>,
@@ -111,6 +117,9 @@ struct ServerTable {
     identity: Option<TextOrFalse>,
     #[serde(default)]
     notify_from: Vec<Network>,
+    refused_ports: Option<Vec<u16>>,
+    #[serde(default)]
+    proxy_from: Vec<Network>,
     control: Option<TextOrFalse>,
     signature_cache: Option<Octets>,
     signing_workers: Option<u16>,
@@ -255,6 +264,12 @@ impl File {
             workers: server.workers.map_or(defaults.workers, usize::from),
             pin: server.pin.unwrap_or(defaults.pin),
             tcp: self.tcp.check(),
+            cookies: self.cookies.check(own_dir),
+            guard: Guard {
+                rate_limit: self.rate_limit.check(),
+                refused_ports: server.refused_ports.unwrap_or(defaults.guard.refused_ports),
+                proxies: server.proxy_from.into_iter().map(|network| network.0).collect(),
+            },
             signing: SigningLimits {
                 cache: server.signature_cache.as_ref().map_or(defaults.signing.cache, |octets| octets.0 / 2),
                 workers: server.signing_workers.map_or(defaults.signing.workers, usize::from),

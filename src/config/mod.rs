@@ -9,6 +9,7 @@ pub mod address;
 pub mod delegation;
 pub mod duration;
 pub mod file;
+mod guard;
 pub mod spec;
 mod values;
 
@@ -23,7 +24,7 @@ use crate::log::{Format, Threshold};
 use crate::name::Name;
 use crate::query_log::Target;
 use crate::range_record::block;
-use crate::server::CertificateFiles;
+use crate::server::{CertificateFiles, Guard};
 use crate::snapshot::Settings;
 use crate::zone::{Delegation, EmptyNonTerminals};
 use crate::zone_file::{Kind, ReadOptions};
@@ -43,6 +44,10 @@ pub struct Config {
     pub pin: bool,
     /// Limits of connections: TCP, TLS, QUIC.
     pub tcp: TcpLimits,
+    /// Which packets are taken, and how often what is answered.
+    pub guard: Guard,
+    /// How cookies are made and checked.
+    pub cookies: CookieConfig,
     /// What signing takes at most.
     pub signing: SigningLimits,
     /// How answers are made.
@@ -74,6 +79,8 @@ impl Default for Config {
             workers: 0,
             pin: false,
             tcp: TcpLimits::default(),
+            guard: Guard::default(),
+            cookies: CookieConfig::default(),
             signing: SigningLimits::default(),
             settings: Settings::default(),
             control: Control::Default,
@@ -162,6 +169,29 @@ impl EncryptedListener {
     pub fn files(&self) -> CertificateFiles {
         CertificateFiles { chain: self.certificate.clone(), key: self.key.clone() }
     }
+}
+
+/// How cookies (RFC 7873) are made and checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CookieConfig {
+    /// What is done with them.
+    pub mode: CookieMode,
+    /// The file of secrets, ready to be opened ([`crate::cookie::file`]); where there is none, the server
+    /// makes one when it starts.
+    pub secrets: Option<PathBuf>,
+}
+
+/// What is done with cookies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CookieMode {
+    /// They are passed over.
+    Off,
+    /// They are answered with one that is good.
+    #[default]
+    Answer,
+    /// The same, and over UDP a query with one that is not good gets nothing else.
+    Require,
 }
 
 /// Limits of connections (RFC 7766, section 6).

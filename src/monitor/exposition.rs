@@ -6,7 +6,8 @@
 
 use std::fmt::{Display, Write};
 
-use crate::metrics::{Answer, Buckets, OriginTotals, Totals, ZoneTotals};
+use crate::cookie::Standing;
+use crate::metrics::{Answer, Buckets, Dropped, Limited, Origin, OriginTotals, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
 use crate::reload::CertificateReport;
 use crate::status::{SigningStatus, Status, ZoneStatus, process};
@@ -104,6 +105,45 @@ fn origins(text: &mut Text, totals: &Totals) {
         "Connections that were closed at once since their client has too many, or over QUIC all.",
         |counted| counted.refused_connections,
     );
+    by_name(
+        text,
+        totals,
+        ("nibbl_rate_limited_total", "udp", "Answers over the rate limit, by what became of them."),
+        ("action", Limited::ALL.map(Limited::name)),
+        |counted| &counted.limited,
+    );
+    by_name(
+        text,
+        totals,
+        ("nibbl_cookies_total", "", "Answered queries with cookies, by what these say of their client."),
+        ("standing", Standing::TOLD.map(Standing::name)),
+        |counted| &counted.cookies,
+    );
+    by_name(
+        text,
+        totals,
+        ("nibbl_dropped_total", "", "Packets and connections that were dropped unread, by why."),
+        ("reason", Dropped::ALL.map(Dropped::name)),
+        |counted| &counted.dropped,
+    );
+}
+
+/// A counter that has one more label, over one transport, or all where that is empty.
+fn by_name<const N: usize>(
+    text: &mut Text,
+    totals: &Totals,
+    (name, transport, help): (&str, &str, &str),
+    (label, values): (&str, [&str; N]),
+    figures: fn(&OriginTotals) -> &[u64; N],
+) {
+    text.family(name, "counter", help);
+    let over = |origin: &Origin| transport.is_empty() || origin.transport() == transport;
+    for (origin, counted) in totals.origins.iter().filter(|(origin, _)| over(origin)) {
+        for (value, figure) in values.iter().zip(figures(counted)) {
+            let labels = [("transport", origin.transport()), ("client", origin.client()), (label, value)];
+            text.sample(name, &labels, figure);
+        }
+    }
 }
 
 fn zones(text: &mut Text, zones: &[ZoneStatus]) {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::answer::{Client, Outcome, Transport};
-use crate::metrics::{Metrics, Origin};
+use crate::cookie::Standing;
+use crate::metrics::{Dropped, Limited, Metrics, Origin};
 use crate::name::Name;
 use crate::query_log::{QueryLog, Target};
 use crate::reload::{CertificateReport, ZoneReport};
@@ -52,6 +53,7 @@ fn every_documented_metric_moves() {
         listed: true,
         family: Some(Family::V6),
         query_type: 16,
+        cookie: Standing::Good,
         ..Outcome::default()
     };
     for transport in [Transport::Udp, Transport::Tcp] {
@@ -64,6 +66,8 @@ fn every_documented_metric_moves() {
         worker.receive_error();
         worker.connection();
         worker.refused_connection();
+        worker.limited(Limited::Slipped);
+        worker.dropped(Dropped::Port);
     }
     let report = ZoneReport {
         name: apex.to_string(),

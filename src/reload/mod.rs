@@ -15,6 +15,7 @@
 //! thread that runs a [`Loader`] is in [`service`].
 
 pub mod certificates;
+pub mod cookies;
 pub mod files;
 pub mod report;
 pub mod service;
@@ -151,6 +152,15 @@ impl<S: Source> Loader<S> {
                 round.news.push(Notice::of_zone(&zone.config.name, "its keys are read again".into()));
                 zone.published = None;
             }
+        }
+        match self.source.look_at_secrets() {
+            Ok(is_new) => {
+                if is_new {
+                    round.news.push("the secrets of cookies are read again".to_owned().into());
+                }
+                changed |= is_new;
+            }
+            Err(error) => round.complaints.push(format!("the secrets of cookies stay: {error}").into()),
         }
         self.publish(changed, now, &mut round);
         round

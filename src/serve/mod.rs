@@ -29,11 +29,13 @@ use crate::check::octets;
 use crate::config::{Config, Control, TcpLimits};
 use crate::confinement;
 use crate::control::{self, Socket};
+use crate::cookie::file::SecretsError;
 use crate::metrics::Metrics;
 use crate::monitor;
 use crate::privileges::{self, Descent, DescentError};
 use crate::progress::Progress;
 use crate::query_log::{self, QueryLog};
+use crate::reload::cookies::CookieSecrets;
 use crate::reload::files::Files;
 use crate::reload::report::ZoneReport;
 use crate::reload::service;
@@ -42,7 +44,7 @@ use crate::server::{
     Bound, Limits, Listener, Passed, PassedError, Protocol, Server, ServerError, SigningLimits,
     SnapshotResponder,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Settings, Snapshot};
 use crate::status::Observer;
 use crate::watch::Watcher;
 use crate::zone::Status;
@@ -118,6 +120,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// There are no secrets for cookies.
+    #[error("cookies: {0}")]
+    Cookies(#[from] SecretsError),
     /// Not all zones loaded ([`Plan::load_or_fail`]).
     #[error("zone loading errors, aborting")]
     Load,
@@ -149,7 +154,7 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
         tracing::warn!("{warning}");
     }
     let mut passed = Passed::from_environment()?;
-    let bound = Server::bind_passed(&listeners, limits(config), &mut passed)?;
+    let bound = Server::bind_passed(&listeners, limits(config), &mut passed)?.guarded(config.guard.clone());
     let mut bind = |address| match passed.take_tcp(address) {
         Some(listener) => Ok(listener),
         None => monitor::bind(address).map_err(|source| ServeError::Monitor { address, source }),
@@ -196,9 +201,12 @@ async fn run(
     let (handle, service) = service::channel(Report::default());
     let metrics = Arc::new(Metrics::default());
     let notified = handle.clone();
+    let cookies = CookieSecrets::new(&config.cookies)?;
+    let settings =
+        Settings { cookies: cookies.as_ref().map(CookieSecrets::current), ..config.settings.clone() };
     let responder = Arc::new(SnapshotResponder::new(
         // Until the first load is through, SERVFAIL sends resolvers to the next server at once.
-        Arc::new(not_loaded(config)),
+        Arc::new(not_loaded(config, settings)),
         metrics.clone(),
         Box::new(move |_| notified.look_again()),
     ));
@@ -235,7 +243,9 @@ async fn run(
     let (watcher, unwatched) = Watcher::new(config);
     let first_load = {
         let (config, responder) = (config.clone(), responder.clone());
-        tokio::task::spawn_blocking(move || load(&config, move |snapshot| responder.publish(snapshot)))
+        tokio::task::spawn_blocking(move || {
+            load(&config, cookies, move |snapshot| responder.publish(snapshot))
+        })
     };
     // So long queries wait in the sockets for the data.
     let patience = match config.settings.dropin {
@@ -306,16 +316,22 @@ async fn watch_over(listener: TcpListener, observer: Observer) {
 }
 
 /// All zones as they are before their first load.
-fn not_loaded(config: &Config) -> Snapshot {
+fn not_loaded(config: &Config, settings: Settings) -> Snapshot {
     let files = Files::new(config.settings.clone(), |_| ());
     let zone = |zone| files.zone(zone, &[], Status::NeverLoaded, &mut Diagnostics::default());
-    Snapshot::new(config.zones.iter().map(zone).collect(), config.settings.clone(), None)
+    Snapshot::new(config.zones.iter().map(zone).collect(), settings, None)
 }
 
-fn load<P: Fn(Arc<Snapshot>)>(config: &Config, publish: P) -> (Loader<Files<P>>, Round) {
+fn load<P: Fn(Arc<Snapshot>)>(
+    config: &Config,
+    cookies: Option<CookieSecrets>,
+    publish: P,
+) -> (Loader<Files<P>>, Round) {
     let progress = Arc::new(Progress::new(octets(config)));
     let counting = progress.clone();
-    let files = Files::new(config.settings.clone(), publish).with_signatures(config.signing.cache);
+    let files = Files::new(config.settings.clone(), publish)
+        .with_signatures(config.signing.cache)
+        .with_cookies(cookies);
     let mut loader = Loader::new(files.with_progress(move |octets| counting.advance(octets)), config);
     let round = loader.look(&Order::default(), SystemTime::now());
     progress.finish();

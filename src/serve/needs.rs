@@ -28,7 +28,12 @@ pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
     let query_log = config.query_log.iter().filter_map(|target| target.file.clone());
     let statistics = plan.statistics.iter().filter_map(|statistics| statistics.file.clone());
     Needs {
-        read: data.chain(certificates).chain(keys).chain(config.process.read.iter().cloned()).collect(),
+        read: data
+            .chain(certificates)
+            .chain(keys)
+            .chain(config.cookies.secrets.clone())
+            .chain(config.process.read.iter().cloned())
+            .collect(),
         written: control.map(Path::to_owned).into_iter().chain(query_log).chain(statistics).collect(),
     }
 }

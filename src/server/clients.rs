@@ -1,12 +1,16 @@
 //! How many connections each client has: nobody takes all places.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many connections each client has.
-#[derive(Debug, Default)]
-pub(super) struct Clients(Mutex<HashMap<IpAddr, usize>>);
+#[derive(Debug)]
+pub(super) struct Clients {
+    counts: Mutex<HashMap<IpAddr, usize>>,
+    /// The most of one client.
+    limit: usize,
+}
 
 /// A connection that counts among its client's until dropped.
 pub(super) struct Guest {
@@ -15,12 +19,17 @@ pub(super) struct Guest {
 }
 
 impl Clients {
-    /// Counts one more connection from `peer`, or `None` if it has `limit` already.
-    pub(super) fn enter(clients: &Arc<Self>, peer: SocketAddr, limit: usize) -> Option<Guest> {
-        let client = client_prefix(peer.ip());
+    /// Nobody yet; each may have so many.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { counts: Mutex::default(), limit }
+    }
+
+    /// Counts one more connection of a client, or `None` if it has too many already.
+    pub(super) fn enter(clients: &Arc<Self>, client: IpAddr) -> Option<Guest> {
+        let client = client_prefix(client);
         let mut counts = clients.lock();
         let count = counts.entry(client).or_default();
-        if *count >= limit {
+        if *count >= clients.limit {
             if *count == 0 {
                 counts.remove(&client);
             }
@@ -30,14 +39,14 @@ impl Clients {
         Some(Guest { clients: clients.clone(), client })
     }
 
-    /// The connections of `peer` that are counted now.
-    pub(super) fn count(&self, peer: SocketAddr) -> usize {
-        self.lock().get(&client_prefix(peer.ip())).copied().unwrap_or(0)
+    /// True where a client has a quarter of what it may have.
+    pub(super) fn has_many(&self, client: IpAddr) -> bool {
+        self.lock().get(&client_prefix(client)).is_some_and(|&count| count > self.limit / 4)
     }
 
     /// The map is whole after every statement, so a panic elsewhere leaves it usable.
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

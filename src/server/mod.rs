@@ -18,8 +18,10 @@
 
 mod certificates;
 mod clients;
+mod guard;
 mod later;
 mod passed;
+mod proxy;
 mod quic;
 mod responder;
 mod shed;
@@ -46,6 +48,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use certificates::{Certificate, CertificateError, CertificateFiles, Validity};
+pub use guard::{Guard, REFLECTORS};
 pub use passed::{Passed, PassedError};
 pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
 pub use shed::Shed;
@@ -56,6 +59,7 @@ use crate::fast::Exchange;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
 use crate::query_log::QuerySink;
 use crate::zone::Family;
+use guard::{Limiter, Sources};
 use signers::{Efforts, Queue, Send};
 use times::Times;
 
@@ -173,6 +177,7 @@ pub struct Bound {
     listeners: Vec<BoundListener>,
     certificates: Vec<Arc<Certificate>>,
     limits: Limits,
+    guard: Guard,
     has_passed: bool,
 }
 
@@ -228,7 +233,13 @@ impl Server {
         let given = passed.count();
         let mut bind = |listener| sockets::bind(listener, &limits, passed, &mut certificates);
         let listeners = listeners.iter().map(&mut bind).collect::<Result<_, _>>()?;
-        Ok(Bound { listeners, certificates, limits, has_passed: passed.count() < given })
+        Ok(Bound {
+            listeners,
+            certificates,
+            limits,
+            guard: Guard::default(),
+            has_passed: passed.count() < given,
+        })
     }
 
     /// The addresses listened on, in the order of the listeners, with their actual ports.
@@ -295,6 +306,11 @@ impl Bound {
         &self.certificates
     }
 
+    /// Takes and answers packets as `guard` says.
+    pub fn guarded(self, guard: Guard) -> Self {
+        Self { guard, ..self }
+    }
+
     /// Starts to answer; all but UDP runs on `runtime`.
     pub fn start<R: Responder>(
         self,
@@ -316,12 +332,15 @@ impl Bound {
             signers: Vec::new(),
         };
         let queue = server.queue.clone();
+        let sources = Arc::new(Sources::new(&self.guard));
+        let limiter = Limiter::new(&self.guard.rate_limit).map(Arc::new);
         let service = |counters: Arc<WorkerCounters>, later: &Arc<WorkerCounters>| Service {
             responder: responder.clone(),
             counters,
             later: later.clone(),
             query_log: query_log.clone(),
             queue: queue.clone(),
+            limiter: limiter.clone(),
         };
         server.signers = signers::spawn(self.limits.signing, &responder, &queue, query_log.as_ref())
             .map_err(ServerError::Signer)?;
@@ -353,6 +372,7 @@ impl Bound {
                             core: self.limits.pin_workers.then_some(index),
                             service: service(metrics.worker(origin(Transport::Udp)), &later),
                             times: times.map_err(failed)?,
+                            sources: sources.clone(),
                             stopping: server.stopping.clone(),
                         };
                         server.udp_threads.push(worker.spawn(index).map_err(failed)?);
@@ -360,15 +380,22 @@ impl Bound {
                     let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
                     let counters = metrics.shared_worker(origin(Transport::Tcp));
                     let service = service(counters.clone(), &counters);
-                    let accepting = tcp::listen(listener, None, self.limits, service, stopped.clone());
+                    let accepting =
+                        tcp::listen(listener, None, self.limits, sources.clone(), service, stopped.clone());
                     server.tasks.spawn_on(accepting, runtime);
                 }
                 BoundListener::Tls { tcp, settings, .. } => {
                     let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
                     let counters = metrics.shared_worker(origin(Transport::Tls));
                     let service = service(counters.clone(), &counters);
-                    let accepting =
-                        tcp::listen(listener, Some(settings), self.limits, service, stopped.clone());
+                    let accepting = tcp::listen(
+                        listener,
+                        Some(settings),
+                        self.limits,
+                        sources.clone(),
+                        service,
+                        stopped.clone(),
+                    );
                     server.tasks.spawn_on(accepting, runtime);
                 }
                 BoundListener::Quic { udp, settings, .. } => {
@@ -401,6 +428,8 @@ struct Service<R> {
     query_log: Option<QuerySink>,
     /// Where packets wait whose answer lacks signatures.
     queue: Arc<Queue>,
+    /// How often what is answered over UDP.
+    limiter: Option<Arc<Limiter>>,
 }
 
 impl<R: Responder> Service<R> {
@@ -432,6 +461,7 @@ impl<R: Responder> Service<R> {
         self.responder.respond_batch(moment, batch);
         let mut efforts = Efforts::default();
         let mut tally = self.counters.tally();
+        let limiter = self.limiter.as_deref().map(|limiter| (limiter, limiter.now()));
         for (place, exchange) in batch.iter_mut().enumerate() {
             if exchange.outcome().is_none() && !exchange.packet().is_empty() {
                 exchange.respond(|packet, client, reply| {
@@ -440,6 +470,9 @@ impl<R: Responder> Service<R> {
                     efforts.count(&outcome);
                     self.hand_on(moment, packet, client, outcome, reply, || send(place))
                 });
+            }
+            if limiter.is_some_and(|(limiter, now)| !limiter.allows(now, exchange, &self.counters)) {
+                continue;
             }
             if let Some(outcome) = exchange.outcome().filter(|outcome| outcome.lacks.is_none()) {
                 let reply_octets = exchange.reply().map_or(0, <[u8]>::len);

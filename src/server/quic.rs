@@ -75,7 +75,7 @@ pub(super) async fn listen<R: Responder>(
     mut stop: watch::Receiver<bool>,
 ) {
     let service = Arc::new(service);
-    let clients = Arc::new(Clients::default());
+    let clients = Arc::new(Clients::new(limits.tcp_connections_per_client));
     let places = Arc::new(Semaphore::new(limits.tcp_connections.get().min(Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
     loop {
@@ -85,15 +85,15 @@ pub(super) async fn listen<R: Responder>(
             () = stopped(&mut stop) => break,
         };
         let Some(incoming) = incoming else { break };
-        let peer = incoming.remote_address();
-        let are_few = places.available_permits() < limits.tcp_connections.get() / 4 * 3
-            || clients.count(peer) > limits.tcp_connections_per_client / 4;
+        let client = incoming.remote_address().ip();
+        let are_few =
+            places.available_permits() < limits.tcp_connections.get() / 4 * 3 || clients.has_many(client);
         if are_few && incoming.may_retry() {
             // It cannot fail: the client has not yet shown its address.
             let _ = incoming.retry();
             continue;
         }
-        let guest = Clients::enter(&clients, peer, limits.tcp_connections_per_client);
+        let guest = Clients::enter(&clients, client);
         let (Some(guest), Ok(place)) = (guest, places.clone().try_acquire_owned()) else {
             service.counters.refused_connection();
             incoming.refuse();

@@ -7,23 +7,25 @@
 //! back, and memory stays bounded. A client that takes nothing, or sends no whole query, is cut off.
 
 use std::io::{self, ErrorKind};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::clients::Clients;
+use super::clients::{Clients, Guest};
+use super::guard::Sources;
 use super::signers::Answer;
 use super::stream::{Moved, Stream, transfer};
-use super::{Limits, Responder, Service, stopped, tls};
+use super::{Limits, Responder, Service, proxy, stopped, tls};
 use crate::answer::{Client, Transport};
+use crate::metrics::Dropped;
 
 /// Octets of answers that wait for a client before no further query is answered.
 const OUTPUT_OCTETS: usize = 64 << 10;
@@ -42,11 +44,12 @@ pub(super) async fn listen<R: Responder>(
     listener: TcpListener,
     tls_settings: Option<Arc<ServerConfig>>,
     limits: Limits,
+    sources: Arc<Sources>,
     service: Service<R>,
     mut stop: watch::Receiver<bool>,
 ) {
     let service = Arc::new(service);
-    let clients = Arc::new(Clients::default());
+    let clients = Arc::new(Clients::new(limits.tcp_connections_per_client));
     let places = Arc::new(Semaphore::new(limits.tcp_connections.get().min(Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
     loop {
@@ -65,17 +68,33 @@ pub(super) async fn listen<R: Responder>(
             sleep(AFTER_ERROR).await;
             continue;
         };
-        let Some(guest) = Clients::enter(&clients, peer, limits.tcp_connections_per_client) else {
+        let address = peer.ip().to_canonical();
+        // For whom a proxy asks it says on the connection.
+        let guest = if sources.is_proxy(address) { None } else { Some(Clients::enter(&clients, address)) };
+        if matches!(guest, Some(None)) {
             service.counters.refused_connection();
             continue;
-        };
+        }
         let transport = if tls_settings.is_some() { Transport::Tls } else { Transport::Tcp };
-        let connection = Connection::new(service.clone(), peer, transport, limits);
-        let (service, tls_settings, mut stop) = (service.clone(), tls_settings.clone(), stop.clone());
+        let (service, clients, tls_settings) = (service.clone(), clients.clone(), tls_settings.clone());
+        let mut stop = stop.clone();
         service.counters.connection();
         connections.spawn(async move {
             let serving = async {
+                let mut stream = stream;
                 stream.set_nodelay(true)?;
+                let mut client = Client { address, transport };
+                let mut proxied = None;
+                if guest.is_none() {
+                    proxied = tokio::select! {
+                        proxied = for_whom(&mut stream, &clients, limits, &service) => proxied?,
+                        () = stopped(&mut stop) => return Ok(()),
+                    };
+                }
+                if let Some((address, _guest)) = &proxied {
+                    client.address = *address;
+                }
+                let connection = Connection::new(service.clone(), client, limits);
                 let Some(settings) = tls_settings else { return connection.run(stream, stop).await };
                 let secured = tokio::select! {
                     secured = tls::handshake(settings, stream, limits.tcp_idle) => secured?,
@@ -91,6 +110,29 @@ pub(super) async fn listen<R: Responder>(
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// For whom a proxy asks on this connection, which then counts among that client's; `None` where it asks for
+/// itself, as often as it likes.
+async fn for_whom<R: Responder>(
+    stream: &mut TcpStream,
+    clients: &Arc<Clients>,
+    limits: Limits,
+    service: &Service<R>,
+) -> io::Result<Option<(IpAddr, Guest)>> {
+    let header = timeout(limits.tcp_idle, proxy::receive(stream)).await;
+    let Ok(Ok(said)) = header else {
+        service.counters.dropped(Dropped::Proxy);
+        return Err(ErrorKind::InvalidData.into());
+    };
+    let Some(address) = said.client else { return Ok(None) };
+    match Clients::enter(clients, address) {
+        Some(guest) => Ok(Some((address, guest))),
+        None => {
+            service.counters.refused_connection();
+            Err(ErrorKind::ConnectionRefused.into())
+        }
+    }
 }
 
 /// One connection: what was read and not yet answered, what was answered and not yet written.
@@ -111,10 +153,10 @@ struct Connection<R> {
 }
 
 impl<R: Responder> Connection<R> {
-    fn new(service: Arc<Service<R>>, peer: SocketAddr, transport: Transport, limits: Limits) -> Self {
+    fn new(service: Arc<Service<R>>, client: Client, limits: Limits) -> Self {
         Self {
             service,
-            client: Client { address: peer.ip().to_canonical(), transport },
+            client,
             limits,
             input: Vec::new(),
             output: Vec::new(),

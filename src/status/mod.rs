@@ -98,6 +98,9 @@ pub struct Queries {
     pub unanswered: u64,
     /// Packets that were lost since the sockets' buffers were full.
     pub shed: u64,
+    /// Answers over the rate limit, given or not.
+    #[serde(default)]
+    pub limited: u64,
     /// Connections that are open.
     pub connections: u64,
 }
@@ -237,6 +240,7 @@ impl Queries {
             truncated: totals.sum(|origin| origin.truncated),
             unanswered: totals.sum(|origin| origin.unanswered),
             shed,
+            limited: totals.sum(|origin| origin.limited.iter().sum()),
             connections: totals.sum(|origin| origin.open_connections),
         }
     }

@@ -49,7 +49,7 @@ fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: Syste
         scale.share(queries.listed, |s| s.queries.listed, queries.answered(), |s| s.queries.answered());
     let _ = writeln!(
         text,
-        "queries: {} by UDP, {} by TCP, {} by TLS, {} by QUIC; {listed} listed; {} cut, {} unanswered, {} shed; {} connections",
+        "queries: {} by UDP, {} by TCP, {} by TLS, {} by QUIC; {listed} listed; {} cut, {} unanswered, {} shed, {} over the rate; {} connections",
         figure(queries.udp, |s| s.queries.udp),
         figure(queries.tcp, |s| s.queries.tcp),
         figure(queries.tls, |s| s.queries.tls),
@@ -57,6 +57,7 @@ fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: Syste
         figure(queries.truncated, |s| s.queries.truncated),
         figure(queries.unanswered, |s| s.queries.unanswered),
         figure(queries.shed, |s| s.queries.shed),
+        figure(queries.limited, |s| s.queries.limited),
         queries.connections,
     );
     if let Some(signing) = &status.signing {

@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod abuse;
 mod activation;
 mod answers;
 mod book;

@@ -36,7 +36,7 @@ fn list(directory: &Directory) {
 }
 
 /// All samples, by series.
-fn scrape(monitor: SocketAddr) -> BTreeMap<String, f64> {
+pub(crate) fn scrape(monitor: SocketAddr) -> BTreeMap<String, f64> {
     let (code, text) = get(monitor, "/metrics");
     assert_eq!(code, 200);
     let samples = text.lines().filter(|line| !line.starts_with('#'));
@@ -48,7 +48,7 @@ fn scrape(monitor: SocketAddr) -> BTreeMap<String, f64> {
 }
 
 /// The series that contain all `parts`, summed.
-fn sum(samples: &BTreeMap<String, f64>, parts: &[&str]) -> f64 {
+pub(crate) fn sum(samples: &BTreeMap<String, f64>, parts: &[&str]) -> f64 {
     let of = |series: &String| parts.iter().all(|part| series.contains(part));
     samples.iter().filter(|(series, _)| of(series)).map(|(_, value)| value).sum()
 }

@@ -236,6 +236,8 @@ impl Response {
         let opt = query.edns.map(|edns| Opt {
             udp_size: UDP_SIZE,
             dnssec_ok: edns.dnssec_ok,
+            cookie: None,
+            nsid: None,
             error: self.error,
             padded: false,
         });

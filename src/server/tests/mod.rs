@@ -1,5 +1,6 @@
 //! The transports over real sockets on loopback, with a responder that echoes.
 
+mod guard;
 mod quic;
 mod signed;
 mod tcp;
@@ -75,7 +76,7 @@ impl Responder for Echo {
         }
     }
 
-    fn put_off(&self, (): &(), packet: &[u8], _lacking: &Outcome, reply: &mut Vec<u8>) -> Outcome {
+    fn put_off(&self, (): &(), packet: &[u8], _: Client, _lacking: &Outcome, reply: &mut Vec<u8>) -> Outcome {
         reply.extend_from_slice(&packet[..2]);
         Outcome { reply: true, truncated: true, ..Outcome::default() }
     }
