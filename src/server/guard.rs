@@ -18,7 +18,7 @@ pub struct Guard {
     pub rate_limit: RateLimit,
     /// UDP packets from these ports are dropped, as those from port 0 are; [`REFLECTORS`] by default.
     pub refused_ports: Vec<u16>,
-    /// Who says for whom it asks ([`proxy`](super::proxy)).
+    /// Who says for whom it asks, in the PROXY protocol (version 2).
     pub proxies: Vec<IpNet>,
 }
 
