@@ -166,7 +166,7 @@ fn padded_when_the_client_pads_and_nobody_can_read_it() {
             let query = packet(0, [1, 0, 0, 1], &[QUESTION, opt]);
             let query = query::read(&query).unwrap();
             let mut reply = Vec::new();
-            write(&refused(None), &query, &Settings::default(), transport, &mut reply);
+            write(&Response::default(), &query, &Settings::default(), transport, &mut reply);
             assert_eq!(reply.len() == PADDED_TO, is_padded, "{transport:?}");
         }
     }
