@@ -36,6 +36,7 @@ pub mod virtual_zone;
 pub mod export;
 // zone -> snapshot
 pub mod allowance;
+pub mod cookie;
 pub mod snapshot;
 // packet <-> values
 pub mod wire;
@@ -43,6 +44,8 @@ pub mod wire;
 pub mod query;
 // query -> answer (pure)
 pub mod answer;
+// answers -> those too many (pure)
+pub mod rate_limit;
 // plain queries -> answers, a batch at a time (pure)
 pub mod fast;
 // the network rim

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::{Lacking, Outcome, Transport, asked};
+use crate::cookie::{self, Standing};
 use crate::query::Query;
 use crate::snapshot::{Glue, Settings};
 use crate::wire::{DoesNotFit, Opt, Owner, Section, Writer};
@@ -72,6 +73,7 @@ impl<'s> Owned<'s> {
 pub(super) fn write(
     response: &Response<'_>,
     query: &Query<'_>,
+    cookie: Option<cookie::Answered>,
     settings: &Settings,
     transport: Transport,
     reply: &mut Vec<u8>,
@@ -79,7 +81,11 @@ pub(super) fn write(
     let opt = query.edns.map(|edns| Opt {
         udp_size: settings.udp_size,
         dnssec_ok: edns.dnssec_ok,
+        cookie: cookie.map(|(_, cookie)| cookie),
+        nsid: settings.identity.as_deref().filter(|_| edns.nsid).map(str::as_bytes),
         error: response.error,
+        // RFC 7830, section 4: only in reply to a padded query; and where padding hides anything.
+        padded: edns.padding && transport.is_encrypted(),
     });
     let limit = reply_limit(settings, query, transport);
     let mut writer = Writer::new(reply, query.header, query.question(), opt, limit);
@@ -92,6 +98,7 @@ pub(super) fn write(
         look_again: response.look_again,
         holds_until: response.holds_until,
         renew: response.renew,
+        cookie: cookie.map_or(Standing::None, |(standing, _)| standing),
         ..asked(query)
     };
     let written = match response.truncated {
@@ -145,7 +152,7 @@ pub(super) fn reply_limit(settings: &Settings, query: &Query<'_>, transport: Tra
     let limit = match (transport, query.edns) {
         (Transport::Udp, Some(edns)) => edns.udp_size.min(settings.udp_size).max(WITHOUT_EDNS),
         (Transport::Udp, None) => WITHOUT_EDNS,
-        (Transport::Tcp | Transport::Tls, _) => u16::MAX,
+        (Transport::Tcp | Transport::Tls | Transport::Quic, _) => u16::MAX,
     };
     usize::from(limit)
 }

@@ -2,6 +2,8 @@
 //! query, so what is left to write stands behind them, and nothing is copied.
 
 use crate::answer::{Client, Outcome};
+use crate::rate_limit;
+use crate::wire;
 
 /// Octets of the buffer of a packet and its reply: more than any reply over UDP. An odd number of
 /// cache lines, so that the buffers of a batch do not all compete for the same sets of the cache.
@@ -17,6 +19,8 @@ pub struct Exchange<'b> {
     packet_octets: usize,
     pub(super) client: Client,
     reply: Reply,
+    /// What is asked, once it is answered in place: see [`Self::identity`].
+    identity: u64,
     /// What the general path replies, which needs the packet to the end.
     elsewhere: &'b mut Vec<u8>,
 }
@@ -40,7 +44,7 @@ impl<'b> Exchange<'b> {
     #[inline(always)]
     pub fn new(buffer: &'b mut Buffer, octets: usize, client: Client, elsewhere: &'b mut Vec<u8>) -> Self {
         assert!(octets <= BUFFER_OCTETS, "a packet in its buffer");
-        Self { buffer, packet_octets: octets, client, reply: Reply::None, elsewhere }
+        Self { buffer, packet_octets: octets, client, reply: Reply::None, identity: 0, elsewhere }
     }
 
     /// The packet. Once a reply has taken its place, only the question is as it came.
@@ -81,9 +85,42 @@ impl<'b> Exchange<'b> {
         self.reply = Reply::Elsewhere(respond(packet, self.client, self.elsewhere));
     }
 
-    /// The reply of `octets` has taken the packet's place.
+    /// What is asked, as rate limiting tells questions apart.
     #[inline(always)]
-    pub(super) fn replied(&mut self, octets: usize, outcome: Outcome) {
+    pub fn identity(&self) -> u64 {
+        match self.reply {
+            Reply::InPlace(..) => self.identity,
+            Reply::None | Reply::Elsewhere(_) => rate_limit::of_packet(self.packet()),
+        }
+    }
+
+    /// Takes the records out of the reply, so that it only says to come back over TCP.
+    pub fn cut(&mut self) {
+        let (outcome, octets) = match &mut self.reply {
+            Reply::None => return,
+            Reply::InPlace(outcome, octets) => {
+                (outcome, wire::cut(&mut self.buffer[..*octets]).inspect(|&cut| *octets = cut))
+            }
+            Reply::Elsewhere(outcome) => {
+                (outcome, wire::cut(self.elsewhere).inspect(|&cut| self.elsewhere.truncate(cut)))
+            }
+        };
+        if octets.is_some() {
+            (outcome.truncated, outcome.answers) = (true, 0);
+        }
+    }
+
+    /// Takes the reply back.
+    pub fn withhold(&mut self) {
+        if let Reply::InPlace(outcome, _) | Reply::Elsewhere(outcome) = &mut self.reply {
+            outcome.reply = false;
+        }
+    }
+
+    /// The reply of `octets` to a question of this identity has taken the packet's place.
+    #[inline(always)]
+    pub(super) fn replied(&mut self, octets: usize, outcome: Outcome, identity: u64) {
         self.reply = Reply::InPlace(outcome, octets);
+        self.identity = identity;
     }
 }

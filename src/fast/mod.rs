@@ -15,6 +15,7 @@
 
 mod exchange;
 mod nibbles;
+mod opt;
 mod question;
 mod reply;
 mod signed;
@@ -34,7 +35,8 @@ use crate::dataset::{AddressList, Listing};
 use crate::prefix_table::{Address, PrefixTable, UNLISTED, widest};
 use crate::snapshot::Snapshot;
 use crate::zone::{Family, View};
-use question::Plain;
+use opt::Context;
+use question::{Meant, Plain};
 use reply::Verdict;
 use signed::Replies;
 use view::{Plan, Zones};
@@ -46,6 +48,8 @@ pub const BATCH: usize = 64;
 #[derive(Debug)]
 pub struct FastPath {
     zones: Zones,
+    /// The options that mean something.
+    meant: Meant,
     /// What was replied from signed zones.
     replies: Replies,
 }
@@ -65,7 +69,8 @@ impl FastPath {
     pub fn new(snapshot: &Snapshot) -> Self {
         let zones = Zones::new(snapshot);
         let octets = if zones.any_signed() { snapshot.settings.reply_cache } else { 0 };
-        Self { zones, replies: Replies::new(octets) }
+        let meant = Meant::new(&snapshot.settings);
+        Self { zones, meant, replies: Replies::new(octets) }
     }
 
     /// Answers the plain questions of a batch in their buffers; leaves the others as they are. `now` is in
@@ -84,7 +89,7 @@ impl FastPath {
         let mut buffer = [0; BUFFER_OCTETS];
         buffer[..packet.len()].copy_from_slice(packet);
         let zone = |apex| self.zones.find(&buffer, apex, &mut None);
-        let read = Plain::read(&buffer, packet.len(), zone);
+        let read = Plain::read(&buffer, packet.len(), self.meant, zone);
         if let Some((plain, address, plan)) = read.filter(|(.., plan)| plan.signed) {
             self.replies.keep(&buffer, &plain, address, plan, outcome, reply);
         }
@@ -104,21 +109,22 @@ impl FastPath {
             || self.read(batch, &mut asked),
         );
         waiting &= seen(snapshot, batch, &asked, waiting);
+        let context = Context::new(&snapshot.settings, now);
         // Those of one zone and one family together.
         while let Some(Some(first)) = asked.questions.get(waiting.trailing_zeros() as usize) {
-            let ((plain, plan), udp_size) = (first, snapshot.settings.udp_size);
+            let (plain, plan) = first;
             if plan.signed {
                 let place = waiting.trailing_zeros() as usize;
                 let address = asked.addresses[place];
-                self.replies.respond(&mut batch[place], plain, address, plan, now, udp_size);
+                self.replies.respond(&mut batch[place], plain, address, plan, &context);
                 waiting ^= 1 << place;
                 continue;
             }
             waiting &= !match plain.family {
                 Family::V4 => {
-                    answer(batch, &asked, waiting, first, |address| address as u32, plan.v4(), udp_size)
+                    answer(batch, &asked, waiting, first, |address| address as u32, plan.v4(), &context)
                 }
-                Family::V6 => answer(batch, &asked, waiting, first, |address| address, plan.v6(), udp_size),
+                Family::V6 => answer(batch, &asked, waiting, first, |address| address, plan.v6(), &context),
             };
         }
     }
@@ -134,6 +140,7 @@ impl FastPath {
             let read = Plain::read(
                 exchange.buffer,
                 exchange.packet().len(),
+                self.meant,
                 #[inline(always)]
                 |apex| self.zones.find(exchange.buffer, apex, &mut last),
             );
@@ -190,7 +197,7 @@ fn answer<'s, A: Address>(
     &(Plain { family, .. }, plan): &(Plain, &'s Plan),
     key: impl Fn(u128) -> A,
     mut tables: impl Iterator<Item = (&'s AddressList, &'s PrefixTable<A>)>,
-    udp_size: u16,
+    context: &Context<'_>,
 ) -> Places {
     let mut taken = 0;
     let mut places = [0; BATCH];
@@ -238,7 +245,7 @@ fn answer<'s, A: Address>(
             _ => Verdict::Unlisted,
         };
         if let (Some(exchange), Some((plain, _))) = (batch.get_mut(place), &asked.questions[place]) {
-            reply::write(exchange, plain, asked.addresses[place], plan, verdict, udp_size);
+            reply::write(exchange, plain, asked.addresses[place], plan, verdict, context);
         }
     }
     taken

@@ -66,6 +66,7 @@ impl Record {
                 Transport::Udp => "udp",
                 Transport::Tcp => "tcp",
                 Transport::Tls => "tls",
+                Transport::Quic => "quic",
             },
             name: (!self.name.is_empty()).then(|| Name::from_wire_unchecked(&self.name).to_string()),
             r#type: Code(query_type, "TYPE", type_name).to_string(),

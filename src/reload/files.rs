@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::cookies::CookieSecrets;
 use super::signing::Signers;
 use super::{LoadError, Loaded, Source};
 use crate::config::{DatasetConfig, ZoneConfig};
@@ -26,6 +27,7 @@ pub struct Files<P> {
     /// The zones that were published last: what they have made of data that stay is kept.
     published: RefCell<Vec<Arc<Zone>>>,
     signers: Signers,
+    cookies: Option<CookieSecrets>,
 }
 
 impl<P: Fn(Arc<Snapshot>)> Files<P> {
@@ -37,6 +39,7 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
             progress: Box::new(|_| ()),
             published: RefCell::default(),
             signers: Signers::new(0),
+            cookies: None,
         }
     }
 
@@ -48,6 +51,11 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
     /// Keeps signatures in so many octets of memory.
     pub fn with_signatures(self, octets: usize) -> Self {
         Self { signers: Signers::new(octets), ..self }
+    }
+
+    /// Snapshots make cookies with these secrets.
+    pub fn with_cookies(self, cookies: Option<CookieSecrets>) -> Self {
+        Self { cookies, ..self }
     }
 
     /// Reads the files of a dataset.
@@ -141,17 +149,25 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         let before = published.iter().find(|zone| *zone.name() == config.name);
         let zone = zone.with_ranges(before.map(|zone| &**zone), diagnostics);
         let signing = self.signers.signing(config, &zone, diagnostics);
-        Arc::new(zone.with_signing(signing))
+        let stale_from = config.max_age.map(|age| modified.saturating_add(age.into()));
+        let stale_from = stale_from.map(|time| u32::try_from(time).unwrap_or(u32::MAX));
+        Arc::new(zone.with_signing(signing).stale_from(stale_from))
     }
 
     fn has_changed(&self, config: &ZoneConfig) -> bool {
         self.signers.have_changed(config)
     }
 
+    fn look_at_secrets(&self) -> Result<bool, String> {
+        self.cookies.as_ref().map_or(Ok(false), CookieSecrets::look)
+    }
+
     fn publish(&self, zones: Vec<Arc<Zone>>, access: Option<&Arc<Loaded<Self>>>) {
         let access = access.map(|loaded| loaded.dataset.clone());
         self.published.replace(zones.clone());
-        (self.publish)(Arc::new(Snapshot::new(zones, self.settings.clone(), access)));
+        let cookies = self.cookies.as_ref().map(CookieSecrets::current);
+        let settings = Settings { cookies, ..self.settings.clone() };
+        (self.publish)(Arc::new(Snapshot::new(zones, settings, access)));
     }
 }
 

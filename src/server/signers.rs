@@ -111,7 +111,7 @@ impl<R: Responder> Service<R> {
         }
         self.queue.put_off.fetch_add(1, Ordering::Relaxed);
         reply.clear();
-        self.responder.put_off(moment, packet, &outcome, reply)
+        self.responder.put_off(moment, packet, client, &outcome, reply)
     }
 
     /// Answers a packet of a connection, which has time to wait for signatures. `None` where there is
@@ -309,6 +309,7 @@ fn run<R: Responder>(responder: &Arc<R>, queue: &Arc<Queue>, query_log: Option<&
                 counters,
                 query_log: query_log.cloned(),
                 queue: queue.clone(),
+                limiter: None,
             };
             service.record(&mut service.counters.tally(), &moment, &packet, client, &outcome, buffer.len());
             if outcome.reply && !send(&buffer) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{SigningStatus, Status, ZoneStatus};
-use crate::reload::{Report, ZoneReport};
+use crate::reload::{CertificateReport, Report, ZoneReport};
 use crate::zone;
 
 /// A report: a line a zone, and a line more for each problem.
@@ -13,6 +13,7 @@ pub fn report(report: &Report, now: SystemTime) -> String {
     let mut text = String::new();
     report.zones.iter().for_each(|zone| push_zone(&mut text, zone, width, None, now));
     push_access_problem(&mut text, report.access_problem.as_deref());
+    report.certificates.iter().for_each(|certificate| push_certificate(&mut text, certificate, now));
     text
 }
 
@@ -28,6 +29,7 @@ pub fn status(status: &Status, earlier: Option<(&Status, Duration)>, now: System
         push_zone(&mut text, &zone.report, width, Some(&figures), now);
     }
     push_access_problem(&mut text, status.access_problem.as_deref());
+    status.certificates.iter().for_each(|certificate| push_certificate(&mut text, certificate, now));
     text
 }
 
@@ -47,14 +49,16 @@ fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: Syste
         scale.share(queries.listed, |s| s.queries.listed, queries.answered(), |s| s.queries.answered());
     let _ = writeln!(
         text,
-        "queries: {} by UDP, {} by TCP, {} by TLS; {listed} listed; {} cut, {} unanswered, {} shed; {} TCP connections",
+        "queries: {} by UDP, {} by TCP, {} by TLS, {} by QUIC; {listed} listed; {} cut, {} unanswered, {} shed, {} over the rate; {} connections",
         figure(queries.udp, |s| s.queries.udp),
         figure(queries.tcp, |s| s.queries.tcp),
         figure(queries.tls, |s| s.queries.tls),
+        figure(queries.quic, |s| s.queries.quic),
         figure(queries.truncated, |s| s.queries.truncated),
         figure(queries.unanswered, |s| s.queries.unanswered),
         figure(queries.shed, |s| s.queries.shed),
-        queries.tcp_connections,
+        figure(queries.limited, |s| s.queries.limited),
+        queries.connections,
     );
     if let Some(signing) = &status.signing {
         let then = |figure: fn(&SigningStatus) -> u64| {
@@ -96,6 +100,19 @@ fn push_zone(text: &mut String, zone: &ZoneReport, width: usize, figures: Option
 fn push_access_problem(text: &mut String, problem: Option<&str>) {
     if let Some(problem) = problem {
         let _ = writeln!(text, "! the server's access list: {problem}");
+    }
+}
+
+fn push_certificate(text: &mut String, certificate: &CertificateReport, now: SystemTime) {
+    let CertificateReport { file, expires, problem } = certificate;
+    let expires_at = UNIX_EPOCH.checked_add(Duration::from_secs(*expires)).unwrap_or(now);
+    let validity = match expires_at.duration_since(now) {
+        Ok(left) => format!("expires in {}", in_two_units(left)),
+        Err(_) => format!("expired {} ago", age(now, *expires)),
+    };
+    let _ = writeln!(text, "certificate {file}: {validity}");
+    if let Some(problem) = problem {
+        let _ = writeln!(text, "! the old one is kept: {problem}");
     }
 }
 
@@ -159,7 +176,12 @@ fn octets(octets: u64) -> String {
 /// How long ago a time (in seconds since 1970) is, in its two largest units.
 fn age(now: SystemTime, time: u64) -> String {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(time)).unwrap_or(now);
-    let seconds = now.duration_since(time).unwrap_or_default().as_secs();
+    in_two_units(now.duration_since(time).unwrap_or_default())
+}
+
+/// The two largest units of a time.
+fn in_two_units(time: Duration) -> String {
+    let seconds = time.as_secs();
     match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
         (0, 0, 0, seconds) => format!("{seconds} s"),
         (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),

@@ -4,14 +4,18 @@
 
 mod harness;
 
+mod abuse;
+mod activation;
 mod answers;
 mod book;
 mod commands;
 mod confinement;
 mod conformance;
+mod encrypted;
 mod export;
 mod logs;
 mod lookup;
+mod mail;
 mod manual;
 mod monitor;
 mod oracle;
