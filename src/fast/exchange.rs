@@ -49,6 +49,12 @@ impl<'b> Exchange<'b> {
         &self.buffer[..self.packet_octets.min(BUFFER_OCTETS)]
     }
 
+    /// Octets of the packet.
+    #[inline(always)]
+    pub fn packet_octets(&self) -> usize {
+        self.packet_octets
+    }
+
     /// Who sent it.
     #[inline(always)]
     pub fn client(&self) -> Client {
@@ -71,6 +77,15 @@ impl<'b> Exchange<'b> {
             Reply::InPlace(outcome, octets) if outcome.reply => Some(&self.buffer[..*octets]),
             Reply::Elsewhere(outcome) if outcome.reply => Some(self.elsewhere),
             _ => None,
+        }
+    }
+
+    /// Octets of what is to be sent; 0 if nothing is.
+    #[inline(always)]
+    pub fn reply_octets(&self) -> usize {
+        match &self.reply {
+            Reply::InPlace(outcome, octets) if outcome.reply => *octets,
+            _ => self.reply().map_or(0, <[u8]>::len),
         }
     }
 
