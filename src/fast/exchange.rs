@@ -16,19 +16,11 @@ pub struct Exchange<'b> {
     pub(super) buffer: &'b mut Buffer,
     packet_octets: usize,
     pub(super) client: Client,
-    reply: Reply,
+    outcome: Option<Outcome>,
+    /// Octets of the reply in the place of the packet; 0 where it is elsewhere.
+    in_place: usize,
     /// What the general path replies, which needs the packet to the end.
     elsewhere: &'b mut Vec<u8>,
-}
-
-/// Where the reply is.
-#[derive(Clone, Copy, Debug)]
-enum Reply {
-    None,
-    /// In the place of the packet: so many octets.
-    InPlace(Outcome, usize),
-    /// In `elsewhere`.
-    Elsewhere(Outcome),
 }
 
 impl<'b> Exchange<'b> {
@@ -40,7 +32,7 @@ impl<'b> Exchange<'b> {
     #[inline(always)]
     pub fn new(buffer: &'b mut Buffer, octets: usize, client: Client, elsewhere: &'b mut Vec<u8>) -> Self {
         assert!(octets <= BUFFER_OCTETS, "a packet in its buffer");
-        Self { buffer, packet_octets: octets, client, reply: Reply::None, elsewhere }
+        Self { buffer, packet_octets: octets, client, outcome: None, in_place: 0, elsewhere }
     }
 
     /// The packet. Once a reply has taken its place, only the question is as it came.
@@ -64,18 +56,15 @@ impl<'b> Exchange<'b> {
     /// What became of the packet; `None` as long as nobody has answered it.
     #[inline(always)]
     pub fn outcome(&self) -> Option<&Outcome> {
-        match &self.reply {
-            Reply::None => None,
-            Reply::InPlace(outcome, _) | Reply::Elsewhere(outcome) => Some(outcome),
-        }
+        self.outcome.as_ref()
     }
 
     /// What is to be sent, if anything.
     #[inline(always)]
     pub fn reply(&self) -> Option<&[u8]> {
-        match &self.reply {
-            Reply::InPlace(outcome, octets) if outcome.reply => Some(&self.buffer[..*octets]),
-            Reply::Elsewhere(outcome) if outcome.reply => Some(self.elsewhere),
+        match (&self.outcome, self.in_place) {
+            (Some(Outcome { reply: true, .. }), 0) => Some(self.elsewhere),
+            (Some(Outcome { reply: true, .. }), octets) => Some(&self.buffer[..octets]),
             _ => None,
         }
     }
@@ -83,9 +72,9 @@ impl<'b> Exchange<'b> {
     /// Octets of what is to be sent; 0 if nothing is.
     #[inline(always)]
     pub fn reply_octets(&self) -> usize {
-        match &self.reply {
-            Reply::InPlace(outcome, octets) if outcome.reply => *octets,
-            _ => self.reply().map_or(0, <[u8]>::len),
+        match self.in_place {
+            0 => self.reply().map_or(0, <[u8]>::len),
+            octets => octets,
         }
     }
 
@@ -93,12 +82,13 @@ impl<'b> Exchange<'b> {
     pub fn respond(&mut self, respond: impl FnOnce(&[u8], Client, &mut Vec<u8>) -> Outcome) {
         self.elsewhere.clear();
         let packet = &self.buffer[..self.packet_octets.min(BUFFER_OCTETS)];
-        self.reply = Reply::Elsewhere(respond(packet, self.client, self.elsewhere));
+        self.outcome = Some(respond(packet, self.client, self.elsewhere));
+        self.in_place = 0;
     }
 
-    /// The reply of `octets` has taken the packet's place.
+    /// A reply of `octets` has taken the packet's place, which is to be sent.
     #[inline(always)]
     pub(super) fn replied(&mut self, octets: usize, outcome: Outcome) {
-        self.reply = Reply::InPlace(outcome, octets);
+        (self.outcome, self.in_place) = (Some(outcome), octets);
     }
 }
