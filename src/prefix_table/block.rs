@@ -27,18 +27,6 @@ const LANE_OCTETS: usize = (LANE / 8) as usize;
 const LANES: usize = (BITS / LANE) as usize;
 const _: () = assert!(HEADER_BITS == LANE);
 
-/// 1 for each lane of a block of so many records that holds a key, 0 for the others.
-const IS_KEY: [[u32; LANES]; LANES] = {
-    let mut is_key = [[0; LANES]; LANES];
-    let mut place = 0;
-    while place < LANES * LANES {
-        let (records, lane) = (place / LANES, place % LANES);
-        is_key[records][lane] = (1 <= lane && lane <= records) as u32;
-        place += 1;
-    }
-    is_key
-};
-
 /// The packed form. Its lowest key is kept elsewhere.
 #[repr(align(128))]
 #[derive(Clone, Debug)]
@@ -150,10 +138,11 @@ impl Block {
     #[inline(always)]
     fn last_lane(&self, records: u32, wanted: u32) -> u32 {
         let wanted = wanted.mirrored();
-        let is_key = &IS_KEY[records as usize % LANES];
         let mut above = 0;
-        for (lane, is_key) in self.lanes().iter().zip(is_key) {
-            above += if i32::from_le_bytes(*lane) < wanted { *is_key } else { 0 };
+        for (place, lane) in self.lanes().iter().enumerate() {
+            // As signed numbers, like the lanes. The lane of the header comes behind all keys.
+            let place = ((place + LANES - 1) % LANES) as i32;
+            above += u32::from((place < records as i32) & (i32::from_le_bytes(*lane) < wanted));
         }
         records - 1 - above
     }
