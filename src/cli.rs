@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::client::lookup::{self, LookupArgs};
 use crate::client::relay::{self, RelayArgs};
@@ -70,6 +71,20 @@ pub enum Command {
     Key(KeyArgs),
     /// Answer ordinary queries out of range records.
     Relay(RelayArgs),
+    /// Write the man pages.
+    Man {
+        /// The command line's description of itself.
+        described: Box<clap::Command>,
+        /// Where to.
+        directory: PathBuf,
+    },
+    /// Print a shell's completions.
+    Completions {
+        /// The command line's description of itself.
+        described: Box<clap::Command>,
+        /// For this shell.
+        shell: Shell,
+    },
 }
 
 /// Why the command line leads to no [`Command`].
@@ -207,6 +222,20 @@ enum RawCommand {
     /// Answer the ordinary queries of mail software out of range records
     #[command(after_help = relay::HELP)]
     Relay(RelayArgs),
+    /// Write the man pages of all sub-commands and of nibbl.toml into a directory
+    #[command(after_help = MAN_HELP)]
+    Man {
+        /// An existing directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Print what a shell needs to complete nibbl's arguments
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 /// What `serve` serves and `check` checks.
@@ -279,6 +308,18 @@ Example:
 
 Exit codes: 0 all zones are served, 1 a zone is not, or keeps old data, 2 no answer.";
 
+const MAN_HELP: &str = "\
+Example:
+  nibbl man /usr/local/share/man/man1
+
+Exit codes: 0 written, 1 not written, 2 wrong arguments.";
+
+const COMPLETIONS_HELP: &str = "\
+Example:
+  nibbl completions bash > /usr/local/share/bash-completion/completions/nibbl
+
+Exit codes: 0 printed, 1 not printed, 2 wrong arguments.";
+
 impl Command {
     /// Reads the arguments (the program's name first) and the configuration file they name.
     /// `default_control` is where the control socket is when nothing is said.
@@ -329,6 +370,10 @@ impl Command {
             RawCommand::Lookup(arguments) => Self::Lookup(arguments),
             RawCommand::Key(arguments) => Self::Key(arguments),
             RawCommand::Relay(arguments) => Self::Relay(arguments),
+            RawCommand::Man { directory } => Self::Man { described: Box::new(Raw::command()), directory },
+            RawCommand::Completions { shell } => {
+                Self::Completions { described: Box::new(Raw::command()), shell }
+            }
             RawCommand::Status { json, watch, socket } => Self::Status {
                 control: control(socket),
                 json,
@@ -409,8 +454,6 @@ fn zone_name(text: &str) -> Result<Name, spec::SpecFault> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn command(words: &str) -> Result<Command, CliError> {
@@ -491,6 +534,8 @@ mod tests {
             "key generate --help",
             "key rollover --help",
             "relay --help",
+            "man --help",
+            "completions --help",
             "rbldnsd --help",
             "rbldnsd -nh",
         ] {

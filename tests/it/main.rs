@@ -5,12 +5,14 @@
 mod harness;
 
 mod answers;
+mod book;
 mod commands;
 mod confinement;
 mod conformance;
 mod export;
 mod logs;
 mod lookup;
+mod manual;
 mod monitor;
 mod oracle;
 mod quick_start;
