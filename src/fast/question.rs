@@ -143,7 +143,7 @@ impl Edns {
     #[inline(always)]
     fn read(record: &[u8]) -> Option<(Self, usize)> {
         // Root, type, size, extended response code, version and the first octet of the flags.
-        const FIXED: u64 = 0xff_ffff_0000_00ff_00;
+        const FIXED: u64 = 0xffff_ff00_0000_ff00;
         const OPT: u64 = (record_type::OPT as u64) << 40;
         let (start, rest) = record.split_first_chunk()?;
         let start = u64::from_be_bytes(*start);
