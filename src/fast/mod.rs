@@ -26,13 +26,11 @@ mod tail;
 mod tests;
 mod view;
 
-use std::net::IpAddr;
-
 pub use exchange::{BUFFER_OCTETS, Buffer, Exchange};
 
 use crate::answer::{Outcome, Transport};
 use crate::dataset::{AddressList, Listing};
-use crate::prefix_table::{Address, PrefixTable, UNLISTED, widest};
+use crate::prefix_table::{Address, PrefixTable, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
 use crate::zone::{Family, View};
 use opt::Context;
@@ -63,6 +61,9 @@ struct Asked<'s> {
 /// A place for each packet of a batch, in one word.
 type Places = u64;
 const _: () = assert!(BATCH == Places::BITS as usize);
+
+/// Stands for states of which more is said than this path can merge. No list has so many.
+const SEVERAL: State = State::MAX;
 
 impl FastPath {
     /// Finds out which zones of a snapshot can be answered from this way, and how.
@@ -139,7 +140,7 @@ impl FastPath {
             // One step after the other: what closures hold is not compiled for wide registers.
             let read = Plain::read(
                 exchange.buffer,
-                exchange.packet().len(),
+                exchange.packet_octets(),
                 self.meant,
                 #[inline(always)]
                 |apex| self.zones.find(exchange.buffer, apex, &mut last),
@@ -156,35 +157,21 @@ impl FastPath {
 
 /// Those places among `waiting` whose clients see the data of the zone that they ask.
 fn seen(snapshot: &Snapshot, batch: &[Exchange<'_>], asked: &Asked<'_>, waiting: Places) -> Places {
-    let (mut seen, mut known) = (waiting, None);
+    let mut seen = waiting;
+    // Who sees what, of the packet before: those of one resolver often follow each other.
+    let mut last = None;
     for (place, (exchange, question)) in batch.iter().zip(&asked.questions).enumerate() {
-        if let Some((_, plan)) = question
-            && !plan.open
-            && !sees_data(snapshot, plan, exchange.client.address, &mut known)
-        {
-            seen &= !(1 << place);
+        let Some((_, plan)) = question else { continue };
+        let asker = (plan.index, exchange.client.address);
+        if plan.open || last == Some(asker) {
+            continue;
+        }
+        match snapshot.view(&plan.zone, exchange.client.address) {
+            View::Data | View::WithoutRanges => last = Some(asker),
+            _ => seen &= !(1 << place),
         }
     }
     seen
-}
-
-/// Whether the access lists let a client see the data of a zone. `known` is what was found last:
-/// packets of one resolver often follow each other.
-#[inline(always)]
-fn sees_data(
-    snapshot: &Snapshot,
-    plan: &Plan,
-    client: IpAddr,
-    known: &mut Option<(u32, IpAddr, bool)>,
-) -> bool {
-    match *known {
-        Some((zone, address, sees)) if zone == plan.index && address == client => sees,
-        _ => {
-            let sees = matches!(snapshot.view(&plan.zone, client), View::Data | View::WithoutRanges);
-            *known = Some((plan.index, client, sees));
-            sees
-        }
-    }
 }
 
 /// Looks up those addresses among `waiting` that are asked of the zone of the `first` and have its
@@ -218,7 +205,6 @@ fn answer<'s, A: Address>(
     let (places, keys) = (&places[..count], &keys[..count]);
     let mut states = [UNLISTED; BATCH];
     let mut listings: [Option<&Listing>; BATCH] = [None; BATCH];
-    let mut several: Places = 0; // those of which more is said than this path can merge
     if let Some((list, table)) = tables.next() {
         table.lookup_batch(keys, &mut states[..count]);
         listings = [Some(&list.listing); BATCH];
@@ -230,14 +216,13 @@ fn answer<'s, A: Address>(
             match (*state, more[index]) {
                 (_, UNLISTED) => {}
                 (UNLISTED, more) => (*state, *listing) = (more, Some(&list.listing)),
-                _ => several |= 1 << index,
+                _ => *state = SEVERAL,
             }
         }
     }
-    for (index, (&place, (&state, &listing))) in places.iter().zip(states.iter().zip(&listings)).enumerate() {
+    for (&place, (&state, &listing)) in places.iter().zip(states.iter().zip(&listings)) {
         let place = usize::from(place) % BATCH;
         let verdict = match listing {
-            _ if several >> index & 1 == 1 => continue,
             Some(listing) if state != UNLISTED => match listing.only_saying(state) {
                 Some(saying) => Verdict::Listed(saying, listing.ttl),
                 None => continue,

@@ -75,6 +75,7 @@ pub(super) fn write(
 }
 
 /// What a reply is made of, besides its record.
+#[derive(Clone, Copy)]
 struct Reply<'r> {
     plain: &'r Plain,
     address: u128,
@@ -86,7 +87,7 @@ struct Reply<'r> {
 impl Reply<'_> {
     /// Writes TXT, or an empty answer for any other type.
     #[inline(never)]
-    fn write_text(&self, exchange: &mut Exchange<'_>, saying: &Saying, ttl: u32) -> bool {
+    fn write_text(self, exchange: &mut Exchange<'_>, saying: &Saying, ttl: u32) -> bool {
         let text = match &saying.text {
             Some(template) if self.plain.record_type == record_type::TXT => {
                 let dropin = self.plan.zone.options().dropin;
@@ -103,8 +104,8 @@ impl Reply<'_> {
 
     /// Writes the reply with at most one record, of so many octets.
     #[inline(always)]
-    fn write(&self, exchange: &mut Exchange<'_>, record: Option<(usize, impl FnOnce(&mut [u8]))>) -> bool {
-        let Self { plain, address, plan, context, listed } = *self;
+    fn write(self, exchange: &mut Exchange<'_>, record: Option<(usize, impl FnOnce(&mut [u8]))>) -> bool {
+        let Self { plain, address, plan, context, listed } = self;
         let (code, tail) = match (&record, listed) {
             (Some(_), _) => (rcode::NOERROR, &plan.positive),
             (None, true) => (rcode::NOERROR, &plan.negative),

@@ -210,11 +210,7 @@ pub(super) const CELLS: usize = FAMILIES * TYPES_AND_OTHER * ANSWERS;
 /// The place in a table for the query with this outcome.
 #[inline(always)]
 pub(super) fn cell(outcome: &Outcome) -> usize {
-    let family = match outcome.family {
-        None => 0,
-        Some(Family::V4) => 1,
-        Some(Family::V6) => 2,
-    };
+    let family = outcome.family.map_or(0, |family| 1 + family as usize);
     let record_type = match u8::try_from(outcome.query_type) {
         Ok(code) => TYPE_PLACES[usize::from(code)].into(),
         Err(_) => TYPES.len(),

@@ -450,7 +450,8 @@ impl<R: Responder> Service<R> {
         reply.clear();
         let outcome = self.responder.respond(moment, packet, client, effort, reply);
         if outcome.lacks.is_none() {
-            self.record(&mut self.counters.tally(), moment, packet, client, &outcome, reply.len());
+            let octets = [packet.len(), reply.len()];
+            self.record(&mut self.counters.tally(), moment, &outcome, octets, || (packet, client));
         }
         outcome
     }
@@ -475,29 +476,29 @@ impl<R: Responder> Service<R> {
                 continue;
             }
             if let Some(outcome) = exchange.outcome().filter(|outcome| outcome.lacks.is_none()) {
-                let reply_octets = exchange.reply().map_or(0, <[u8]>::len);
-                let (packet, client) = (exchange.packet(), exchange.client());
-                self.record(&mut tally, moment, packet, client, outcome, reply_octets);
+                let octets = [exchange.packet_octets(), exchange.reply_octets()];
+                self.record(&mut tally, moment, outcome, octets, || (exchange.packet(), exchange.client()));
             }
         }
     }
 
-    /// Counts and logs. Of the packet only its length and its question count.
+    /// Counts a packet and its reply by their octets, and logs the packet and its client. Of the packet only
+    /// the question counts.
     #[inline(always)]
-    fn record(
+    fn record<'p>(
         &self,
         tally: &mut Tally<'_>,
         moment: &R::Moment,
-        packet: &[u8],
-        client: Client,
         outcome: &Outcome,
-        reply_octets: usize,
+        [octets, reply_octets]: [usize; 2],
+        packet: impl FnOnce() -> (&'p [u8], Client),
     ) {
         let slot = |zone| self.responder.zone_slot(moment, zone);
-        tally.count(outcome, slot, packet.len(), reply_octets);
+        tally.count(outcome, slot, octets, reply_octets);
         if let Some(log) = &self.query_log
             && outcome.reply
         {
+            let (packet, client) = packet();
             log.record(packet, client, outcome, reply_octets);
         }
     }

@@ -311,7 +311,8 @@ fn run<R: Responder>(responder: &Arc<R>, queue: &Arc<Queue>, query_log: Option<&
                 queue: queue.clone(),
                 limiter: None,
             };
-            service.record(&mut service.counters.tally(), &moment, &packet, client, &outcome, buffer.len());
+            let octets = [packet.len(), buffer.len()];
+            service.record(&mut service.counters.tally(), &moment, &outcome, octets, || (&packet, client));
             if outcome.reply && !send(&buffer) {
                 service.counters.unsent(1);
             }

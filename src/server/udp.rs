@@ -125,7 +125,7 @@ impl<R: Responder> Worker<R> {
 
 /// What is received, and the room for it.
 struct Incoming<P> {
-    buffers: Vec<Buffer>,
+    buffers: Box<[Buffer; BATCH]>,
     /// The replies that do not take the place of their packets.
     elsewhere: Vec<Vec<u8>>,
     /// How many packets there are.
@@ -147,7 +147,7 @@ impl<P: Peer> Incoming<P> {
             (true, true) => Some(timed_control_space()),
         };
         Self {
-            buffers: vec![[0; BUFFER_OCTETS]; BATCH],
+            buffers: Box::new([[0; BUFFER_OCTETS]; BATCH]),
             elsewhere: vec![Vec::new(); BATCH],
             received: 0,
             octets: [0; BATCH],
@@ -165,11 +165,7 @@ impl<P: Peer> Incoming<P> {
         outgoing: &mut Outgoing<P>,
         times: &mut Times,
     ) -> nix::Result<usize> {
-        let mut buffers = self.buffers.iter_mut();
-        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] = std::array::from_fn(|_| {
-            let buffer: &mut [u8] = buffers.next().map_or(&mut [], |buffer| buffer);
-            [IoSliceMut::new(buffer)]
-        });
+        let mut slices = self.buffers.each_mut().map(|buffer| [IoSliceMut::new(buffer)]);
         outgoing.sources.clear();
         let flags = MsgFlags::MSG_WAITFORONE;
         let timed = self.timed.as_mut().filter(|_| times.begin());
@@ -210,8 +206,10 @@ impl<P: Peer> Incoming<P> {
         sources: &Sources,
         counters: &WorkerCounters,
     ) -> impl Iterator<Item = Exchange<'_>> {
-        let places = self.buffers.iter_mut().zip(&mut self.elsewhere).zip(&self.octets);
-        places.zip(peers).take(self.received).map(|(((buffer, elsewhere), &octets), peer)| {
+        let received = self.received.min(BATCH);
+        let buffers = self.buffers[..received].iter_mut().zip(&mut self.elsewhere[..received]);
+        let places = buffers.zip(&self.octets[..received]).zip(&peers[..received]);
+        places.map(|(((buffer, elsewhere), &octets), peer)| {
             let taken = peer.and_then(|peer| sources.take(peer.sender(), buffer, octets, counters));
             let (address, octets) = taken.unwrap_or((IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
             Exchange::new(buffer, octets, Client { address, transport: Transport::Udp }, elsewhere)
