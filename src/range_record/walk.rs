@@ -266,7 +266,13 @@ impl Walk {
             _ if !addresses.is_empty() && self.texts => self.phase = Phase::Texts(key, addresses),
             _ if !addresses.is_empty() => self.end_listed(key, addresses, None),
             // Gone since the block was made, or not to be had there: the address itself tells.
-            (_, Some(item)) if key != self.key => self.ask_ordinary(Fallback::NoValue(item.canonical)),
+            (_, Some(item)) if key != self.key => {
+                if *answer == Answer::NoRecords {
+                    // The zone contradicts the block, which is then no witness where nothing else is.
+                    self.item = None;
+                }
+                self.ask_ordinary(Fallback::NoValue(item.canonical));
+            }
             (Answer::NoRecords, _) => self.end(Listing::NotListed, None),
             // The blocks said that it is listed, if not what it says.
             (_, Some(item)) => self.end(Listing::Listed(None), Some(item.covered)),

@@ -269,6 +269,24 @@ fn more_than_one_record_is_malformed() {
     assert_eq!((verdict.listing, verdict.fallback), (Listing::Unknown, Some(malformed)));
 }
 
+#[test]
+fn a_zone_that_contradicts_its_block_is_no_witness() {
+    let documentation = 0x2001_0db8 << 96;
+    let server = Server::new(&[ListEntry { prefix: prefix(documentation, 32), state: 3 }], 800);
+    let key = Key::V6(documentation | 1);
+    let ended = |at_canonical| {
+        let (verdict, _) = walked(&server, key, |question| match question {
+            Question::Addresses(asked) if asked == key => Fault::Dropped,
+            Question::Addresses(_) => at_canonical,
+            _ => Fault::None,
+        });
+        verdict.listing
+    };
+    assert_eq!(ended(Fault::NoRecords), Listing::Unknown);
+    // Where nobody answers, the block has said that it is listed.
+    assert_eq!(ended(Fault::Dropped), Listing::Listed(None));
+}
+
 fn low(bits: u32) -> u128 {
     (1 << bits) - 1
 }
