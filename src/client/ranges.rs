@@ -163,7 +163,7 @@ impl Ranges {
 
     /// Asks for the records of a whole name.
     pub(super) async fn ask_whole(&self, name: Name, record_type: RecordType) -> Asked {
-        self.answers.ask(Question { name, record_type }).await
+        self.answers.ask(&self.apex, Question { name, record_type }).await
     }
 
     fn under_apex(&self, name: &str) -> Option<Name> {

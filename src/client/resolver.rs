@@ -68,18 +68,20 @@ impl Upstream for Resolver {
         let packet = message::query(question).map_err(|_| Failure::NameTooLong)?;
         // The semaphore is never closed.
         let _permit = self.questions.acquire().await;
-        let mut failure = Failure::NoReply;
+        let mut failure = None;
         // Sockets stay open over the rounds: a late reply is one too.
         let mut sockets: Vec<Option<UdpSocket>> = self.servers.iter().map(|_| None).collect();
         for wait in ROUNDS {
             for (server, socket) in self.servers.iter().zip(&mut sockets) {
                 match ask_server(*server, socket, &packet, question, wait).await {
                     Ok(reply) => return Ok(reply),
-                    Err(why) => failure = why,
+                    // Of silence and a closed door it is the silence that took the time.
+                    Err(Failure::Unreachable(_)) if failure == Some(Failure::NoReply) => {}
+                    Err(why) => failure = Some(why),
                 }
             }
         }
-        Err(failure)
+        Err(failure.unwrap_or(Failure::NoReply))
     }
 }
 

@@ -53,15 +53,15 @@ pub enum Failure {
     /// The name is longer than names can be.
     #[error("the name is too long")]
     NameTooLong,
-    /// Nothing was asked: earlier questions of this type got no reply.
+    /// Nothing was asked: earlier questions of this type about the zone got no reply.
     #[error("not asked, since there was no reply a moment ago")]
     Silent,
 }
 
 impl Failure {
-    /// True if nobody answered at all.
+    /// True if nobody answered for as long as one waits. A host that cannot be reached says so at once.
     pub fn is_silence(self) -> bool {
-        matches!(self, Self::NoReply | Self::Unreachable(_))
+        self == Self::NoReply
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     /// The packet ends early.
     CutPacket,
     Refuse,
+    /// Nobody listens there.
+    Closed,
     /// A referral to other servers.
     Refer,
 }
@@ -226,10 +228,12 @@ impl Upstream for Fake {
         let packet = message::query(question).map_err(|_| Failure::NameTooLong)?;
         let reply = self.with(|shared| {
             shared.asked.push(question.clone());
-            let fault = (shared.faults)(question);
-            shared.zone.reply(&packet.octets, fault)
+            match (shared.faults)(question) {
+                Fault::Closed => Err(Failure::Unreachable(std::io::ErrorKind::ConnectionRefused)),
+                fault => Ok(shared.zone.reply(&packet.octets, fault)),
+            }
         });
-        let Some(reply) = reply else {
+        let Some(reply) = reply? else {
             tokio::time::sleep(Duration::from_secs(3)).await;
             return Err(Failure::NoReply);
         };

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -316,6 +317,59 @@ fn a_resolver_that_drops_unknown_types() {
         let dropped =
             fake.with(|shared| shared.asked.iter().filter(|asked| asked.record_type == apl).count());
         assert!(dropped <= 2, "{dropped}");
+    });
+}
+
+#[test]
+fn a_zone_that_is_gone_and_its_neighbour() {
+    let fake = Fake::new(Zone::new(&[entry(DOCUMENTATION, 32, 2)], 800));
+    let dead = Name::from_ascii("dead.example.").unwrap();
+    let is_down = Arc::new(AtomicBool::new(true));
+    fake.with(|shared| {
+        let (dead, is_down) = (dead.clone(), is_down.clone());
+        shared.faults = Box::new(move |question| match dead.zone_of(&question.name) {
+            true if is_down.load(Ordering::Relaxed) => Fault::Drop,
+            _ => Fault::None,
+        });
+    });
+    run(async {
+        let answers = Answers::new(Box::new(fake.clone()), Limits::default());
+        let alive = Ranges::new(Name::from_ascii(APEX).unwrap(), answers.clone()).plain();
+        let dead = Ranges::new(dead, answers).plain();
+        let host = |host| address(Key::V6(DOCUMENTATION | host));
+        for index in 0..20 {
+            assert_eq!(dead.lookup(host(index), false).await.listing, Listing::Unknown);
+            assert_eq!(state(&alive.lookup(host(index), false).await), Some(2));
+        }
+        // One question a second asks whether it is back.
+        let (before, began) = (fake.asked(), tokio::time::Instant::now());
+        for index in 100..200 {
+            dead.lookup(host(index), false).await;
+            advance(Duration::from_millis(50)).await;
+        }
+        let (asked, seconds) = (fake.asked() - before, began.elapsed().as_secs() as usize);
+        assert!(3 < asked && asked <= seconds + 1 && seconds < 30, "{asked} in {seconds} s");
+        is_down.store(false, Ordering::Relaxed);
+        advance(Duration::from_secs(1)).await;
+        for index in 200..220 {
+            assert_eq!(state(&dead.lookup(host(index), false).await), Some(2));
+        }
+    });
+}
+
+#[test]
+fn a_door_that_is_closed_is_no_silence() {
+    let fake = Fake::new(Zone::new(&[entry(DOCUMENTATION, 32, 2)], 800));
+    run(async {
+        let ranges = ranges(&fake, 0).plain();
+        fake.with(|shared| shared.faults = Box::new(|_| Fault::Closed));
+        for host in 0..5 {
+            let lookup = ranges.lookup(address(Key::V6(DOCUMENTATION | host)), false).await;
+            assert_eq!(lookup.listing, Listing::Unknown);
+        }
+        fake.with(|shared| shared.faults = Box::new(|_| Fault::None));
+        let lookup = ranges.lookup(address(Key::V6(DOCUMENTATION | 9)), false).await;
+        assert_eq!(state(&lookup), Some(2));
     });
 }
 

@@ -109,6 +109,8 @@ fn failures_are_told() {
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert_eq!(ask(&[closed]), Err(Failure::Unreachable(std::io::ErrorKind::ConnectionRefused)));
     assert_eq!(ask(&[]), Err(Failure::NoReply));
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert_eq!(ask(&[silent.local_addr().unwrap(), closed]), Err(Failure::NoReply));
 }
 
 #[test]
