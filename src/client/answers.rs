@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use hickory_proto::rr::{Name, RecordType};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::upstream::{Failure, Question, Reply, Upstream};
 use crate::range_record::cache::AnswerCache;
 use crate::range_record::walk::Answer;
 
-/// How long who has a stale answer waits for a fresh one (RFC 8767, section 5).
+/// How long who has stale answers waits for fresh ones in all (RFC 8767, section 5).
 const STALE_PATIENCE: Duration = Duration::from_millis(1800);
 /// How long a failure is remembered, in seconds (RFC 9520, section 3.2).
 const FAILURE_SECONDS: u64 = 5;
@@ -48,6 +48,20 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { octets: 64 << 20, stale: 0 }
+    }
+}
+
+/// Until when fresh answers are waited for where there are stale ones: one moment for all the questions
+/// of a lookup, or of a client's query. They are asked later too, and nobody waits for them.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    ends: Instant,
+}
+
+impl Patience {
+    /// As long as clients like to wait, from now on.
+    pub fn begin() -> Self {
+        Self { ends: Instant::now() + STALE_PATIENCE }
     }
 }
 
@@ -128,7 +142,7 @@ impl Answers {
     }
 
     /// Answers a question about a zone, from memory where that knows.
-    pub async fn ask(self: &Arc<Self>, zone: &Name, question: Question) -> Asked {
+    pub async fn ask(self: &Arc<Self>, zone: &Name, question: Question, patience: Patience) -> Asked {
         let question = Arc::new(question);
         let asked = |reply, ttl, source| Asked { question: question.clone(), reply, ttl, source };
         let (stale, mut waiting, source, silent) = match self.look_up(zone, &question) {
@@ -138,9 +152,9 @@ impl Answers {
             Known::UnderWay { stale, waiting, source, silent } => (stale, waiting, source, silent),
         };
         let came = waiting.wait_for(Option::is_some);
-        let patience = [silent.then_some(PROBE_PATIENCE), stale.as_ref().map(|_| STALE_PATIENCE)];
-        let came = match patience.into_iter().flatten().min() {
-            Some(patience) => timeout(patience, came).await.ok(),
+        let ends = [silent.then(|| Instant::now() + PROBE_PATIENCE), stale.as_ref().map(|_| patience.ends)];
+        let came = match ends.into_iter().flatten().min() {
+            Some(end) => timeout_at(end, came).await.ok(),
             None => Some(came.await),
         };
         // An error says that the task was dropped: the runtime ends.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hickory_proto::rr::{Name, RecordType};
 
-use super::answers::{Answers, Asked, Source};
+use super::answers::{Answers, Asked, Patience, Source};
 use super::upstream::{Failure, Question};
 use crate::address::{Key, MAPPED, mapped};
 use crate::range_record::name::MAX_APEX_OCTETS;
@@ -101,6 +101,11 @@ impl Ranges {
 
     /// Looks an address up; `texts` says whether its texts matter.
     pub async fn lookup(&self, address: IpAddr, texts: bool) -> Lookup {
+        self.lookup_within(address, texts, Patience::begin()).await
+    }
+
+    /// Looks an address up on behalf of a query that has begun.
+    pub(super) async fn lookup_within(&self, address: IpAddr, texts: bool, patience: Patience) -> Lookup {
         let key = match address {
             IpAddr::V4(address) => Key::V4(address.to_bits()),
             IpAddr::V6(address) => Key::V6(address.to_bits()),
@@ -111,7 +116,7 @@ impl Ranges {
             match walk.step() {
                 Step::Done(verdict) => return Lookup::of_address(key, verdict, asked),
                 Step::Ask(question) => {
-                    let answered = self.ask(&question.name(), question.record_type().into()).await;
+                    let answered = self.ask(&question.name(), question.record_type().into(), patience).await;
                     walk.answer(answered.answer());
                     asked.push(answered);
                 }
@@ -122,7 +127,8 @@ impl Ranges {
     /// Looks a domain name up, which ranges know nothing of.
     pub async fn lookup_name(&self, name: &Name, texts: bool) -> Lookup {
         let text = name.to_ascii();
-        let addresses = self.ask(&text, RecordType::A).await;
+        let patience = Patience::begin();
+        let addresses = self.ask(&text, RecordType::A, patience).await;
         let codes = match addresses.answer() {
             Answer::Records(records) => codes(records),
             Answer::NoRecords | Answer::Failed => Vec::new(),
@@ -135,7 +141,7 @@ impl Ranges {
         }
         let mut said = Said { codes, texts: None, text_address: None };
         if texts {
-            let answered = self.ask(&text, RecordType::TXT).await;
+            let answered = self.ask(&text, RecordType::TXT, patience).await;
             said.texts = match answered.answer() {
                 Answer::Records(records) => {
                     Some(records.iter().filter_map(|rdata| Some(value::strings(rdata)?.concat())).collect())
@@ -149,9 +155,9 @@ impl Ranges {
     }
 
     /// Asks for the records of a name, given without the apex.
-    pub async fn ask(&self, name: &str, record_type: RecordType) -> Asked {
+    pub async fn ask(&self, name: &str, record_type: RecordType, patience: Patience) -> Asked {
         match self.under_apex(name) {
-            Some(name) => self.ask_whole(name, record_type).await,
+            Some(name) => self.ask_whole(name, record_type, patience).await,
             None => Asked {
                 question: Arc::new(Question { name: self.apex.clone(), record_type }),
                 reply: Err(Failure::NameTooLong),
@@ -162,8 +168,8 @@ impl Ranges {
     }
 
     /// Asks for the records of a whole name.
-    pub(super) async fn ask_whole(&self, name: Name, record_type: RecordType) -> Asked {
-        self.answers.ask(&self.apex, Question { name, record_type }).await
+    pub(super) async fn ask_whole(&self, name: Name, record_type: RecordType, patience: Patience) -> Asked {
+        self.answers.ask(&self.apex, Question { name, record_type }, patience).await
     }
 
     fn under_apex(&self, name: &str) -> Option<Name> {
@@ -176,7 +182,7 @@ impl Ranges {
     }
 
     /// Whether anything is listed below a prefix, as far as blocks tell.
-    pub(super) async fn below(&self, prefix: Prefix) -> (Below, u64) {
+    pub(super) async fn below(&self, prefix: Prefix, patience: Patience) -> (Below, u64) {
         let mapped_part = mapped(prefix.first()).is_some() || prefix.contains(MAPPED);
         let is_v4 = prefix.length() >= 96 && mapped_part;
         if self.plain || (mapped_part && !is_v4) {
@@ -189,7 +195,7 @@ impl Ranges {
                 // Its addresses, and so those of the prefix, have several states.
                 return (Below::Something, ttl);
             }
-            let answered = self.ask(&question.name(), question.record_type().into()).await;
+            let answered = self.ask(&question.name(), question.record_type().into(), patience).await;
             ttl = ttl.min(answered.ttl);
             walk.answer(answered.answer());
         }

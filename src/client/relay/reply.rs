@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use crate::address::{Key, MAPPED, MAPPED_LENGTH, ReversedName};
 use crate::client::ranges::Below;
-use crate::client::{Asked, Listing, Lookup, Ranges, Source};
+use crate::client::{Asked, Listing, Lookup, Patience, Ranges, Source};
 use crate::name::labels;
 use crate::query::{self, Asks, Query};
 use crate::range_record::Prefix;
@@ -98,12 +98,13 @@ impl Relay {
         let left: SmallVec<[&[u8]; 36]> =
             question.labels().take(question.labels().len() - zone.labels).collect();
         let reversed = ReversedName::read(&left);
+        let patience = Patience::begin();
         let response = if let Some(key) = reversed.key() {
-            self.of_address(zone, key, reversed, question.record_type, transport).await
+            self.of_address(zone, key, reversed, (question.record_type, transport), patience).await
         } else {
-            match self.of_part(zone, reversed).await {
+            match self.of_part(zone, reversed, patience).await {
                 Some(response) => response,
-                None => self.of_name(zone, question).await,
+                None => self.of_name(zone, question, patience).await,
             }
         };
         Response { apex_labels: zone.labels, ..response }
@@ -114,8 +115,8 @@ impl Relay {
         zone: &Zone,
         key: Key,
         reversed: ReversedName,
-        wanted: u16,
-        transport: Transport,
+        (wanted, transport): (u16, Transport),
+        patience: Patience,
     ) -> Response {
         let address: IpAddr = match key {
             Key::V4(address) => Ipv4Addr::from_bits(address).into(),
@@ -124,13 +125,13 @@ impl Relay {
         // RFC 8482: over UDP one RRset is answer enough to ANY.
         let whole_any = wanted == record_type::ANY && transport == Transport::Tcp;
         let texts = wanted == record_type::TXT || whole_any;
-        let lookup = zone.ranges.lookup(address, texts).await;
+        let lookup = zone.ranges.lookup_within(address, texts, patience).await;
         let ttl = self.ttl(&lookup);
         let said = match &lookup.listing {
             Listing::Listed(Some(said)) => said,
             Listing::NotListed => {
-                let rcode = absence(zone, &lookup, reversed).await;
-                return self.without(zone, rcode, ttl).await;
+                let rcode = absence(zone, &lookup, reversed, patience).await;
+                return self.without(zone, rcode, ttl, patience).await;
             }
             Listing::Listed(None) | Listing::Unknown => return Response::failed(),
         };
@@ -144,14 +145,14 @@ impl Relay {
             answers.extend(set(record_type::TXT, ttl, texts.iter().map(|text| character_strings(text))));
         }
         if answers.is_empty() {
-            return self.without(zone, rcode::NOERROR, ttl).await;
+            return self.without(zone, rcode::NOERROR, ttl, patience).await;
         }
         Response { authoritative: true, answers, ..Response::default() }
     }
 
     /// A name that minimising resolvers ask on the way to an address (RFC 9156); `None` where it is
     /// none, or the blocks do not tell.
-    async fn of_part(&self, zone: &Zone, reversed: ReversedName) -> Option<Response> {
+    async fn of_part(&self, zone: &Zone, reversed: ReversedName, patience: Patience) -> Option<Response> {
         let v4 = reversed.v4.map(|(address, length)| {
             Prefix::containing(MAPPED | u128::from(address), MAPPED_LENGTH + length)
         });
@@ -160,7 +161,7 @@ impl Relay {
         let mut ttl = u64::from(self.max_ttl);
         // The same name can be part of addresses of both families.
         for prefix in v4.into_iter().chain(v6) {
-            let (part, holds) = zone.ranges.below(prefix).await;
+            let (part, holds) = zone.ranges.below(prefix, patience).await;
             ttl = ttl.min(holds);
             below = match (below, part) {
                 (_, Below::Unknown) | (Below::Unknown, _) => return None,
@@ -173,10 +174,10 @@ impl Relay {
             (Some(_), Below::Nothing) => rcode::NXDOMAIN,
             (Some(_), _) => rcode::NOERROR,
         };
-        Some(self.without(zone, rcode, ttl as u32).await)
+        Some(self.without(zone, rcode, ttl as u32, patience).await)
     }
 
-    async fn of_name(&self, zone: &Zone, question: &Question<'_>) -> Response {
+    async fn of_name(&self, zone: &Zone, question: &Question<'_>, patience: Patience) -> Response {
         let wanted = match question.record_type {
             // RFC 8482: one RRset.
             record_type::ANY if question.labels().len() == zone.labels => record_type::SOA,
@@ -185,7 +186,7 @@ impl Relay {
         };
         let Ok(mut name) = Name::from_labels(labels(question.name())) else { return Response::failed() };
         name.set_fqdn(true);
-        let asked = zone.ranges.ask_whole(name, RecordType::from(wanted)).await;
+        let asked = zone.ranges.ask_whole(name, RecordType::from(wanted), patience).await;
         let ttl = self.ttl_of(asked.ttl, asked.source == Source::Stale);
         let Ok(reply) = &asked.reply else { return Response::failed() };
         match &reply.answer {
@@ -198,16 +199,16 @@ impl Relay {
                 }
             }
             Answer::NoRecords if reply.rcode == ResponseCode::NXDomain => {
-                self.without(zone, rcode::NXDOMAIN, ttl).await
+                self.without(zone, rcode::NXDOMAIN, ttl, patience).await
             }
-            Answer::NoRecords => self.without(zone, rcode::NOERROR, ttl).await,
+            Answer::NoRecords => self.without(zone, rcode::NOERROR, ttl, patience).await,
             Answer::Failed => Response::failed(),
         }
     }
 
     /// NXDOMAIN or NODATA that holds for `ttl` seconds (RFC 2308, section 5).
-    async fn without(&self, zone: &Zone, rcode: u16, ttl: u32) -> Response {
-        let asked = zone.ranges.ask("", RecordType::SOA).await;
+    async fn without(&self, zone: &Zone, rcode: u16, ttl: u32, patience: Patience) -> Response {
+        let asked = zone.ranges.ask("", RecordType::SOA, patience).await;
         Response { rcode, authoritative: true, soa: soa(&asked, ttl), ..Response::default() }
     }
 
@@ -262,7 +263,7 @@ impl Response {
 
 /// The code for an address that is not listed. 2.0.0.1 (`1.0.0.2`) is also part of 2001::/16, where
 /// something may be listed.
-async fn absence(zone: &Zone, lookup: &Lookup, reversed: ReversedName) -> u16 {
+async fn absence(zone: &Zone, lookup: &Lookup, reversed: ReversedName, patience: Patience) -> u16 {
     if lookup.covered.is_none() {
         // The upstream was asked for the name itself.
         let reply = lookup.asked.last().and_then(|asked| asked.reply.as_ref().ok());
@@ -271,7 +272,7 @@ async fn absence(zone: &Zone, lookup: &Lookup, reversed: ReversedName) -> u16 {
     }
     match reversed.v6 {
         Some((address, length @ ..128)) => {
-            match zone.ranges.below(Prefix::containing(address, length)).await {
+            match zone.ranges.below(Prefix::containing(address, length), patience).await {
                 (Below::Nothing, _) => rcode::NXDOMAIN,
                 (Below::Something | Below::Unknown, _) => rcode::NOERROR,
             }

@@ -320,6 +320,30 @@ fn a_resolver_that_drops_unknown_types() {
     });
 }
 
+/// RFC 8767, section 5: the time that a client waits is that of all questions together.
+#[test]
+fn stale_answers_come_in_time() {
+    let mut entries = vec![entry(DOCUMENTATION | 1 << 64, 64, 3)];
+    entries.extend((2..400).map(|index| entry(DOCUMENTATION | index << 69, 64, 1)));
+    let fake = Fake::new(Zone::new(&entries, block::MIN_LIMIT));
+    run(async {
+        let ranges = ranges(&fake, 3600);
+        let listed = address(Key::V6(DOCUMENTATION | 1 << 64));
+        let fresh = ranges.lookup(listed, true).await;
+        assert!(fresh.asked.len() > 4, "{fresh:?}");
+        fake.with(|shared| shared.faults = Box::new(|_| Fault::Drop));
+        advance(Duration::from_secs(u64::from(TTL))).await;
+        let before = (fake.asked(), tokio::time::Instant::now());
+        let stale = ranges.lookup(listed, true).await;
+        let waited = before.1.elapsed();
+        assert_eq!((state(&stale), stale.is_stale()), (Some(3), true));
+        assert!(waited < Duration::from_secs(2), "{waited:?}");
+        // All questions were put, so that a server that is back refreshes everything.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(fake.asked() - before.0, fresh.asked.len());
+    });
+}
+
 #[test]
 fn a_zone_that_is_gone_and_its_neighbour() {
     let fake = Fake::new(Zone::new(&[entry(DOCUMENTATION, 32, 2)], 800));
