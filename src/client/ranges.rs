@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
 
 use super::answers::{Answers, Asked, Patience, Source};
@@ -19,7 +20,7 @@ use crate::range_record::{Prefix, key_of};
 pub struct Ranges {
     apex: Name,
     answers: Arc<Answers>,
-    plain: bool,
+    pub(super) plain: bool,
 }
 
 /// What a lookup found out, and what it cost.
@@ -84,8 +85,8 @@ impl Ranges {
     /// The zone with this apex, asked through `answers`, which zones may share.
     pub fn new(mut apex: Name, answers: Arc<Answers>) -> Self {
         apex.set_fqdn(true);
-        // The length leaves out the root where the name is not fully qualified; here it is.
-        let plain = apex.len() > MAX_APEX_OCTETS;
+        // hickory-proto's length leaves out the root label, which has an octet too.
+        let plain = apex.len() + 1 > MAX_APEX_OCTETS;
         Self { apex, answers, plain }
     }
 
@@ -169,7 +170,27 @@ impl Ranges {
 
     /// Asks for the records of a whole name.
     pub(super) async fn ask_whole(&self, name: Name, record_type: RecordType, patience: Patience) -> Asked {
-        self.answers.ask(&self.apex, Question { name, record_type }, patience).await
+        let asked = self.answers.ask(&self.apex, Question { name, record_type }, patience).await;
+        match self.doubt(&asked, patience).await {
+            Some(failure) => Asked { reply: Err(failure), ..asked },
+            None => asked,
+        }
+    }
+
+    /// Why a zone above this one is not to be believed that something is not there: below a name that does
+    /// not exist nothing is listed, and nothing is known either. Lists may be names inside a zone, as
+    /// sub-zones of a combined dataset are, so the apex itself is asked for.
+    async fn doubt(&self, asked: &Asked, patience: Patience) -> Option<Failure> {
+        let denied_by = asked.reply.as_ref().ok()?.denied_by.as_ref()?;
+        if *denied_by == self.apex || !denied_by.zone_of(&self.apex) {
+            return None;
+        }
+        let apex = Question { name: self.apex.clone(), record_type: RecordType::SOA };
+        match self.answers.ask(&self.apex, apex, patience).await.reply {
+            Ok(reply) if reply.rcode == ResponseCode::NXDomain => Some(Failure::NoSuchZone),
+            Ok(_) => None,
+            Err(failure) => Some(failure),
+        }
     }
 
     fn under_apex(&self, name: &str) -> Option<Name> {

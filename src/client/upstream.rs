@@ -30,6 +30,8 @@ pub struct Reply {
     pub answer: Answer,
     /// How long this holds, in seconds; 0 where it must not be kept.
     pub ttl: u32,
+    /// The zone that says that there are no such records: the owner of the SOA that came with that.
+    pub denied_by: Option<Name>,
 }
 
 /// Why nothing could be learnt.
@@ -47,6 +49,9 @@ pub enum Failure {
     /// The server refers to others.
     #[error("refers to other servers")]
     Referral,
+    /// The name of the zone does not exist.
+    #[error("no such zone")]
+    NoSuchZone,
     /// The reply cannot be read.
     #[error("the reply cannot be read")]
     Unreadable,

@@ -345,6 +345,37 @@ fn stale_answers_come_in_time() {
 }
 
 #[test]
+fn a_zone_that_does_not_exist_lists_nothing_and_is_no_verdict() {
+    let fake = Fake::new(Zone::new(&[entry(DOCUMENTATION, 32, 1)], 800));
+    run(async {
+        let answers = Answers::new(Box::new(fake.clone()), Limits::default());
+        let zone = |name: &str| Ranges::new(Name::from_ascii(name).unwrap(), answers.clone());
+        let unlisted = "2001:db9::1".parse().unwrap();
+        for typo in [zone("typo.bl.example"), zone("typo.bl.example").plain()] {
+            let lookup = typo.lookup(unlisted, true).await;
+            assert_eq!(lookup.listing, Listing::Unknown);
+            assert_eq!(lookup.asked[0].reply, Err(Failure::NoSuchZone));
+            let name = typo.lookup_name(&Name::from_ascii("example.org").unwrap(), true).await;
+            assert_eq!(name.listing, Listing::Unknown);
+        }
+        // A list may be a name inside a zone: the name exists.
+        let inside = zone("8.b.d.0.1.0.0.2.bl.example");
+        assert_eq!(inside.lookup(unlisted, true).await.listing, Listing::NotListed);
+        assert_eq!(zone("BL.Example").lookup(unlisted, true).await.listing, Listing::NotListed);
+    });
+}
+
+#[test]
+fn the_longest_zone_with_range_records() {
+    let zone = |last: usize| {
+        let name = format!("{0}.{0}.{1}.", "a".repeat(63), "b".repeat(last));
+        Ranges::new(Name::from_ascii(name).unwrap(), Answers::new(Box::new(Fake::new(Zone::new(&[], 800))), Limits::default()))
+    };
+    // Two labels of 64 octets, one of 56, the root: 185.
+    assert!(!zone(55).plain && zone(56).plain);
+}
+
+#[test]
 fn a_zone_that_is_gone_and_its_neighbour() {
     let fake = Fake::new(Zone::new(&[entry(DOCUMENTATION, 32, 2)], 800));
     let dead = Name::from_ascii("dead.example.").unwrap();

@@ -30,7 +30,7 @@ fn block() -> Answer {
 }
 
 fn good() -> Result<Reply, Failure> {
-    Ok(Reply { rcode: ResponseCode::NoError, answer: block(), ttl: TTL })
+    Ok(Reply { rcode: ResponseCode::NoError, answer: block(), ttl: TTL, denied_by: None })
 }
 
 fn ask(servers: &[SocketAddr]) -> Result<Reply, Failure> {
