@@ -3,10 +3,14 @@
 //! | name | answer |
 //! |---|---|
 //! | complete address | A, TXT or both by a lookup; NODATA for other types; NXDOMAIN where not listed |
-//! | part of an address | NXDOMAIN where a block says that nothing below is listed, else NODATA |
+//! | part of an address | NODATA where a block says that something below is listed, else NXDOMAIN |
+//! | one label | what the upstream says, even if it is part of an address |
 //! | any other name | what the upstream says |
 //!
 //! What cannot be found out is SERVFAIL: a listing is never made up, nor is its absence.
+//!
+//! Complete addresses are the list's: generic records at their names are not asked for, since whoever
+//! asks A and AAAA of every address would then cost a question for each.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -102,7 +106,7 @@ impl Relay {
         let response = if let Some(key) = reversed.key() {
             self.of_address(zone, key, reversed, (question.record_type, transport), patience).await
         } else {
-            match self.of_part(zone, reversed, patience).await {
+            match self.of_part(zone, &left, question, patience).await {
                 Some(response) => response,
                 None => self.of_name(zone, question, patience).await,
             }
@@ -152,29 +156,44 @@ impl Relay {
 
     /// A name that minimising resolvers ask on the way to an address (RFC 9156); `None` where it is
     /// none, or the blocks do not tell.
-    async fn of_part(&self, zone: &Zone, reversed: ReversedName, patience: Patience) -> Option<Response> {
-        let v4 = reversed.v4.map(|(address, length)| {
-            Prefix::containing(MAPPED | u128::from(address), MAPPED_LENGTH + length)
-        });
-        let v6 = reversed.v6.map(|(address, length)| Prefix::containing(address, length));
-        let mut below = Below::Nothing;
-        let mut ttl = u64::from(self.max_ttl);
-        // The same name can be part of addresses of both families.
-        for prefix in v4.into_iter().chain(v6) {
-            let (part, holds) = zone.ranges.below(prefix, patience).await;
-            ttl = ttl.min(holds);
-            below = match (below, part) {
-                (_, Below::Unknown) | (Below::Unknown, _) => return None,
-                (Below::Nothing, part) => part,
-                (Below::Something, _) => Below::Something,
-            };
+    ///
+    /// Blocks know nothing of generic records and domain lists: `a` may be a host of the zone, `b.a`
+    /// another. The upstream knows, but must not be asked for all the names on the way to the addresses
+    /// of a sweep. So it is asked for last labels alone, of which there are 16 and 256: below one that does
+    /// not exist there is nothing (RFC 8020), and longer names below one with listings (`8.b.d.0.1.0.0.2`)
+    /// are taken for what they look like.
+    async fn of_part(
+        &self,
+        zone: &Zone,
+        left: &[&[u8]],
+        question: &Question<'_>,
+        patience: Patience,
+    ) -> Option<Response> {
+        let (listed, holds) = below(zone, left, patience).await?;
+        let ttl = u32::try_from(holds).unwrap_or(u32::MAX).min(self.max_ttl);
+        if listed == Below::Something {
+            if let [_] = left {
+                let own = self.of_name(zone, question, patience).await;
+                if !own.answers.is_empty() {
+                    return Some(own);
+                }
+            }
+            return Some(self.without(zone, rcode::NOERROR, ttl, patience).await);
         }
-        let rcode = match (v4.or(v6), below) {
-            (None, _) => return None,
-            (Some(_), Below::Nothing) => rcode::NXDOMAIN,
-            (Some(_), _) => rcode::NOERROR,
-        };
-        Some(self.without(zone, rcode, ttl as u32, patience).await)
+        let (&last, rest) = left.split_last()?;
+        if rest.is_empty() {
+            return Some(self.of_name(zone, question, patience).await);
+        }
+        if !matches!(below(zone, &[last], patience).await, Some((Below::Nothing, _))) {
+            return Some(self.without(zone, rcode::NXDOMAIN, ttl, patience).await);
+        }
+        let asked = zone.ranges.ask(&String::from_utf8_lossy(last), RecordType::A, patience).await;
+        let Ok(reply) = &asked.reply else { return Some(Response::failed()) };
+        if reply.rcode != ResponseCode::NXDomain {
+            return Some(self.of_name(zone, question, patience).await);
+        }
+        let ttl = ttl.min(self.ttl_of(asked.ttl, asked.source == Source::Stale));
+        Some(self.without(zone, rcode::NXDOMAIN, ttl, patience).await)
     }
 
     async fn of_name(&self, zone: &Zone, question: &Question<'_>, patience: Patience) -> Response {
@@ -259,6 +278,28 @@ impl Response {
         writer.finish(self.authoritative, self.rcode);
         packet
     }
+}
+
+/// What is listed below a part of an address, given by its labels left of the apex, and how long that holds;
+/// `None` where they are no part of an address, or the blocks do not tell.
+async fn below(zone: &Zone, left: &[&[u8]], patience: Patience) -> Option<(Below, u64)> {
+    let reversed = ReversedName::read(left);
+    let v4 = reversed
+        .v4
+        .map(|(address, length)| Prefix::containing(MAPPED | u128::from(address), MAPPED_LENGTH + length));
+    let v6 = reversed.v6.map(|(address, length)| Prefix::containing(address, length));
+    let mut all: Option<(Below, u64)> = None;
+    // The same name can be part of addresses of both families.
+    for prefix in v4.into_iter().chain(v6) {
+        let (part, holds) = zone.ranges.below(prefix, patience).await;
+        all = match (part, all) {
+            (Below::Unknown, _) => return None,
+            (part, None) => Some((part, holds)),
+            (part, Some((Below::Nothing, ttl))) => Some((part, ttl.min(holds))),
+            (_, Some((below, ttl))) => Some((below, ttl.min(holds))),
+        };
+    }
+    all
 }
 
 /// The code for an address that is not listed. 2.0.0.1 (`1.0.0.2`) is also part of 2001::/16, where
