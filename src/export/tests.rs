@@ -287,3 +287,13 @@ fn names_and_texts_survive_their_special_octets() {
         assert_eq!(expected(&after, &name), expected(&before, &name), "{name:?} {again}");
     }
 }
+
+#[test]
+fn policy_zones_have_no_trigger_that_resolvers_misread() {
+    let v4 = dataset(Kind::Ip4trie, "0.0.0.0/0 :2:all\n!192.0.2.0/24\n");
+    let v6 = dataset(Kind::Ip6trie, "$SOA 7 ns.example host.example 8 9 10 11 12\n::/0 :2:all\n");
+    let zone = zone(vec![v4, v6], ZoneOptions::default());
+    let text = written(|out| rpz::write(&zone, out, &mut Diagnostics::default()));
+    let triggers: Vec<&str> = text.lines().filter_map(|line| line.split_once(".rpz-client-ip ")).map(|(t, _)| t).collect();
+    assert_eq!(triggers, ["1.0.0.0.0", "1.0.0.0.128", "24.0.2.0.192", "1.zz", "1.zz.8000"], "{text}");
+}
