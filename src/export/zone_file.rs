@@ -42,7 +42,8 @@ pub fn write(
     write_names(zone, VirtualZone::new(zone, empty_non_terminals).names(), signing, out, diagnostics)
 }
 
-/// Writes the range records of a zone and its apex, for a server that is to host only them.
+/// Writes the range records of a zone and its apex, for a server that is to host only them; beside them what
+/// clients ask for that find no value there (A and TXT at canonical addresses), and the zone's own name servers.
 ///
 /// # Errors
 /// As [`write()`], or the zone has no range records.

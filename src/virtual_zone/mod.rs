@@ -24,7 +24,7 @@
 //! `_ranges`, and nothing else does.
 //!
 //! ```text
-//! address_tree, domain_names, range_blocks, records: nodes, each kind right by itself
+//! address_tree, domain_names, range_blocks, range_values, records: nodes, each kind right by itself
 //!     └─▶ sources: where in the zone they stand
 //!           ├─▶ merge: one name after the other, each with all that the sources say of it
 //!           └─▶ find: one name, and its neighbours
@@ -36,6 +36,7 @@ mod find;
 mod merge;
 mod nodes;
 mod range_blocks;
+mod range_values;
 mod records;
 mod sources;
 #[cfg(test)]
@@ -113,7 +114,7 @@ impl<'z> VirtualZone<'z> {
         Names::new(self.zone, sources::of(self.zone), self.empty_non_terminals)
     }
 
-    /// The apex and the range records alone.
+    /// The apex, the range records, and the names at which their readers ask for more.
     pub fn range_names(&self) -> Names<'z> {
         Names::new(self.zone, sources::of_ranges(self.zone), EmptyNonTerminals::Plain)
     }

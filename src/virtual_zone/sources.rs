@@ -4,6 +4,7 @@ use super::address_tree::AddressTree;
 use super::domain_names::DomainNames;
 use super::nodes::Nodes;
 use super::range_blocks::RangeBlocks;
+use super::range_values::{self, CanonicalNames};
 use super::records::{GenericNames, Single};
 use super::{Node, fits};
 use crate::address::ReversedName;
@@ -246,9 +247,21 @@ fn of_data(zone: &Zone) -> Vec<Source<'_>> {
     with_ranges(zone, sources)
 }
 
-/// The apex and the range records, and nothing else.
+/// The apex and the range records; of all other names only those that clients of range records ask for.
 pub(super) fn of_ranges(zone: &Zone) -> Vec<Source<'_>> {
-    with_ranges(zone, vec![apex(zone)])
+    let mut sources = vec![apex(zone)];
+    for (sub_zone, ranges) in zone.all_ranges() {
+        for family in [Family::V4, Family::V6] {
+            let names = CanonicalNames { zone, sub_zone, ranges, family };
+            sources.push(Source::new(zone, &mount(sub_zone), Reach::Names, names));
+        }
+    }
+    sources.extend(range_values::own_hosts(zone).map(|(key, own)| {
+        let host = Single { own, nothing: Found::new(zone.options().dropin) };
+        Source::new(zone, &key, Reach::Names, host)
+    }));
+    let cuts = || zone.delegations().map(|(key, _)| key);
+    with_ranges(zone, sources.into_iter().filter_map(|source| source.without(cuts())).collect())
 }
 
 fn apex(zone: &Zone) -> Source<'_> {
