@@ -92,6 +92,9 @@ pub fn run(args: LookupArgs, out: &mut impl Write, say: impl Fn(&str)) -> io::Re
         None => Resolver::from_file(Path::new(RESOLV_CONF))
             .map_err(|error| io::Error::new(error.kind(), format!("{RESOLV_CONF}: {error}")))?,
     };
+    for line in resolver.passed_over() {
+        say(&format!("{RESOLV_CONF}: no address of a server: `{line}`"));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tally = runtime.block_on(async {
         let answers = Answers::new(Box::new(resolver), Limits::default());
