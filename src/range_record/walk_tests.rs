@@ -243,6 +243,19 @@ fn mapped_addresses_and_plain_walks_ask_the_ordinary_query() {
 }
 
 #[test]
+fn ranges_are_of_one_family() {
+    let server = Server::new(&[], 800);
+    let last_v4 = MAPPED | u128::from(u32::MAX);
+    for (key, covered) in [
+        (Key::V6(0), (0, MAPPED - 1)),
+        (Key::V4(7), (MAPPED, last_v4)),
+        (Key::V6(u128::MAX), (last_v4 + 1, u128::MAX)),
+    ] {
+        assert_eq!(walked(&server, key, |_| Fault::None).0.covered, Some(covered));
+    }
+}
+
+#[test]
 fn a_chain_of_blocks_ends() {
     // A server that always says "go on" one nibble deeper.
     let mut walk = Walk::new(Key::V6(0), false);
