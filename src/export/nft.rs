@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn names_of_tables() {
-        let names = ["a.b.example", "a-b.example", "a_b.example", "a.-b.example", "a-.b.example", "a.2d.b.example"];
+        let names =
+            ["a.b.example", "a-b.example", "a_b.example", "a.-b.example", "a-.b.example", "a.2d.b.example"];
         let tables = names.map(identifier);
         assert_eq!(tables[..2], ["a_b_example", "a__2db_example"]);
         let distinct: std::collections::BTreeSet<_> = tables.iter().collect();

@@ -36,7 +36,10 @@ pub fn write(zone: &Zone, out: &mut impl Write, diagnostics: &mut Diagnostics) -
         let mut emit = |prefix: Prefix, &listed: &bool| {
             let Prefix { first, length, .. } = prefix;
             let mapped = Prefix { family: Family::V6, first: MAPPED, length: MAPPED_LENGTH };
-            if family == Family::V6 && length >= mapped.length && (mapped.first..=mapped.last()).contains(&first) {
+            if family == Family::V6
+                && length >= mapped.length
+                && (mapped.first..=mapped.last()).contains(&first)
+            {
                 return Ok(());
             }
             let action = if listed { "rpz-drop." } else { "rpz-passthru." };

@@ -294,7 +294,8 @@ fn policy_zones_have_no_trigger_that_resolvers_misread() {
     let v6 = dataset(Kind::Ip6trie, "$SOA 7 ns.example host.example 8 9 10 11 12\n::/0 :2:all\n");
     let zone = zone(vec![v4, v6], ZoneOptions::default());
     let text = written(|out| rpz::write(&zone, out, &mut Diagnostics::default()));
-    let triggers: Vec<&str> = text.lines().filter_map(|line| line.split_once(".rpz-client-ip ")).map(|(t, _)| t).collect();
+    let triggers: Vec<&str> =
+        text.lines().filter_map(|line| line.split_once(".rpz-client-ip ")).map(|(t, _)| t).collect();
     assert_eq!(triggers, ["1.0.0.0.0", "1.0.0.0.128", "24.0.2.0.192", "1.zz", "1.zz.8000"], "{text}");
 }
 
@@ -302,7 +303,10 @@ fn policy_zones_have_no_trigger_that_resolvers_misread() {
 #[test]
 fn range_records_come_with_all_values() {
     let head = "$NS 1d ns.bl.example ns.example.net\n";
-    let one = dataset(Kind::Ip4trie, &format!("{head}192.0.2.0/24 :2:one\n!192.0.2.0/26\n10.0.0.0/8 :4:ten\n9.0.0.0/8 :2:two\n"));
+    let one = dataset(
+        Kind::Ip4trie,
+        &format!("{head}192.0.2.0/24 :2:one\n!192.0.2.0/26\n10.0.0.0/8 :4:ten\n9.0.0.0/8 :2:two\n"),
+    );
     let two = dataset(Kind::Ip4trie, "192.0.2.0/24 :2:two\n10.0.0.0/8 :4:other\n9.0.0.0/8 :2:three\n");
     let six = dataset(Kind::Ip6trie, "2001:db8::/32 :2:first\n");
     let more = dataset(Kind::Ip6trie, "2001:db8::/32 :2:second\n2001:db8:0:1::/64 :3:alone\n");

@@ -72,7 +72,8 @@ pub(super) fn own_hosts(zone: &Zone) -> impl Iterator<Item = (Vec<u8>, Found<'_>
 /// All that a zone says at a name, given by the key that it has left of a sub-zone.
 fn said<'z>(zone: &'z Zone, key: &[u8], sub_zone: &[Box<[u8]>]) -> Option<Found<'z>> {
     let labels = labels_of(key);
-    let labels: Vec<&[u8]> = labels.iter().map(|label| &**label).chain(sub_zone.iter().map(|label| &**label)).collect();
+    let labels: Vec<&[u8]> =
+        labels.iter().map(|label| &**label).chain(sub_zone.iter().map(|label| &**label)).collect();
     match zone.lookup(&labels, &View::Data) {
         Lookup::Found(found) => Some(found),
         Lookup::NoData | Lookup::NxDomain => None,

@@ -369,7 +369,10 @@ fn a_zone_that_does_not_exist_lists_nothing_and_is_no_verdict() {
 fn the_longest_zone_with_range_records() {
     let zone = |last: usize| {
         let name = format!("{0}.{0}.{1}.", "a".repeat(63), "b".repeat(last));
-        Ranges::new(Name::from_ascii(name).unwrap(), Answers::new(Box::new(Fake::new(Zone::new(&[], 800))), Limits::default()))
+        Ranges::new(
+            Name::from_ascii(name).unwrap(),
+            Answers::new(Box::new(Fake::new(Zone::new(&[], 800))), Limits::default()),
+        )
     };
     // Two labels of 64 octets, one of 56, the root: 185.
     assert!(!zone(55).plain && zone(56).plain);
