@@ -21,7 +21,7 @@ mod clients;
 mod guard;
 mod later;
 mod passed;
-mod proxy;
+pub mod proxy;
 mod quic;
 mod responder;
 mod shed;
