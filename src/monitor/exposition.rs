@@ -85,7 +85,7 @@ fn origins(text: &mut Text, totals: &Totals) {
     figure(
         "nibbl_unanswered_total",
         ALL,
-        "Packets that got no answer: no queries, or of clients that the access list ignores.",
+        "Messages that got no answer: no queries, or of clients that the access list ignores.",
         |counted| counted.unanswered,
     );
     figure("nibbl_unsent_total", ALL, "Answers that the system would not send.", |counted| counted.unsent);

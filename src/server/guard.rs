@@ -53,7 +53,7 @@ impl Sources {
 
     /// Whether packets from a port are taken.
     #[inline(always)]
-    fn takes(&self, port: u16) -> bool {
+    pub(super) fn takes(&self, port: u16) -> bool {
         match self.low.get(usize::from(port / 64)) {
             Some(ports) => ports >> (port % 64) & 1 == 0,
             None => self.high.is_empty() || !self.high.contains(&port),

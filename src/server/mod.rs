@@ -399,10 +399,12 @@ impl Bound {
                     server.tasks.spawn_on(accepting, runtime);
                 }
                 BoundListener::Quic { udp, settings, .. } => {
+                    server.udp_sockets.push(Arc::new(udp.try_clone().map_err(failed)?));
                     let endpoint = quic::endpoint(udp, settings).map_err(failed)?;
                     let counters = metrics.shared_worker(origin(Transport::Quic));
                     let service = service(counters.clone(), &counters);
-                    let accepting = quic::listen(endpoint, self.limits, service, stopped.clone());
+                    let accepting =
+                        quic::listen(endpoint, self.limits, sources.clone(), service, stopped.clone());
                     server.tasks.spawn_on(accepting, runtime);
                 }
             }
