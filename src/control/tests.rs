@@ -42,6 +42,7 @@ fn report() -> Report {
         looked: 0,
         zones: vec![zone, never],
         access_problem: None,
+        secrets_problem: None,
         certificates: Vec::new(),
     }
 }

@@ -231,6 +231,12 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
         "1 if all is served as the files hold it.",
         u64::from(status.is_clean()),
     );
+    text.single(
+        "nibbl_cookie_secrets_outdated",
+        "gauge",
+        "1 if the file of cookies' secrets cannot be used, and they are those before.",
+        u64::from(status.secrets_problem.is_some()),
+    );
     if let Some(signing) = &status.signing {
         signatures(text, signing);
     }

@@ -91,6 +91,7 @@ fn every_documented_metric_moves() {
     };
     status.certificates =
         vec![CertificateReport { file: "chain.pem".into(), expires: 1, problem: Some("gone".into()) }];
+    status.secrets_problem = Some("gone".into());
     status.queries.shed = 1;
     status.signing =
         Some(SigningStatus { made: 1, kept: 1, kept_octets: 1, reply_octets: 1, waiting: 1, put_off: 1 });
@@ -113,6 +114,9 @@ fn every_documented_metric_moves() {
     assert!(text.contains("le=\"0.000008192\"} 1\n"));
     status.zones[0].report.problem = None;
     status.certificates.clear();
+    let text = exposition::render(&status, &metrics.totals(), None);
+    assert!(text.contains("\nnibbl_reload_success 0\n"));
+    status.secrets_problem = None;
     let text = exposition::render(&status, &metrics.totals(), None);
     assert!(text.contains("\nnibbl_reload_success 1\n"));
 }

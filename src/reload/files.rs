@@ -159,7 +159,8 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
     }
 
     fn look_at_secrets(&self) -> Result<bool, String> {
-        self.cookies.as_ref().map_or(Ok(false), CookieSecrets::look)
+        let looked = self.cookies.as_ref().map_or(Ok(false), CookieSecrets::look);
+        looked.map_err(|error| error.to_string())
     }
 
     fn publish(&self, zones: Vec<Arc<Zone>>, access: Option<&Arc<Loaded<Self>>>) {

@@ -66,7 +66,7 @@ pub trait Source {
     /// True if the secrets that all zones share are not those that were published last.
     ///
     /// # Errors
-    /// They cannot be read, for a reason that was not told before.
+    /// What is there now cannot be used: they stay.
     fn look_at_secrets(&self) -> Result<bool, String> {
         Ok(false)
     }
