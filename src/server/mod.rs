@@ -466,14 +466,19 @@ impl<R: Responder> Service<R> {
         let mut tally = self.counters.tally();
         let limiter = self.limiter.as_deref().map(|limiter| (limiter, limiter.now()));
         for (place, exchange) in batch.iter_mut().enumerate() {
+            let mut is_limited = false;
             if exchange.outcome().is_none() && !exchange.packet().is_empty() {
                 exchange.respond(|packet, client, reply| {
                     let effort = efforts.next(&self.queue);
                     let outcome = self.responder.respond(moment, packet, client, effort, reply);
                     efforts.count(&outcome);
-                    self.hand_on(moment, packet, client, outcome, reply, || send(place))
+                    is_limited = outcome.lacks.is_some();
+                    let at_once = efforts.are_at_once(&self.queue);
+                    self.hand_on(moment, (packet, client), outcome, reply, (limiter, at_once), || send(place))
                 });
             }
+            // What is signed has passed the limit before.
+            let limiter = limiter.filter(|_| !is_limited);
             if limiter.is_some_and(|(limiter, now)| !limiter.allows(now, exchange, &self.counters)) {
                 continue;
             }
