@@ -181,8 +181,8 @@ fn zones(text: &mut Text, zones: &[ZoneStatus]) {
     gauge("nibbl_zone_max_age_seconds", "The age of the data from which the server is not ready.", &|zone| {
         zone.report.max_age
     });
-    gauge("nibbl_zone_outdated", "1 if the files hold something else than is served.", &|zone| {
-        Some(zone.report.problem.is_some().into())
+    gauge("nibbl_zone_outdated", "1 if its files hold other data or keys than are served.", &|zone| {
+        Some((zone.report.problem.is_some() || zone.report.keys_problem.is_some()).into())
     });
 }
 
@@ -230,6 +230,12 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
         "gauge",
         "1 if all is served as the files hold it.",
         u64::from(status.is_clean()),
+    );
+    text.single(
+        "nibbl_access_outdated",
+        "gauge",
+        "1 if the server's access list is not the one that its files hold.",
+        u64::from(status.access_problem.is_some()),
     );
     text.single(
         "nibbl_cookie_secrets_outdated",

@@ -80,6 +80,7 @@ fn every_documented_metric_moves() {
         expires: Some(6),
         max_age: Some(7),
         problem: Some(crate::reload::Problem::Strict { errors: 2 }),
+        keys_problem: None,
     };
     let mut status = Status {
         generation: 1,
@@ -91,7 +92,7 @@ fn every_documented_metric_moves() {
     };
     status.certificates =
         vec![CertificateReport { file: "chain.pem".into(), expires: 1, problem: Some("gone".into()) }];
-    status.secrets_problem = Some("gone".into());
+    (status.access_problem, status.secrets_problem) = (Some("gone".into()), Some("gone".into()));
     status.queries.shed = 1;
     status.signing =
         Some(SigningStatus { made: 1, kept: 1, kept_octets: 1, reply_octets: 1, waiting: 1, put_off: 1 });
@@ -116,7 +117,12 @@ fn every_documented_metric_moves() {
     status.certificates.clear();
     let text = exposition::render(&status, &metrics.totals(), None);
     assert!(text.contains("\nnibbl_reload_success 0\n"));
-    status.secrets_problem = None;
+    (status.access_problem, status.secrets_problem) = (None, None);
+    status.zones[0].report.keys_problem = Some("gone".into());
+    let text = exposition::render(&status, &metrics.totals(), None);
+    assert!(text.contains("\nnibbl_zone_outdated{zone=\"q\\\\\\\"\\\\.example\"} 1\n"), "{text}");
+    assert!(text.contains("\nnibbl_reload_success 0\n"));
+    status.zones[0].report.keys_problem = None;
     let text = exposition::render(&status, &metrics.totals(), None);
     assert!(text.contains("\nnibbl_reload_success 1\n"));
 }

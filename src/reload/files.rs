@@ -158,6 +158,10 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         self.signers.have_changed(config)
     }
 
+    fn keys_problem(&self, config: &ZoneConfig) -> Option<String> {
+        self.signers.problem(&config.name)
+    }
+
     fn look_at_secrets(&self) -> Result<bool, String> {
         let looked = self.cookies.as_ref().map_or(Ok(false), CookieSecrets::look);
         looked.map_err(|error| error.to_string())

@@ -185,7 +185,7 @@ impl<S: Source> Loader<S> {
         Report {
             generation: self.generation,
             looked: seconds(self.looked),
-            zones: self.zones.iter().map(ZoneState::report).collect(),
+            zones: self.zones.iter().map(|zone| zone.report(&self.source)).collect(),
             access_problem: self.access.as_ref().and_then(|access| access.problem.clone()),
             secrets_problem: self.secrets_problem.clone(),
             certificates: Vec::new(),
@@ -397,7 +397,7 @@ impl<S: Source> ZoneState<S> {
         }
     }
 
-    fn report(&self) -> ZoneReport {
+    fn report(&self, source: &S) -> ZoneReport {
         ZoneReport {
             name: self.config.name.to_string(),
             status: self.published.as_ref().map_or(Status::NeverLoaded, |(_, status)| *status),
@@ -409,6 +409,7 @@ impl<S: Source> ZoneState<S> {
             expires: self.expires(),
             max_age: self.config.max_age.map(u64::from),
             problem: self.problem.clone(),
+            keys_problem: source.keys_problem(&self.config),
         }
     }
 }

@@ -52,6 +52,9 @@ pub struct ZoneReport {
     /// Why the served data is not what the files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<Problem>,
+    /// Why the zone is not signed with the keys that its files hold.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub keys_problem: Option<String>,
 }
 
 /// Why a zone keeps the data that it has (or has none).
@@ -95,9 +98,9 @@ impl Report {
 }
 
 impl ZoneReport {
-    /// True when the zone is served and holds what its files hold.
+    /// True when the zone is served and holds, and is signed with, what its files hold.
     pub fn is_clean(&self) -> bool {
-        self.status == Status::Serving && self.problem.is_none()
+        self.status == Status::Serving && self.problem.is_none() && self.keys_problem.is_none()
     }
 }
 

@@ -63,6 +63,11 @@ pub trait Source {
         false
     }
 
+    /// Why a zone is not signed with the keys that its files hold.
+    fn keys_problem(&self, _config: &ZoneConfig) -> Option<String> {
+        None
+    }
+
     /// True if the secrets that all zones share are not those that were published last.
     ///
     /// # Errors

@@ -97,6 +97,9 @@ fn push_zone(text: &mut String, zone: &ZoneReport, width: usize, figures: Option
     if let Some(problem) = &zone.problem {
         let _ = writeln!(text, "{:width$}  ! {problem}", "");
     }
+    if let Some(problem) = &zone.keys_problem {
+        let _ = writeln!(text, "{:width$}  ! its keys: {problem}", "");
+    }
 }
 
 /// Of what is no zone, and yet has a file.

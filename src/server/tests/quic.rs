@@ -3,7 +3,7 @@
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, ConnectionError, Endpoint, VarInt};
 
-use super::tls::{TestCertificate, client_settings};
+use super::tls::{TestCertificate, client_settings, write};
 use super::*;
 use crate::metrics::Dropped;
 
@@ -87,6 +87,24 @@ async fn quic_replies_leave_from_the_address_that_was_asked() {
         let (connection, _endpoint) = connect(asked.parse().unwrap(), &certificate, b"doq").await.unwrap();
         assert!(send(&connection, &framed(&zero(3000))).await.is_some());
     }
+    server.stop().await;
+}
+
+/// New ones are served from the next handshake on.
+#[tokio::test(flavor = "multi_thread")]
+async fn quic_certificates_are_exchanged() {
+    let mut certificate = TestCertificate::new();
+    let bound = Server::bind(&[certificate.quic(LOOPBACK[0])], limits()).unwrap();
+    let served = bound.certificates()[0].clone();
+    let server = start(bound, &Echo::new(fill));
+    let address = server.addresses()[0];
+    let (open, _endpoint) = connect(address, &certificate, b"doq").await.unwrap();
+    let second = write(&certificate.files, 10);
+    assert!(served.read_again(std::time::SystemTime::now()).unwrap());
+    assert!(connect(address, &certificate, b"doq").await.is_err(), "the first is served no more");
+    certificate.made = second;
+    assert!(connect(address, &certificate, b"doq").await.is_ok());
+    assert!(send(&open, &framed(&zero(30))).await.is_some(), "connections are not concerned");
     server.stop().await;
 }
 
