@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use crate::harness::client::PATIENCE;
 use crate::harness::files::Directory;
 use crate::harness::process::Process;
-use crate::harness::server::{listening, nibbl};
+use crate::harness::server::{listening, nibbl, peer};
 
 /// `nibbl serve` with a list.
 fn serve(directory: &Directory) -> Command {
@@ -75,4 +75,29 @@ fn open_files_are_enough_for_all_connections() {
     assert!(soft > 1000 && !said.contains("files may be open"), "{soft}\n{said}");
     let (soft, said) = limited("-n 256");
     assert!(soft == 256 && said.contains("only 256 files may be open, and all connections need 1"), "{said}");
+}
+
+/// The units that are packaged are ones that systemd takes, and as closed as the book says.
+#[test]
+fn the_units_are_good() {
+    let Some(analyze) = peer("systemd-analyze") else { return };
+    let directory = Directory::new();
+    let units = ["nibbl.service", "nibbl.socket"].map(|unit| {
+        let text = std::fs::read_to_string(format!("packaging/systemd/{unit}")).expect("a unit");
+        // The program is looked for, and need not be installed.
+        directory.write(unit, text.replace("/usr/bin/nibbl", env!("CARGO_BIN_EXE_nibbl")))
+    });
+    let run = |command: &mut Command| {
+        let output = command.output().expect("systemd-analyze");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    let said = run(Command::new(&analyze).args(["verify", "--man=no"]).args(&units));
+    // The type is known from systemd 253 on, and as the unit says, done without before.
+    let wrong = said.lines().find(|line| !line.ends_with("service type, ignoring: notify-reload"));
+    assert_eq!(wrong, None, "{said}");
+    let security = ["security", "--offline=true", "--threshold=20", "--no-pager"];
+    run(Command::new(&analyze).args(security).arg(&units[0]));
 }
