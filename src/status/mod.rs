@@ -133,7 +133,7 @@ pub struct ZoneStatus {
     pub report: ZoneReport,
     /// The serial of its SOA; 0 without one.
     pub serial: u32,
-    /// The memory of its data in octets; zones may share some.
+    /// The memory of its data and of its range records in octets; zones may share some.
     pub memory: u64,
     /// Queries that were answered since the start.
     pub answered: u64,
@@ -159,7 +159,7 @@ impl Observer {
             ZoneStatus {
                 report: report.clone(),
                 serial: served.map_or(0, |zone| zone.apex().serial()),
-                memory: served.map_or(0, |zone| zone.datasets().iter().map(|d| d.summary.bytes as u64).sum()),
+                memory: served.map_or(0, |zone| zone.memory() as u64),
                 answered: counted.count(|_| true),
                 listed: counted.listed(),
             }
