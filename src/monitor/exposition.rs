@@ -165,9 +165,11 @@ fn zones(text: &mut Text, zones: &[ZoneStatus]) {
         Some(zone.report.errors)
     });
     gauge("nibbl_zone_warnings", "Warnings about the served data.", &|zone| Some(zone.report.warnings));
-    gauge("nibbl_zone_memory_bytes", "Memory of the zone's data and range records; zones may share some.", &|zone| {
-        Some(zone.memory)
-    });
+    gauge(
+        "nibbl_zone_memory_bytes",
+        "Memory of the zone's data and range records; zones may share some.",
+        &|zone| Some(zone.memory),
+    );
     gauge("nibbl_zone_serial", "The serial of the zone's SOA.", &|zone| Some(zone.serial.into()));
     gauge("nibbl_zone_data_timestamp_seconds", "When the newest file of the zone was written.", &|zone| {
         (zone.report.loaded > 0).then_some(zone.report.modified)
