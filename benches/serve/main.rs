@@ -19,6 +19,9 @@
 //! a lost question counts as the latest answer of all ("inf").
 //! Every phase lasts `--seconds`, so a run takes about 2 × rounds × servers × seconds, and loading.
 //!
+//! nibbl runs with the settings that it has where none are made: it counts what would be over the rate limit,
+//! answers cookies, refuses the ports of reflectors and counts all queries.
+//!
 //! With `--instructions` only nibbl runs, and is asked that many questions under callgrind.
 
 mod echo;

@@ -41,6 +41,8 @@ pub(super) struct Sources {
     low: [u64; 16],
     high: Box<[u16]>,
     proxies: Box<[IpNet]>,
+    /// Nothing is to be said of packets from higher ports.
+    only_low: bool,
 }
 
 impl Sources {
@@ -48,11 +50,11 @@ impl Sources {
         let mut low = [0; 16];
         let (lows, highs): (Vec<u16>, Vec<u16>) = guard.refused_ports.iter().partition(|&&port| port < 1024);
         [0].iter().chain(&lows).for_each(|port| low[usize::from(port / 64)] |= 1 << (port % 64));
-        Self { low, high: highs.into(), proxies: guard.proxies.clone().into() }
+        let only_low = highs.is_empty() && guard.proxies.is_empty();
+        Self { low, high: highs.into(), proxies: guard.proxies.clone().into(), only_low }
     }
 
     /// Whether packets from a port are taken.
-    #[inline(always)]
     fn takes(&self, port: u16) -> bool {
         match self.low.get(usize::from(port / 64)) {
             Some(ports) => ports >> (port % 64) & 1 == 0,
@@ -61,14 +63,19 @@ impl Sources {
     }
 
     /// Whether somebody says for whom it asks.
-    #[inline(always)]
     pub(super) fn is_proxy(&self, address: IpAddr) -> bool {
         !self.proxies.is_empty() && self.proxies.iter().any(|prefix| prefix.contains(&address))
     }
 
+    /// Whether all packets from a port are taken as they are: there is no need for [`Self::take`].
+    #[inline(always)]
+    pub(super) fn takes_all(&self, port: u16) -> bool {
+        self.only_low && port >= 1024
+    }
+
     /// Takes a UDP packet of `octets` at the beginning of a buffer, or drops it. Returns whose it is, and its
     /// length without a proxy's header.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn take(
         &self,
         (address, port): (IpAddr, u16),
@@ -136,10 +143,8 @@ impl Limiter {
         let Some(outcome) = exchange.outcome().filter(|outcome| outcome.reply && !outcome.is_exempt()) else {
             return true;
         };
-        if !self.counters.exceeds(now, exchange.client().address, outcome, exchange.identity()) {
-            return true;
-        }
-        self.limit(exchange, counters)
+        let client = exchange.client().address;
+        !self.counters.exceeds(now, client, outcome, exchange.identity()) || self.limit(exchange, counters)
     }
 
     #[cold]
