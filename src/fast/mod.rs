@@ -65,8 +65,9 @@ struct Asked<'s> {
 /// Whose packets are answered from the data of a zone.
 struct Audience<'s> {
     snapshot: &'s Snapshot,
-    /// Who sees which zone, of the last who were asked about: packets of one resolver often follow each other.
-    last: Option<(u32, IpAddr)>,
+    plan: Option<&'s Plan>,
+    /// Who was found to see it last: packets of one resolver often follow each other.
+    last: Option<IpAddr>,
 }
 
 /// A place for each packet of a batch, in one word.
@@ -121,7 +122,7 @@ impl FastPath {
             #[inline(always)]
             |machine| self.read(machine, batch, &mut asked),
         );
-        let mut audience = Audience { snapshot, last: None };
+        let mut audience = Audience { snapshot, plan: None, last: None };
         let context = Context::new(&snapshot.settings, now);
         self.respond_to::<u32>(v4, batch, &asked, &mut audience, &context);
         self.respond_to::<u128>(v6, batch, &asked, &mut audience, &context);
@@ -157,15 +158,16 @@ impl FastPath {
 
     /// Answers the questions at places of a batch, which are all of one family, those of one zone together.
     #[inline(always)]
-    fn respond_to<A: Planned>(
+    fn respond_to<'s, A: Planned>(
         &self,
         mut waiting: Places,
         batch: &mut [Exchange<'_>],
-        asked: &Asked<'_>,
-        audience: &mut Audience<'_>,
+        asked: &Asked<'s>,
+        audience: &mut Audience<'s>,
         context: &Context<'_>,
     ) {
         while let Some(&Some(plan)) = asked.plans.get(waiting.trailing_zeros() as usize) {
+            audience.turn_to(plan);
             if plan.signed {
                 let place = waiting.trailing_zeros() as usize;
                 waiting ^= 1 << place;
@@ -181,11 +183,18 @@ impl FastPath {
     }
 }
 
-impl Audience<'_> {
-    /// Whether a client sees the data of a zone.
+impl<'s> Audience<'s> {
+    /// Goes on with a zone.
+    fn turn_to(&mut self, plan: &'s Plan) {
+        if !self.plan.is_some_and(|last| std::ptr::eq(last, plan)) {
+            (self.plan, self.last) = (Some(plan), None);
+        }
+    }
+
+    /// Whether a client sees the data of the zone, which this is the plan of.
     #[inline(always)]
     fn includes(&mut self, plan: &Plan, client: IpAddr) -> bool {
-        plan.open || self.last == Some((plan.index, client)) || self.ask(plan, client)
+        plan.open || self.last == Some(client) || self.ask(plan, client)
     }
 
     /// Asks the access lists.
@@ -193,7 +202,7 @@ impl Audience<'_> {
     fn ask(&mut self, plan: &Plan, client: IpAddr) -> bool {
         let sees = matches!(self.snapshot.view(&plan.zone, client), View::Data | View::WithoutRanges);
         if sees {
-            self.last = Some((plan.index, client));
+            self.last = Some(client);
         }
         sees
     }

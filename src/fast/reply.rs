@@ -63,7 +63,10 @@ pub(super) fn write(
         Verdict::Listed(saying, ttl) if !has_options && plain.record_type == record_type::A => {
             Reply { plain, address, plan, context }.write_address(exchange, saying, ttl, Options::default())
         }
-        _ => Reply { plain, address, plan, context }.write_other(exchange, verdict),
+        Verdict::Unlisted => Reply { plain, address, plan, context }.write_other(exchange, None, 0),
+        Verdict::Listed(saying, ttl) => {
+            Reply { plain, address, plan, context }.write_other(exchange, Some(saying), ttl)
+        }
     }
 }
 
@@ -89,36 +92,30 @@ type Said<'r> = (u16, bool, &'r Tail);
 impl Reply<'_> {
     /// Writes what is rarer: options, TXT, or an empty answer for any other type than A.
     #[inline(never)]
-    fn write_other(self, exchange: &mut Exchange<'_>, verdict: Verdict<'_>) -> bool {
+    fn write_other(self, exchange: &mut Exchange<'_>, saying: Option<&Saying>, ttl: u32) -> bool {
         let Self { plain, address, plan, context } = self;
-        let code = if matches!(verdict, Verdict::Unlisted) { rcode::NXDOMAIN } else { rcode::NOERROR };
+        let code = if saying.is_some() { rcode::NOERROR } else { rcode::NXDOMAIN };
         let mut room = ROOM;
         let Ok((octets, standing)) = opt::options(&mut room, exchange, plain, plan, code, context) else {
             return false;
         };
         let options = Options { octets, standing };
-        match verdict {
-            Verdict::Unlisted => self.write_denial(exchange, options),
-            Verdict::Listed(saying, ttl) if plain.record_type == record_type::A => {
-                self.write_address(exchange, saying, ttl, options)
-            }
-            Verdict::Listed(saying, ttl) => {
-                let text = match &saying.text {
-                    Some(template) if plain.record_type == record_type::TXT => {
-                        let dropin = plan.zone.options().dropin;
-                        let Some(text) = Text::new(template, plain.family, address, dropin) else {
-                            return false;
-                        };
-                        Some(text)
-                    }
-                    _ => None,
-                };
-                let tail = if text.is_some() { &plan.positive } else { &plan.negative };
-                let octets = |text: &Text<'_>| RECORD_OCTETS + 1 + usize::from(text.octets);
-                let record = text.map(|text| (octets(&text), move |place: &mut [u8]| text.write(ttl, place)));
-                self.write(exchange, (code, true, tail), record, options)
-            }
+        let Some(saying) = saying else { return self.write_denial(exchange, options) };
+        if plain.record_type == record_type::A {
+            return self.write_address(exchange, saying, ttl, options);
         }
+        let text = match &saying.text {
+            Some(template) if plain.record_type == record_type::TXT => {
+                let dropin = plan.zone.options().dropin;
+                let Some(text) = Text::new(template, plain.family, address, dropin) else { return false };
+                Some(text)
+            }
+            _ => None,
+        };
+        let tail = if text.is_some() { &plan.positive } else { &plan.negative };
+        let octets = |text: &Text<'_>| RECORD_OCTETS + 1 + usize::from(text.octets);
+        let record = text.map(|text| (octets(&text), move |place: &mut [u8]| text.write(ttl, place)));
+        self.write(exchange, (code, true, tail), record, options)
     }
 
     /// Writes that the name does not exist.

@@ -229,9 +229,7 @@ impl Tally<'_> {
         }
         let zone = outcome.zone.map_or(NO_ZONE, u64::from);
         if zone != self.zone {
-            self.add_octets();
-            self.zone = zone;
-            self.place = counters.zone(outcome.zone.and_then(slot));
+            self.turn_to(zone, outcome.zone.and_then(slot));
         }
         self.octets_in += octets_in as u64;
         self.octets_out += octets_out as u64;
@@ -242,6 +240,13 @@ impl Tally<'_> {
         if let Some(counter) = counters.cookies.get((outcome.cookie as usize).wrapping_sub(1)) {
             counters.increase(counter, 1);
         }
+    }
+
+    /// Goes on with another zone.
+    #[inline(never)]
+    fn turn_to(&mut self, zone: u64, slot: Option<ZoneSlot>) {
+        self.add_octets();
+        (self.zone, self.place) = (zone, self.counters.zone(slot));
     }
 
     fn add_octets(&mut self) {

@@ -41,8 +41,8 @@ pub(super) struct Sources {
     low: [u64; 16],
     high: Box<[u16]>,
     proxies: Box<[IpNet]>,
-    /// Nothing is to be said of packets from higher ports.
-    only_low: bool,
+    /// Packets from this port and all higher ones are taken as they are.
+    examined_below: u32,
 }
 
 impl Sources {
@@ -50,8 +50,8 @@ impl Sources {
         let mut low = [0; 16];
         let (lows, highs): (Vec<u16>, Vec<u16>) = guard.refused_ports.iter().partition(|&&port| port < 1024);
         [0].iter().chain(&lows).for_each(|port| low[usize::from(port / 64)] |= 1 << (port % 64));
-        let only_low = highs.is_empty() && guard.proxies.is_empty();
-        Self { low, high: highs.into(), proxies: guard.proxies.clone().into(), only_low }
+        let examined_below = if highs.is_empty() && guard.proxies.is_empty() { 1024 } else { 1 << 16 };
+        Self { low, high: highs.into(), proxies: guard.proxies.clone().into(), examined_below }
     }
 
     /// Whether packets from a port are taken.
@@ -67,10 +67,10 @@ impl Sources {
         !self.proxies.is_empty() && self.proxies.iter().any(|prefix| prefix.contains(&address))
     }
 
-    /// Whether all packets from a port are taken as they are: there is no need for [`Self::take`].
+    /// The port from which on packets are taken as they are: there is no need for [`Self::take`].
     #[inline(always)]
-    pub(super) fn takes_all(&self, port: u16) -> bool {
-        self.only_low && port >= 1024
+    pub(super) fn examined_below(&self) -> u32 {
+        self.examined_below
     }
 
     /// Takes a UDP packet of `octets` at the beginning of a buffer, or drops it. Returns whose it is, and its

@@ -465,12 +465,7 @@ impl<R: Responder> Service<R> {
         let limiter = self.limiter.as_deref().map(|limiter| (limiter, limiter.now()));
         for (place, exchange) in batch.iter_mut().enumerate() {
             if exchange.outcome().is_none() && !exchange.packet().is_empty() {
-                exchange.respond(|packet, client, reply| {
-                    let effort = efforts.next(&self.queue);
-                    let outcome = self.responder.respond(moment, packet, client, effort, reply);
-                    efforts.count(&outcome);
-                    self.hand_on(moment, packet, client, outcome, reply, || send(place))
-                });
+                self.answer_alone(moment, exchange, &mut efforts, || send(place));
             }
             if limiter.is_some_and(|(limiter, now)| !limiter.allows(now, exchange, &self.counters)) {
                 continue;
@@ -480,6 +475,23 @@ impl<R: Responder> Service<R> {
                 self.record(&mut tally, moment, outcome, octets, || (exchange.packet(), exchange.client()));
             }
         }
+    }
+
+    /// Answers a packet of a batch for which there is no faster way. `send` makes what sends a reply to it later.
+    #[inline(never)]
+    fn answer_alone(
+        &self,
+        moment: &R::Moment,
+        exchange: &mut Exchange<'_>,
+        efforts: &mut Efforts,
+        send: impl FnOnce() -> Send,
+    ) {
+        exchange.respond(|packet, client, reply| {
+            let effort = efforts.next(&self.queue);
+            let outcome = self.responder.respond(moment, packet, client, effort, reply);
+            efforts.count(&outcome);
+            self.hand_on(moment, packet, client, outcome, reply, send)
+        });
     }
 
     /// Counts a packet and its reply by their octets, and logs the packet and its client. Of the packet only

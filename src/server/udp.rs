@@ -105,9 +105,10 @@ impl<R: Responder> Worker<R> {
         // Filled where it stays.
         let mut batch: SmallVec<[Exchange<'_>; BATCH]> = SmallVec::new();
         batch.extend(incoming.exchanges(&outgoing.peers));
+        let examined_below = self.sources.examined_below();
         for (exchange, peer) in batch.iter_mut().zip(&outgoing.peers) {
             let Some(port) = peer.as_ref().map(P::port) else { continue };
-            if !self.sources.takes_all(port) {
+            if u32::from(port) < examined_below {
                 exchange.examine(|buffer, address, octets| {
                     self.sources.take((address, port), buffer, octets, &self.service.counters)
                 });
