@@ -42,6 +42,8 @@ pub(super) struct Sources {
     low: [u64; 16],
     high: Box<[u16]>,
     proxies: Box<[IpNet]>,
+    /// Packets from this port and all higher ones are taken as they are.
+    examined_below: u32,
 }
 
 impl Sources {
@@ -49,7 +51,8 @@ impl Sources {
         let mut low = [0; 16];
         let (lows, highs): (Vec<u16>, Vec<u16>) = guard.refused_ports.iter().partition(|&&port| port < 1024);
         [0].iter().chain(&lows).for_each(|port| low[usize::from(port / 64)] |= 1 << (port % 64));
-        Self { low, high: highs.into(), proxies: guard.proxies.clone().into() }
+        let examined_below = if highs.is_empty() && guard.proxies.is_empty() { 1024 } else { 1 << 16 };
+        Self { low, high: highs.into(), proxies: guard.proxies.clone().into(), examined_below }
     }
 
     /// Whether packets from a port are taken.
@@ -62,14 +65,19 @@ impl Sources {
     }
 
     /// Whether somebody says for whom it asks.
-    #[inline(always)]
     pub(super) fn is_proxy(&self, address: IpAddr) -> bool {
         !self.proxies.is_empty() && self.proxies.iter().any(|prefix| prefix.contains(&address))
     }
 
+    /// The port from which on packets are taken as they are: there is no need for [`Self::take`].
+    #[inline(always)]
+    pub(super) fn examined_below(&self) -> u32 {
+        self.examined_below
+    }
+
     /// Takes a UDP packet of `octets` at the beginning of a buffer, or drops it. Returns whose it is, and its
     /// length without a proxy's header.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn take(
         &self,
         (address, port): (IpAddr, u16),
@@ -137,9 +145,13 @@ impl Limiter {
         let Some(outcome) = exchange.outcome().filter(|outcome| outcome.reply && !outcome.is_exempt()) else {
             return true;
         };
-        if !self.counters.exceeds(now, exchange.client().address, outcome, exchange.identity()) {
-            return true;
-        }
+        let client = exchange.client().address;
+        !self.counters.exceeds(now, client, outcome, exchange.identity()) || self.withhold(exchange, counters)
+    }
+
+    /// Takes an answer over the limit back, or cuts it. False if there is nothing to be sent.
+    #[cold]
+    fn withhold(&self, exchange: &mut Exchange<'_>, counters: &WorkerCounters) -> bool {
         match self.limit(counters) {
             Limited::Counted => {}
             Limited::Slipped => exchange.cut(),
