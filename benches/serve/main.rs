@@ -6,6 +6,8 @@
 //!     [--sockets 16] [--window 16] [--no-latency] [--picture docs/serve.svg]
 //!     [--under 'PROFILER ARGUMENTS']
 //! cargo bench --bench serve -- --instructions 100000 [--size 1000000] [--seed 1] [--profile FILE]
+//! cargo bench --bench serve -- --reloads 10 [--size 1000000] [--seed 1]
+//! cargo bench --bench serve -- --overload [--size 1000000] [--seconds 2] [--seed 1]
 //! ```
 //!
 //! All servers have one thread (nibbl `--workers`) on the first core, the load has the second; where
@@ -19,6 +21,9 @@
 //! a lost question counts as the latest answer of all ("inf").
 //! Every phase lasts `--seconds`, so a run takes about 2 × rounds × servers × seconds, and loading.
 //!
+//! `--reloads` asks nibbl, and the echo server beside it, while the list is loaded again so many times;
+//! `--overload` asks more than can be answered.
+//!
 //! nibbl runs with the settings that it has where none are made: it counts what would be over the rate limit,
 //! answers cookies, refuses the ports of reflectors and counts all queries.
 //!
@@ -29,8 +34,10 @@ mod echo;
 mod generated;
 mod instructions;
 mod load;
+mod overload;
 mod picture;
 mod questions;
+mod reload;
 mod servers;
 
 use std::path::Path;
@@ -52,7 +59,14 @@ fn main() {
         let questions = questions.parse().expect("a number");
         return instructions::count(&mut zone, questions, directory.path(), &options);
     }
-    let files = Files { directory: directory.path(), workers: options.workers, under: options.under.clone() };
+    if let Some(reloads) = argument("--reloads") {
+        let reloads = reloads.parse().expect("a number");
+        return reload::measure(&mut zone, reloads, directory.path(), &options);
+    }
+    if std::env::args().any(|argument| argument == "--overload") {
+        return overload::measure(&mut zone, directory.path(), &options);
+    }
+    let files = Files::new(directory.path(), &options);
     files.write(&zone, options.wildcards).expect("room for the data");
     let mut servers: Vec<Server> = Vec::new();
     for name in

@@ -10,6 +10,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::Options;
 use crate::questions::{ZONE, Zone};
 
 /// The servers in the order of the table.
@@ -41,7 +42,11 @@ pub(crate) struct Files<'d> {
     pub(crate) under: Vec<String>,
 }
 
-impl Files<'_> {
+impl<'d> Files<'d> {
+    pub(crate) fn new(directory: &'d Path, options: &Options) -> Self {
+        Self { directory, workers: options.workers, under: options.under.clone() }
+    }
+
     /// Writes what all servers read. NSD and Knot get at most `wildcards` listings.
     pub(crate) fn write(&self, zone: &Zone, wildcards: usize) -> io::Result<()> {
         zone.write_ip6trie(&self.path("list"))?;
@@ -88,7 +93,8 @@ impl Files<'_> {
             "nibbl" => {
                 let workers = self.workers;
                 let text = format!(
-                    "[server]\nlisten = [\"{address}\"]\nworkers = {workers}\n\n[[zone]]\nname = \"{ZONE}\"\n\
+                    "[server]\nlisten = [\"{address}\"]\nworkers = {workers}\ncontrol = \"{directory}/control\"\n\n\
+                     [reload]\nnotify = false\npoll = \"1h\"\n\n[[zone]]\nname = \"{ZONE}\"\n\
                      datasets = [\"ip6trie:list\"]\naccess = [\"clients\"]\n"
                 );
                 std::fs::write(&configuration, text)?;

@@ -104,6 +104,11 @@ impl WorkerCounters {
         self.increase(&self.receive_errors, 1);
     }
 
+    /// Counts a message that was no query.
+    pub fn unanswered(&self) {
+        self.increase(&self.unanswered, 1);
+    }
+
     /// Counts a connection that was closed at once because its client has too many.
     pub fn refused_connection(&self) {
         self.increase(&self.refused_connections, 1);

@@ -168,6 +168,7 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
         });
     let readiness = Arc::new(readiness);
     privileges::descend(&plan.descent)?;
+    privileges::gain_none()?;
     if config.process.confine {
         let lacking = confinement::confine(&needs::of(&plan, default_control));
         for lack in lacking {

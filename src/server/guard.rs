@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use ipnet::IpNet;
 
 use super::proxy;
+use crate::answer::{Client, Outcome};
 use crate::fast::{Buffer, Exchange};
 use crate::metrics::{Dropped, Limited, WorkerCounters};
-use crate::rate_limit::{Mode, RateLimit, RateLimiter, Ticks};
+use crate::rate_limit::{self, Mode, RateLimit, RateLimiter, Ticks};
 
 /// What is configured against abuse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Sources {
     }
 
     /// Whether packets from a port are taken.
-    fn takes(&self, port: u16) -> bool {
+    pub(super) fn takes(&self, port: u16) -> bool {
         match self.low.get(usize::from(port / 64)) {
             Some(ports) => ports >> (port % 64) & 1 == 0,
             None => self.high.is_empty() || !self.high.contains(&port),
@@ -143,24 +144,45 @@ impl Limiter {
         let Some(outcome) = exchange.outcome().filter(|outcome| outcome.reply && !outcome.is_exempt()) else {
             return true;
         };
-        let client = exchange.client().address;
-        !self.counters.exceeds(now, client, outcome, exchange.identity()) || self.limit(exchange, counters)
-    }
-
-    #[cold]
-    fn limit(&self, exchange: &mut Exchange<'_>, counters: &WorkerCounters) -> bool {
-        if !self.enforced {
-            counters.limited(Limited::Counted);
+        if !self.counters.exceeds(now, exchange.client().address, outcome, exchange.identity()) {
             return true;
         }
-        let slips = self.slip > 0 && self.withheld.fetch_add(1, Relaxed) % self.slip == self.slip - 1;
-        if slips {
-            counters.limited(Limited::Slipped);
-            exchange.cut();
-        } else {
-            counters.limited(Limited::Dropped);
-            exchange.withhold();
+        match self.limit(counters) {
+            Limited::Counted => {}
+            Limited::Slipped => exchange.cut(),
+            Limited::Dropped => {
+                exchange.withhold();
+                return false;
+            }
         }
-        slips
+        true
+    }
+
+    /// Counts an answer before it is signed, so that nothing is signed for who gets no answer. `None` where it
+    /// is not one too many.
+    pub(super) fn ahead(
+        &self,
+        now: Ticks,
+        (packet, client): (&[u8], Client),
+        lacking: &Outcome,
+        counters: &WorkerCounters,
+    ) -> Option<Limited> {
+        let exceeds = !lacking.is_exempt()
+            && self.counters.exceeds(now, client.address, lacking, rate_limit::of_packet(packet));
+        exceeds.then(|| self.limit(counters))
+    }
+
+    /// What becomes of an answer over the limit.
+    #[cold]
+    fn limit(&self, counters: &WorkerCounters) -> Limited {
+        let limited = if !self.enforced {
+            Limited::Counted
+        } else if self.slip > 0 && self.withheld.fetch_add(1, Relaxed) % self.slip == self.slip - 1 {
+            Limited::Slipped
+        } else {
+            Limited::Dropped
+        };
+        counters.limited(limited);
+        limited
     }
 }

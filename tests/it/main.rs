@@ -24,5 +24,6 @@ mod real_data;
 mod relay;
 mod reload;
 mod resolvers;
+mod service;
 mod signed;
 mod transports;
