@@ -34,6 +34,8 @@ pub mod zone;
 pub mod virtual_zone;
 // zone -> text for other software (pure)
 pub mod export;
+// who may ask how much (pure)
+pub mod access;
 // zone -> snapshot
 pub mod allowance;
 pub mod snapshot;

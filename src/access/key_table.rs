@@ -1,0 +1,200 @@
+//! The keys that customers put into names, and their accounts: a hash table of digests.
+//!
+//! A key is known by the SHA-256 digest of its lower case (names have no letter case), in the table,
+//! in files if the operator wants it so, and wherever an operator sees it: no key is kept in memory.
+//! The digest is also the hash of the table, so a question costs one block of SHA-256 (some tens of
+//! nanoseconds with the instructions for it), one cache line of the table and one of the account.
+
+use std::sync::Arc;
+
+use ring::digest;
+
+use super::account::{Account, AccountId, Usage};
+use super::plan::PlanId;
+use crate::name::Name;
+
+/// The shortest key, in octets: longer than any label of an address.
+pub const SHORTEST_KEY: usize = 8;
+
+/// What a key file says, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyList {
+    /// Keys and their plans; each key once.
+    pub keys: Vec<(AccountId, PlanId)>,
+}
+
+/// All keys, by their digests. Made once and never changed.
+#[derive(Debug, Default)]
+pub struct KeyTable {
+    /// A power of two of places, less than three quarters of them taken. A key is at the first free
+    /// place from where the low bits of its digest point.
+    slots: Box<[Slot]>,
+    len: usize,
+}
+
+/// What is known of an account before it is looked at.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    /// Bits of the digest that the place does not tell.
+    tag: u32,
+    plan: PlanId,
+    account: Option<Arc<Account>>,
+}
+
+/// A key or a rule that was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'t> {
+    /// What it has asked.
+    pub account: &'t Arc<Account>,
+    /// What it may ask.
+    pub plan: PlanId,
+}
+
+impl AccountId {
+    /// Of a key, in any letter case.
+    #[inline]
+    pub fn of_key(key: &[u8]) -> Self {
+        let mut lowercase = [0; Name::MAX_OCTETS];
+        let lowercase = &mut lowercase[..key.len().min(Name::MAX_OCTETS)];
+        lowercase.copy_from_slice(&key[..lowercase.len()]);
+        lowercase.make_ascii_lowercase();
+        Self::of(lowercase)
+    }
+
+    /// Of the whole digest of a key.
+    pub fn of_digest(digest: &[u8; 32]) -> Self {
+        Self(std::array::from_fn(|place| digest[place]))
+    }
+
+    /// Of any text.
+    #[inline]
+    pub(super) fn of(text: &[u8]) -> Self {
+        let digest = digest::digest(&digest::SHA256, text);
+        Self(digest.as_ref().first_chunk().copied().unwrap_or_default())
+    }
+
+    fn hash(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl KeyTable {
+    /// The table of a list. Accounts of keys that were in the table `before` are kept; `open` makes
+    /// the others.
+    pub fn new(list: &KeyList, before: &Self, mut open: impl FnMut(AccountId) -> Account) -> Self {
+        let places = (list.keys.len() * 4 / 3 + 1).next_power_of_two();
+        let mut table = Self { slots: vec![Slot::default(); places].into(), len: 0 };
+        for &(id, plan) in &list.keys {
+            let account = before.find(id).map(|entry| entry.account.clone());
+            table.insert(plan, account.unwrap_or_else(|| Arc::new(open(id))));
+        }
+        table
+    }
+
+    fn insert(&mut self, plan: PlanId, account: Arc<Account>) {
+        let hash = account.id.hash();
+        let free = self.places(hash).find(|&place| self.slots[place].account.is_none());
+        // There are more places than keys.
+        let Some(place) = free else { return };
+        self.slots[place] = Slot { tag: (hash >> 32) as u32, plan, account: Some(account) };
+        self.len += 1;
+    }
+
+    /// The account of a key.
+    #[inline]
+    pub fn find(&self, id: AccountId) -> Option<Entry<'_>> {
+        let hash = id.hash();
+        for place in self.places(hash) {
+            let slot = self.slots.get(place)?;
+            let account = slot.account.as_ref()?;
+            if slot.tag == (hash >> 32) as u32 && account.id == id {
+                return Some(Entry { account, plan: slot.plan });
+            }
+        }
+        None
+    }
+
+    /// All places, from where a digest points.
+    #[inline]
+    fn places(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
+        let mask = self.slots.len().wrapping_sub(1);
+        (0..self.slots.len()).map(move |step| (hash as usize).wrapping_add(step) & mask)
+    }
+
+    /// All accounts and their plans.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.slots.iter().filter_map(|slot| Some(Entry { account: slot.account.as_ref()?, plan: slot.plan }))
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The memory of the table and its accounts, in octets.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.slots) + self.len * (size_of::<Account>() + 2 * size_of::<usize>())
+    }
+}
+
+impl Account {
+    /// An account that nobody puts down.
+    pub fn unsaved(id: AccountId) -> Self {
+        Self::new(id, Usage::default(), false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn list(keys: &[(u16, PlanId)]) -> KeyList {
+        let mut seen = HashMap::new();
+        keys.iter().for_each(|&(key, plan)| drop(seen.entry(key).or_insert(plan)));
+        KeyList { keys: seen.into_iter().map(|(key, plan)| (id(key), plan)).collect() }
+    }
+
+    fn id(key: u16) -> AccountId {
+        AccountId::of_key(format!("customer-{key}").as_bytes())
+    }
+
+    #[test]
+    fn digests_are_those_of_other_tools() {
+        // printf %s abcdefgh | sha256sum
+        let expected = "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab";
+        let digest: [u8; 32] =
+            data_encoding::HEXLOWER.decode(expected.as_bytes()).unwrap().try_into().unwrap();
+        assert_eq!(AccountId::of_key(b"ABCDefgh"), AccountId::of_digest(&digest));
+        assert_eq!(AccountId::of_digest(&digest).to_string(), expected[..12]);
+    }
+
+    proptest! {
+        #[test]
+        fn as_a_map(one in vec((0u16..300, any::<u8>()), 0..300), other in vec((0u16..300, any::<u8>()), 0..300)) {
+            let (one, other) = (list(&one), list(&other));
+            let first = KeyTable::new(&one, &KeyTable::default(), Account::unsaved);
+            let second = KeyTable::new(&other, &first, Account::unsaved);
+            prop_assert_eq!(second.len(), other.keys.len());
+            prop_assert_eq!(second.entries().count(), other.keys.len());
+            let plans: HashMap<_, _> = other.keys.iter().copied().collect();
+            for key in 0..310 {
+                let found = second.find(id(key));
+                prop_assert_eq!(found.map(|entry| entry.plan), plans.get(&id(key)).copied());
+                if let (Some(before), Some(found)) = (first.find(id(key)), found) {
+                    prop_assert!(Arc::ptr_eq(before.account, found.account), "counters outlive a reload");
+                }
+            }
+        }
+    }
+}
