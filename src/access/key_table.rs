@@ -161,7 +161,9 @@ mod tests {
 
     fn list(keys: &[(u16, PlanId)]) -> KeyList {
         let mut seen = HashMap::new();
-        keys.iter().for_each(|&(key, plan)| drop(seen.entry(key).or_insert(plan)));
+        for &(key, plan) in keys {
+            seen.entry(key).or_insert(plan);
+        }
         KeyList { keys: seen.into_iter().map(|(key, plan)| (id(key), plan)).collect() }
     }
 

@@ -77,7 +77,8 @@ pub struct Rule {
 #[derive(Default)]
 pub struct Gate {
     policy: Arc<Policy>,
-    keys: Arc<KeyTable>,
+    /// None where they could never be read.
+    keys: Option<Arc<KeyTable>>,
     /// By place in the snapshot; none where there are no rules at all.
     zones: Box<[ZoneRules]>,
 }
@@ -161,7 +162,7 @@ impl Gate {
     /// The rules for these zones, in the order of the snapshot.
     pub fn new<'z>(
         policy: &Arc<Policy>,
-        keys: &Arc<KeyTable>,
+        keys: Option<&Arc<KeyTable>>,
         zones: impl Iterator<Item = &'z Name>,
     ) -> Self {
         let rules = |zone: &Name| ZoneRules {
@@ -169,7 +170,7 @@ impl Gate {
             covered: policy.plans.iter().map(|plan| plan.covers(zone)).collect(),
         };
         let zones = if policy.is_needed() { zones.map(rules).collect() } else { Box::default() };
-        Self { policy: policy.clone(), keys: keys.clone(), zones }
+        Self { policy: policy.clone(), keys: keys.cloned(), zones }
     }
 
     /// The policy behind it.
@@ -177,9 +178,9 @@ impl Gate {
         &self.policy
     }
 
-    /// The keys.
-    pub fn keys(&self) -> &Arc<KeyTable> {
-        &self.keys
+    /// The keys, if they could ever be read.
+    pub fn keys(&self) -> Option<&Arc<KeyTable>> {
+        self.keys.as_ref()
     }
 
     /// By what questions for the zone at a place of the snapshot are judged.
@@ -196,7 +197,7 @@ impl Gate {
     /// Whose key this label is, in any letter case.
     #[inline]
     pub fn by_key(&self, label: &[u8]) -> Option<Entry<'_>> {
-        self.keys.find(AccountId::of_key(label))
+        self.keys.as_ref()?.find(AccountId::of_key(label))
     }
 
     /// The rule for a client.
@@ -246,7 +247,8 @@ impl Gate {
 
     /// All accounts with their plans, those of rules first.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.policy.rules().map(|(_, entry)| entry).chain(self.keys.entries())
+        let keys = self.keys.iter().flat_map(|keys| keys.entries());
+        self.policy.rules().map(|(_, entry)| entry).chain(keys)
     }
 }
 
@@ -261,6 +263,9 @@ impl std::fmt::Debug for Policy {
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gate").field("policy", &self.policy).field("keys", &self.keys.len()).finish()
+        f.debug_struct("Gate")
+            .field("policy", &self.policy)
+            .field("keys", &self.keys.as_ref().map(|keys| keys.len()))
+            .finish()
     }
 }

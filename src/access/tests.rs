@@ -21,7 +21,7 @@ fn gate(plans: Vec<Plan>, rules: &[Rule], keys: &[(&str, PlanId)]) -> Gate {
         KeyList { keys: keys.iter().map(|&(key, plan)| (AccountId::of_key(key.as_bytes()), plan)).collect() };
     let keys = KeyTable::new(&list, &KeyTable::default(), Account::unsaved);
     let zones = [name("Keyed.Example"), name("open.example")];
-    Gate::new(&Arc::new(policy), &Arc::new(keys), zones.iter())
+    Gate::new(&Arc::new(policy), Some(&Arc::new(keys)), zones.iter())
 }
 
 fn rule(clients: &str, plan: PlanId) -> Rule {
@@ -96,7 +96,7 @@ fn an_account_calls_once_and_again_where_nobody_hears() {
     let open = |id| Account::new(id, Usage::default(), true);
     let ids = [&b"abcdefgh"[..], b"ijklmnop"].map(|key| (AccountId::of_key(key), 0));
     let keys = KeyTable::new(&KeyList { keys: ids.into() }, &KeyTable::default(), open);
-    let gate = Gate::new(&Arc::new(policy), &Arc::new(keys), [name("keyed.example")].iter());
+    let gate = Gate::new(&Arc::new(policy), Some(&Arc::new(keys)), [name("keyed.example")].iter());
     let [one, other] = [&b"abcdefgh"[..], b"ijklmnop"].map(|key| gate.by_key(key).unwrap());
     for entry in [one, one, other, other] {
         gate.charge(0, entry);

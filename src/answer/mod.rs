@@ -3,6 +3,7 @@
 //! [`respond`] goes in three steps: `query` judges the packet; `decide` finds the zone and what it
 //! says, and makes a `Response` of it; `response` puts that down as far as it fits.
 
+mod admission;
 mod ahead;
 mod response;
 mod signed;
@@ -12,6 +13,7 @@ use std::net::IpAddr;
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::access::Passage;
 use crate::address::{Key, ReversedName};
 use crate::dnssec::record_type::DS;
 use crate::query::{self, Asks, Query};
@@ -75,6 +77,10 @@ pub struct Outcome {
     pub holds_until: Option<u32>,
     /// Some of its signatures should be made again, although they hold.
     pub renew: bool,
+    /// What access rules made of it, if there are any that concern it.
+    pub access: Option<Passage>,
+    /// Where in the name asked for a label begins that is a key, or may be meant as one: it is for no log.
+    pub key: Option<u8>,
 }
 
 /// When signatures must hold, and how they are come by.
@@ -189,9 +195,22 @@ fn in_zone<'s>(
     }
     let left = question.label_offsets().len() - found.apex_labels;
     let labels: Labels<'_> = question.labels().take(left).collect();
-    let response = withheld(&view, found.zone.status(), question.record_type);
-    let response = response.unwrap_or_else(|| match found.zone.signing() {
-        zone::Signing::None => from_data(snapshot, found, &view, question, &labels, client.transport),
+    let place = (Some(found.index as u32), found.apex_labels);
+    let admitted = match withheld(&view, found.zone.status(), question.record_type) {
+        Some(response) => Err(response),
+        None => admission::admit(snapshot, &found, question, &labels, client, view),
+    };
+    let key = admission::key(snapshot, &found, question, &labels);
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
+        Err(response) => {
+            let (zone, apex_labels) = place;
+            return Some(Response { zone, apex_labels, family: family(&labels), key, ..response });
+        }
+    };
+    let (labels, view) = (&labels[..admitted.labels], &admitted.view);
+    let response = match found.zone.signing() {
+        zone::Signing::None => from_data(snapshot, found, view, question, labels, client.transport),
         zone::Signing::Impossible => server_failure(extended_error::NOT_READY),
         zone::Signing::By(by) => {
             let asked = signed::Asked {
@@ -199,16 +218,20 @@ fn in_zone<'s>(
                 zone: found.zone,
                 by,
                 question,
-                labels: &labels,
+                labels,
                 dnssec_ok: query.edns.is_some_and(|edns| edns.dnssec_ok),
                 transport: client.transport,
                 signing,
             };
-            signed::answer(&asked, &view)
+            signed::answer(&asked, view)
         }
-    });
-    let (zone, apex_labels) = (Some(found.index as u32), found.apex_labels);
-    Some(Response { zone, apex_labels, family: family(&labels), ..response })
+    };
+    if response.lacks.is_some() {
+        // It is asked again once they are made.
+        admitted.give_back(snapshot);
+    }
+    let ((zone, apex_labels), access) = (place, admitted.access);
+    Some(Response { zone, apex_labels, family: family(labels), access, key, ..response })
 }
 
 /// The labels of a name left of the apex.
@@ -274,13 +297,7 @@ fn from_data<'s>(
         Lookup::NoData => rcode::NOERROR,
         Lookup::NxDomain => rcode::NXDOMAIN,
     };
-    Response {
-        rcode: code,
-        authoritative: true,
-        listed,
-        authority: zone.apex().negative_soa().map(Owned::by_apex).into_iter().collect(),
-        ..Response::default()
-    }
+    Response { rcode: code, listed, ..no_data(zone) }
 }
 
 /// The RRsets of a name that answer a question for `wanted`; none is NODATA.
@@ -342,6 +359,15 @@ fn may_notify(settings: &Settings, question: &Question<'_>, client: IpAddr) -> b
 
 fn refused<'s>(error: Option<u16>) -> Response<'s> {
     Response { rcode: rcode::REFUSED, error, ..Response::default() }
+}
+
+/// There is no data at the name, but the name is there.
+fn no_data<'s>(zone: &'s Zone) -> Response<'s> {
+    Response {
+        authoritative: true,
+        authority: zone.apex().negative_soa().map(Owned::by_apex).into_iter().collect(),
+        ..Response::default()
+    }
 }
 
 fn server_failure<'s>(error: u16) -> Response<'s> {

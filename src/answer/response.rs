@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::{Lacking, Outcome, Transport, asked};
+use crate::access::Passage;
 use crate::query::Query;
 use crate::snapshot::{Glue, Settings};
 use crate::wire::{DoesNotFit, Opt, Owner, Section, Writer};
@@ -20,6 +21,8 @@ pub(super) struct Response<'s> {
     pub(super) authoritative: bool,
     /// The info-code of an Extended DNS Error.
     pub(super) error: Option<u16>,
+    /// What is said to people beside it.
+    pub(super) error_text: &'s str,
     /// Owned by the name in the question.
     pub(super) answers: RecordSets<'s>,
     /// SOA, NS, the records that prove a denial.
@@ -36,6 +39,9 @@ pub(super) struct Response<'s> {
     pub(super) truncated: bool,
     /// All records or none: where some do not fit, nothing is sent but TC (RFC 4035, section 3.1.1).
     pub(super) whole: bool,
+    /// See [`Outcome::access`] and [`Outcome::key`].
+    pub(super) access: Option<Passage>,
+    pub(super) key: Option<u8>,
     /// See [`Outcome::lacks`].
     pub(super) lacks: Option<Lacking>,
     /// See [`Outcome::holds_until`].
@@ -80,6 +86,7 @@ pub(super) fn write(
         udp_size: settings.udp_size,
         dnssec_ok: edns.dnssec_ok,
         error: response.error,
+        error_text: response.error_text,
     });
     let limit = reply_limit(settings, query, transport);
     let mut writer = Writer::new(reply, query.header, query.question(), opt, limit);
@@ -92,6 +99,8 @@ pub(super) fn write(
         look_again: response.look_again,
         holds_until: response.holds_until,
         renew: response.renew,
+        access: response.access,
+        key: response.key,
         ..asked(query)
     };
     let written = match response.truncated {

@@ -64,6 +64,15 @@ impl<'b> Exchange<'b> {
         }
     }
 
+    /// As [`Self::outcome`], to note more of it.
+    #[inline(always)]
+    pub(super) fn outcome_mut(&mut self) -> Option<&mut Outcome> {
+        match &mut self.reply {
+            Reply::None => None,
+            Reply::InPlace(outcome, _) | Reply::Elsewhere(outcome) => Some(outcome),
+        }
+    }
+
     /// What is to be sent, if anything.
     #[inline(always)]
     pub fn reply(&self) -> Option<&[u8]> {

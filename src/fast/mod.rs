@@ -13,6 +13,7 @@
 //! A [`FastPath`] belongs to one snapshot and is made when that is published. It keeps no copy of what
 //! values say: a record is put together from the value in as many instructions as it would be copied.
 
+mod admission;
 mod exchange;
 mod nibbles;
 mod question;
@@ -33,6 +34,7 @@ use crate::answer::{Outcome, Transport};
 use crate::dataset::{AddressList, Listing};
 use crate::prefix_table::{Address, PrefixTable, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
+use crate::wire::rcode;
 use crate::zone::{Family, View};
 use question::Plain;
 use reply::Verdict;
@@ -86,7 +88,12 @@ impl FastPath {
     /// Keeps the reply to a packet, if that asks a plain question to a signed zone: what is asked like it is
     /// answered so too, until its signatures should be made again.
     pub fn keep(&self, packet: &[u8], outcome: &Outcome, reply: &[u8]) {
-        let usable = outcome.reply && !outcome.truncated && !outcome.renew && packet.len() <= BUFFER_OCTETS;
+        // A refusal is for one client, and not for all.
+        let usable = outcome.reply
+            && outcome.rcode != rcode::REFUSED
+            && !outcome.truncated
+            && !outcome.renew
+            && packet.len() <= BUFFER_OCTETS;
         if !usable || !self.zones.any_signed() {
             return;
         }
@@ -112,6 +119,8 @@ impl FastPath {
             #[inline(always)]
             || self.read(snapshot, batch, &mut asked),
         );
+        let admitted =
+            self.zones.any_judged().then(|| admission::admit(snapshot, batch, &asked, &mut waiting));
         // Those of one zone and one family together.
         while let Some(Some(first)) = asked.questions.get(waiting.trailing_zeros() as usize) {
             let ((plain, plan), udp_size) = (first, snapshot.settings.udp_size);
@@ -128,6 +137,9 @@ impl FastPath {
                 }
                 Family::V6 => answer(batch, &asked, waiting, first, |address| address, plan.v6(), udp_size),
             };
+        }
+        if let Some(admitted) = admitted {
+            admitted.finish(snapshot.gate(), batch, &asked);
         }
     }
 

@@ -87,7 +87,7 @@ pub(super) fn write(
         write_opt(edns.dnssec_ok, udp_size, &mut buffer[end - OPT_OCTETS..]);
     }
     let additionals = tail.additionals + u16::from(plain.edns.is_some());
-    finish_header(buffer, code, [1, answers, tail.authorities, additionals]);
+    finish_header(buffer, flag::AUTHORITATIVE, code, [1, answers, tail.authorities, additionals]);
     let outcome = Outcome {
         reply: true,
         zone: Some(plan.index),
@@ -179,12 +179,13 @@ pub(super) fn write_opt(dnssec_ok: bool, udp_size: u16, place: &mut [u8]) {
     }
 }
 
-/// Makes the header of the query that of its reply: RD and CD are copied, RA, AD and Z are clear.
+/// Makes the header of the query that of its reply: RD and CD are copied, RA, AD and Z are clear; AA is
+/// what `authoritative` is.
 #[inline(always)]
-pub(super) fn finish_header(buffer: &mut Buffer, code: u16, counts: [u16; 4]) {
+pub(super) fn finish_header(buffer: &mut Buffer, authoritative: u16, code: u16, counts: [u16; 4]) {
     const COPIED: u16 = flag::RECURSION_DESIRED | flag::CHECKING_DISABLED;
     let asked = u16::from_be_bytes([buffer[2], buffer[3]]);
-    let flags = flag::RESPONSE | flag::AUTHORITATIVE | asked & COPIED | code;
+    let flags = flag::RESPONSE | authoritative | asked & COPIED | code;
     buffer[2..4].copy_from_slice(&flags.to_be_bytes());
     let counts = counts.iter().fold(0, |counts, &count| counts << 16 | u64::from(count));
     buffer[4..HEADER_OCTETS].copy_from_slice(&counts.to_be_bytes());

@@ -27,7 +27,7 @@ use crate::address::{MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
 use crate::answer::Outcome;
 use crate::dataset::TEST_V4;
 use crate::prefix_table::{Address, Range};
-use crate::wire::{HEADER_OCTETS, class, record_type};
+use crate::wire::{HEADER_OCTETS, class, flag, record_type};
 use crate::zone::Family;
 
 /// Replies of signed zones.
@@ -321,7 +321,12 @@ impl Kept {
         }
         let [answers, authorities] = self.counts;
         let additionals = u16::from(plain.edns.is_some());
-        reply::finish_header(buffer, self.outcome.rcode, [1, answers, authorities, additionals]);
+        reply::finish_header(
+            buffer,
+            flag::AUTHORITATIVE,
+            self.outcome.rcode,
+            [1, answers, authorities, additionals],
+        );
         let outcome = Outcome { query_type: plain.record_type, query_class: class::IN, ..self.outcome };
         exchange.replied(end, outcome);
     }

@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use smallvec::SmallVec;
 
 use super::Format;
+use crate::access::AccountId;
 use crate::answer::{Client, Outcome, Transport};
 use crate::name::Name;
 
@@ -56,6 +57,20 @@ impl Record {
         }
     }
 
+    /// The name; of a key in it only what it is known by.
+    fn shown_name(&self) -> Name {
+        let key = self.outcome.key.and_then(|at| {
+            let (before, rest) = self.name.split_at_checked(at.into())?;
+            let (&length, rest) = rest.split_first()?;
+            let (key, behind) = rest.split_at_checked(length.into())?;
+            let shown = format!("key-{}", AccountId::of_key(key));
+            Some(Name::from_wire_unchecked(
+                &[before, &[shown.len() as u8], shown.as_bytes(), behind].concat(),
+            ))
+        });
+        key.unwrap_or_else(|| Name::from_wire_unchecked(&self.name))
+    }
+
     fn object(&self) -> Object {
         let Outcome { query_type, query_class, rcode, answers, listed, .. } = self.outcome;
         let since = self.time.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -67,7 +82,7 @@ impl Record {
                 Transport::Tcp => "tcp",
                 Transport::Tls => "tls",
             },
-            name: (!self.name.is_empty()).then(|| Name::from_wire_unchecked(&self.name).to_string()),
+            name: (!self.name.is_empty()).then(|| self.shown_name().to_string()),
             r#type: Code(query_type, "TYPE", type_name).to_string(),
             class: Code(query_class, "CLASS", class_name).to_string(),
             rcode: Code(rcode, "RCODE", rcode_name).to_string(),
@@ -87,7 +102,7 @@ impl Display for Record {
         if self.name.is_empty() {
             f.write_str("-")?;
         } else {
-            write!(f, "{}", Name::from_wire_unchecked(&self.name))?;
+            write!(f, "{}", self.shown_name())?;
         }
         let record_type = Code(query_type, "type", type_name);
         let (class, rcode) = (Code(query_class, "class", class_name), Code(rcode, "rcode", rcode_name));

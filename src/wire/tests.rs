@@ -182,7 +182,8 @@ fn addresses(count: u8) -> RecordSet<'static> {
 fn names_of_a_reply_point_into_the_question() {
     let query = packet(0x0110, [1, 0, 0, 1], &[b"\x01F\x02Bl\x07eXample\0\0\x10\0\x01", OPT]);
     let message = Message::read(&query).unwrap();
-    let opt = Opt { udp_size: 1232, dnssec_ok: true, error: Some(extended_error::PROHIBITED) };
+    let opt =
+        Opt { udp_size: 1232, dnssec_ok: true, error: Some(extended_error::PROHIBITED), error_text: "" };
     let mut reply = b"before".to_vec();
     let mut writer = Writer::new(&mut reply, message.header, message.question.as_ref(), Some(opt), 512);
     let set = addresses(1);
@@ -226,7 +227,7 @@ fn the_root_is_written_out() {
 fn sets_fit_whole_or_not_at_all() {
     let query = packet(0, [1, 0, 0, 0], &[QUESTION]);
     let message = Message::read(&query).unwrap();
-    let opt = Opt { udp_size: 1232, dnssec_ok: false, error: None };
+    let opt = Opt { udp_size: 1232, dnssec_ok: false, error: None, error_text: "" };
     let set = addresses(3);
     // Header, question, three records of 16 octets, OPT.
     let whole = 12 + 16 + 48 + 11;

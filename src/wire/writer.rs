@@ -19,7 +19,7 @@ pub struct Writer<'w> {
     end: usize,
     query: Header,
     question: Option<&'w Question<'w>>,
-    opt: Option<Opt>,
+    opt: Option<Opt<'w>>,
     counts: [u16; 3],
     truncated: bool,
 }
@@ -48,13 +48,15 @@ pub enum Owner<'n> {
 
 /// What the reply says of EDNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opt {
+pub struct Opt<'t> {
     /// The largest UDP message that this server takes.
     pub udp_size: u16,
     /// DO, copied from the query (RFC 3225, section 3).
     pub dnssec_ok: bool,
     /// The info-code of an Extended DNS Error: see [`super::extended_error`].
     pub error: Option<u16>,
+    /// The text that goes with it.
+    pub error_text: &'t str,
 }
 
 /// An RRset has more octets than are left: it was left out whole.
@@ -65,12 +67,12 @@ const EXTENDED_DNS_ERROR: u16 = 15;
 
 impl<'w> Writer<'w> {
     /// Begins the reply to a query behind what `out` holds already. It will have at most `limit`
-    /// octets, of which 512 always suffice for the header, any question and OPT.
+    /// octets, of which 512 always suffice for the header, any question and OPT with a short text.
     pub fn new(
         out: &'w mut Vec<u8>,
         query: Header,
         question: Option<&'w Question<'w>>,
-        opt: Option<Opt>,
+        opt: Option<Opt<'w>>,
         limit: usize,
     ) -> Self {
         let start = out.len();
@@ -188,9 +190,9 @@ impl<'w> Writer<'w> {
     }
 }
 
-impl Opt {
+impl Opt<'_> {
     fn octets(&self) -> usize {
-        11 + self.error.map_or(0, |_| 6)
+        11 + self.error.map_or(0, |_| 6 + self.error_text.len())
     }
 
     /// The record, with the upper bits of `rcode` (RFC 6891, section 6.1.3).
@@ -202,8 +204,10 @@ impl Opt {
         let Some(error) = self.error else {
             return out.extend_from_slice(&[0, 0]);
         };
-        for word in [6, EXTENDED_DNS_ERROR, 2, error] {
+        let octets = 2 + self.error_text.len() as u16;
+        for word in [4 + octets, EXTENDED_DNS_ERROR, octets, error] {
             out.extend_from_slice(&word.to_be_bytes());
         }
+        out.extend_from_slice(self.error_text.as_bytes());
     }
 }

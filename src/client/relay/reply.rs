@@ -233,8 +233,12 @@ impl Response {
 
     /// Whole RRsets as far as they fit, TC where they do not.
     fn write(&self, query: &Query<'_>, transport: Transport) -> Vec<u8> {
-        let opt =
-            query.edns.map(|edns| Opt { udp_size: UDP_SIZE, dnssec_ok: edns.dnssec_ok, error: self.error });
+        let opt = query.edns.map(|edns| Opt {
+            udp_size: UDP_SIZE,
+            dnssec_ok: edns.dnssec_ok,
+            error: self.error,
+            error_text: "",
+        });
         let limit = match (transport, query.edns) {
             (Transport::Udp, Some(edns)) => edns.udp_size.clamp(UDP_SIZE_WITHOUT_EDNS, UDP_SIZE),
             (Transport::Udp, None) => UDP_SIZE_WITHOUT_EDNS,

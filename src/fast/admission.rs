@@ -1,0 +1,156 @@
+//! Access rules in the fast path: the plain questions of a batch are counted against what their keys or
+//! clients may ask, before they are looked up.
+//!
+//! What is denied with a refusal gets it here; where something else is to be said in place of the data,
+//! that is left to the general path, which then counts it. A question that was granted and is then not
+//! answered here is taken back, since the general path counts it again.
+
+use super::exchange::Exchange;
+use super::question::{OPT_OCTETS, Plain};
+use super::view::Plan;
+use super::{Asked, BATCH, Places, reply};
+use crate::access::{AccountId, Beyond, By, Entry, Gate, Passage, Verdict};
+use crate::answer::Outcome;
+use crate::snapshot::Snapshot;
+use crate::wire::{HEADER_OCTETS, class, extended_error, rcode};
+
+/// What was granted in a batch, and what was denied, by place.
+pub(super) struct Admitted<'s> {
+    entries: [Option<Entry<'s>>; BATCH],
+    denied: Places,
+}
+
+/// Takes out of `waiting` what is not answered from the data; refuses what is to be refused.
+#[inline(never)]
+pub(super) fn admit<'s>(
+    snapshot: &'s Snapshot,
+    batch: &mut [Exchange<'_>],
+    asked: &Asked<'_>,
+    waiting: &mut Places,
+) -> Admitted<'s> {
+    let gate = snapshot.gate();
+    let mut admitted = Admitted { entries: entries(gate, batch, asked), denied: 0 };
+    for (place, question) in asked.questions.iter().enumerate() {
+        let Some((plain, plan)) = question else { continue };
+        let entry = admitted.entries[place];
+        let verdict = match (plan.judged, entry) {
+            (By::Nothing, _) | (By::Client, None) => continue,
+            (By::Key, None) => Verdict::UnknownKey,
+            (_, Some(entry)) => gate.charge(plan.index as usize, entry),
+        };
+        if verdict == Verdict::Granted {
+            continue;
+        }
+        admitted.denied |= 1 << place;
+        if let Some(text) = refusal(gate, verdict, entry) {
+            if let Some(entry) = entry {
+                entry.account.count_denied();
+            }
+            let passage = Passage { plan: entry.map(|entry| entry.plan), verdict };
+            refuse(&mut batch[place], plain, plan, passage, text, snapshot.settings.udp_size);
+        }
+    }
+    *waiting &= !admitted.denied;
+    admitted
+}
+
+impl Admitted<'_> {
+    /// Notes what was granted with what was answered, and takes the rest of it back.
+    #[inline(never)]
+    pub(super) fn finish(&self, gate: &Gate, batch: &mut [Exchange<'_>], asked: &Asked<'_>) {
+        for (place, (exchange, question)) in batch.iter_mut().zip(&asked.questions).enumerate() {
+            let Some((plain, plan)) = question.as_ref().filter(|_| self.denied >> place & 1 == 0) else {
+                continue;
+            };
+            let entry = self.entries[place];
+            let granted = |entry: Entry<'_>| Passage { plan: Some(entry.plan), verdict: Verdict::Granted };
+            if let Some(outcome) = exchange.outcome_mut() {
+                (outcome.access, outcome.key) = (entry.map(granted), key(plain, plan));
+            } else if let Some(entry) = entry {
+                gate.give_back(entry);
+            }
+        }
+    }
+}
+
+/// Whose questions they are.
+fn entries<'s>(gate: &'s Gate, batch: &[Exchange<'_>], asked: &Asked<'_>) -> [Option<Entry<'s>>; BATCH] {
+    // The digests of all keys first, then their places in the table: cache misses overlap.
+    let mut ids = [AccountId::default(); BATCH];
+    for ((id, exchange), question) in ids.iter_mut().zip(batch).zip(&asked.questions) {
+        if let Some((plain, Plan { judged: By::Key, .. })) = question {
+            let label = &exchange.buffer[plain.between()];
+            *id = AccountId::of_key(label.get(1..).unwrap_or_default());
+        }
+    }
+    let mut entries = [None; BATCH];
+    let mut known = None;
+    for ((place, entry), question) in entries.iter_mut().enumerate().zip(&asked.questions) {
+        let Some((_, plan)) = question else { continue };
+        *entry = match plan.judged {
+            By::Nothing => None,
+            By::Key => gate.keys().and_then(|keys| keys.find(ids[place])),
+            By::Client => {
+                let client = batch[place].client.address;
+                match known {
+                    // Packets of one resolver often follow each other.
+                    Some((last, entry)) if last == client => entry,
+                    _ => known.insert((client, gate.by_client(client))).1,
+                }
+            }
+        };
+    }
+    entries
+}
+
+/// The text of the refusal; `None` where something else is said.
+fn refusal<'s>(gate: &'s Gate, verdict: Verdict, entry: Option<Entry<'s>>) -> Option<&'s str> {
+    let Some(entry) = entry else { return gate.keys().map(|_| gate.unknown_text().unwrap_or_default()) };
+    let plan = gate.plan(entry)?;
+    let refuses = verdict == Verdict::NotInPlan || plan.beyond == Beyond::Refuse;
+    refuses.then(|| plan.text.as_deref().unwrap_or_default())
+}
+
+/// Where in the name the key begins.
+fn key(plain: &Plain, plan: &Plan) -> Option<u8> {
+    (plan.judged == By::Key).then(|| (plain.between().start - HEADER_OCTETS) as u8)
+}
+
+/// Writes REFUSED with an Extended DNS Error in the place of the packet. With the longest text it is
+/// shorter than 512 octets.
+fn refuse(
+    exchange: &mut Exchange<'_>,
+    plain: &Plain,
+    plan: &Plan,
+    access: Passage,
+    text: &str,
+    udp_size: u16,
+) {
+    const EXTENDED_DNS_ERROR: u16 = 15;
+    let mut end = plain.end();
+    if let Some(edns) = plain.edns {
+        reply::write_opt(edns.dnssec_ok, udp_size, &mut exchange.buffer[end..]);
+        let octets = 2 + text.len() as u16;
+        // The length of the record is the last word of what was written.
+        end += OPT_OCTETS - 2;
+        for word in [4 + octets, EXTENDED_DNS_ERROR, octets, extended_error::PROHIBITED] {
+            exchange.buffer[end..end + 2].copy_from_slice(&word.to_be_bytes());
+            end += 2;
+        }
+        exchange.buffer[end..end + text.len()].copy_from_slice(text.as_bytes());
+        end += text.len();
+    }
+    reply::finish_header(exchange.buffer, 0, rcode::REFUSED, [1, 0, 0, plain.edns.is_some().into()]);
+    let outcome = Outcome {
+        reply: true,
+        zone: Some(plan.index),
+        rcode: rcode::REFUSED,
+        query_type: plain.record_type,
+        query_class: class::IN,
+        family: Some(plain.family),
+        access: Some(access),
+        key: key(plain, plan),
+        ..Outcome::default()
+    };
+    exchange.replied(end, outcome);
+}
