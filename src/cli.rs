@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::access_command::AccessCommand;
 use crate::client::lookup::{self, LookupArgs};
 use crate::client::relay::{self, RelayArgs};
 use crate::config::delegation::{self, Undelegated};
 use crate::config::file::ConfigError;
 use crate::config::spec::{self, SpecError, ZoneSpec};
-use crate::config::{Config, Control, ZoneConfig, address, duration, file};
+use crate::config::{Config, Control, ZoneConfig, address, duration, file, plans};
 use crate::dnssec::validity::Validity;
 use crate::export_command::{self, Format, SigningOrder};
 use crate::key_command::{self, KeyArgs};
@@ -70,6 +71,17 @@ pub enum Command {
     Key(KeyArgs),
     /// Answer ordinary queries out of range records.
     Relay(RelayArgs),
+    /// Make access keys, or their digests.
+    Access(AccessCommand),
+    /// Ask the running server what the accounts of access rules have asked.
+    Usage {
+        /// The control socket.
+        control: PathBuf,
+        /// Of so many accounts.
+        limit: usize,
+        /// Print the reply as it came.
+        json: bool,
+    },
 }
 
 /// Why the command line leads to no [`Command`].
@@ -98,6 +110,9 @@ pub enum CliError {
     /// A zone lies inside a signed one, which does not know.
     #[error("{0}")]
     Undelegated(#[from] Undelegated),
+    /// A zone is the same for all, and access rules make it differ.
+    #[error("{0}")]
+    Contradiction(#[from] plans::Contradiction),
 }
 
 /// The configuration that is served where the command line names nothing.
@@ -176,6 +191,11 @@ enum RawCommand {
     /// Make, show and replace the keys of signed zones
     #[command(after_help = key_command::HELP)]
     Key(KeyArgs),
+    /// Make access keys, and show what they have asked
+    Access {
+        #[command(subcommand)]
+        command: RawAccess,
+    },
     /// Tell the running server to look at its data files now
     #[command(after_help = RELOAD_HELP)]
     Reload {
@@ -207,6 +227,24 @@ enum RawCommand {
     /// Answer the ordinary queries of mail software out of range records
     #[command(after_help = relay::HELP)]
     Relay(RelayArgs),
+}
+
+#[derive(Subcommand)]
+enum RawAccess {
+    #[command(flatten)]
+    Own(AccessCommand),
+    /// Show what keys and clients have asked of the running server, the busiest of the month first
+    #[command(after_help = USAGE_HELP)]
+    Usage {
+        /// Of so many accounts
+        #[arg(long, value_name = "COUNT", default_value = "100")]
+        limit: usize,
+        /// Print the server's reply, one line of JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
 }
 
 /// What `serve` serves and `check` checks.
@@ -279,6 +317,14 @@ Example:
 
 Exit codes: 0 all zones are served, 1 a zone is not, or keeps old data, 2 no answer.";
 
+const USAGE_HELP: &str = "\
+A key is shown as the first 12 digits of its SHA-256 digest: printf %s KEY | sha256sum (KEY in lower case).
+
+Example:
+  nibbl access usage --limit 10
+
+Exit codes: 0 shown, 2 no answer.";
+
 impl Command {
     /// Reads the arguments (the program's name first) and the configuration file they name.
     /// `default_control` is where the control socket is when nothing is said.
@@ -329,6 +375,10 @@ impl Command {
             RawCommand::Lookup(arguments) => Self::Lookup(arguments),
             RawCommand::Key(arguments) => Self::Key(arguments),
             RawCommand::Relay(arguments) => Self::Relay(arguments),
+            RawCommand::Access { command: RawAccess::Own(command) } => Self::Access(command),
+            RawCommand::Access { command: RawAccess::Usage { limit, json, socket } } => {
+                Self::Usage { control: control(socket), limit, json }
+            }
             RawCommand::Status { json, watch, socket } => Self::Status {
                 control: control(socket),
                 json,
@@ -359,6 +409,7 @@ impl Source {
         if self.ranges {
             config.zones.iter_mut().for_each(|zone| zone.ranges = true);
         }
+        plans::check_zones(&config.plans, &config.zones)?;
         if let Some(path) = self.control {
             config.control = Control::Path(path);
         }

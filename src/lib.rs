@@ -48,6 +48,7 @@ pub mod answer;
 // plain queries -> answers, a batch at a time (pure)
 pub mod fast;
 // the network rim
+pub mod bookkeeping;
 pub mod log;
 pub mod metrics;
 pub mod query_log;
@@ -69,6 +70,8 @@ pub mod client;
 pub mod confinement;
 pub mod privileges;
 pub mod progress;
+// (text to text)
+pub mod access_command;
 // (both load)
 pub mod check;
 pub mod export_command;

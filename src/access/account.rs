@@ -33,7 +33,7 @@ pub struct Account {
 }
 
 /// What became of a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     /// It is answered from the data.
     Granted,
@@ -47,6 +47,24 @@ pub enum Verdict {
     Monthly,
     /// The name has no key, or one that nobody has.
     UnknownKey,
+}
+
+impl Verdict {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Granted, Self::NotInPlan, Self::Rate, Self::Daily, Self::Monthly, Self::UnknownKey];
+
+    /// The name that metrics have.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::NotInPlan => "not_in_plan",
+            Self::Rate => "rate",
+            Self::Daily => "daily",
+            Self::Monthly => "monthly",
+            Self::UnknownKey => "unknown_key",
+        }
+    }
 }
 
 /// The counters as they are put down. Each period is its number (16 bits) and what `granted` was when

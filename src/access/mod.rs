@@ -28,6 +28,7 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use ip_network::IpNetwork;
 use ip_network_table::IpNetworkTable;
@@ -103,7 +104,7 @@ pub enum By {
 }
 
 /// What became of a question that rules concern: what is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Passage {
     /// The plan; `None` with [`Verdict::UnknownKey`].
     pub plan: Option<PlanId>,
@@ -181,6 +182,14 @@ impl Gate {
     /// The keys, if they could ever be read.
     pub fn keys(&self) -> Option<&Arc<KeyTable>> {
         self.keys.as_ref()
+    }
+
+    /// Moves the time on, where anything depends on it: see [`Clock::set`].
+    #[inline]
+    pub fn set_time(&self, elapsed: Duration, seconds: u64) {
+        if !self.zones.is_empty() {
+            self.policy.clock.set(elapsed, seconds);
+        }
     }
 
     /// By what questions for the zone at a place of the snapshot are judged.

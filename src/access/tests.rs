@@ -1,7 +1,6 @@
 //! Plans, quotas and rules, with a time that is passed in.
 
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;

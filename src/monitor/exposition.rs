@@ -6,8 +6,10 @@
 
 use std::fmt::{Display, Write};
 
+use crate::access::Verdict;
 use crate::metrics::{Answer, Buckets, OriginTotals, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
+use crate::status::usage::AccessStatus;
 use crate::status::{SigningStatus, Status, ZoneStatus, process};
 use crate::zone;
 
@@ -162,6 +164,19 @@ fn signatures(text: &mut Text, signing: &SigningStatus) {
     );
 }
 
+fn access(text: &mut Text, access: &AccessStatus) {
+    const QUERIES: &str = "nibbl_access_queries_total";
+    text.family(QUERIES, "counter", "Queries that access rules concern, by plan and what came of them.");
+    for plan in &access.plans {
+        for (verdict, count) in plan.verdicts() {
+            text.sample(QUERIES, &[("plan", &plan.name), ("result", verdict.name())], count);
+        }
+    }
+    let result = ("result", Verdict::UnknownKey.name());
+    text.sample(QUERIES, &[("plan", ""), result], access.unknown_key);
+    text.single("nibbl_access_keys", "gauge", "Access keys that are served.", access.keys);
+}
+
 fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
     text.single(
         "nibbl_ready",
@@ -187,6 +202,9 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
         "1 if all zones hold what their files hold.",
         u64::from(status.is_clean()),
     );
+    if let Some(rules) = &status.access {
+        access(text, rules);
+    }
     if let Some(signing) = &status.signing {
         signatures(text, signing);
     }

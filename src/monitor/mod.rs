@@ -1,5 +1,6 @@
 //! The HTTP listener for those who watch over the server: `/metrics` for Prometheus, `/healthz` and
-//! `/readyz` for whoever starts it and sends it clients, `/status` for programs and people.
+//! `/readyz` for whoever starts it and sends it clients, `/status` for programs and people, `/usage` for who
+//! bills customers.
 //!
 //! It only reads, and knows no users: it belongs on a loopback address. What it shows is made when it
 //! is asked for, by [`status`](crate::status) and `exposition`.
@@ -13,7 +14,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::SystemTime;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -41,6 +42,7 @@ pub async fn serve(listener: TcpListener, observer: Observer) -> io::Result<()> 
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/status", get(status))
+        .route("/usage", get(usage))
         .with_state(observer);
     axum::serve(tokio::net::TcpListener::from_std(listener)?, routes).await
 }
@@ -63,5 +65,24 @@ async fn ready(State(observer): State<Observer>) -> impl IntoResponse {
 
 async fn status(State(observer): State<Observer>) -> Result<impl IntoResponse, StatusCode> {
     let text = serde_json::to_string(&observer.status()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(CONTENT_TYPE, "application/json")], text + "\n"))
+}
+
+/// Of as many accounts as `?limit=` says, the busiest of the month first.
+async fn usage(
+    State(observer): State<Observer>,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, StatusCode> {
+    const DEFAULT: usize = 1000;
+    let limit = match query.as_deref() {
+        None => DEFAULT,
+        Some(query) => {
+            let number = query.strip_prefix("limit=").and_then(|number| number.parse().ok());
+            number.ok_or(StatusCode::BAD_REQUEST)?
+        }
+    };
+    // A million accounts take a while.
+    let report = tokio::task::spawn_blocking(move || serde_json::to_string(&observer.usage(limit))).await;
+    let text = report.ok().and_then(Result::ok).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(CONTENT_TYPE, "application/json")], text + "\n"))
 }

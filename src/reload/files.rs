@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::keys::Keys;
 use super::signing::Signers;
-use super::{LoadError, Loaded, Source};
+use super::{LoadError, Loaded, Order, Round, Source};
 use crate::config::{DatasetConfig, ZoneConfig};
 use crate::data_file::{DataFile, Limits, Stamp};
 use crate::dataset::Dataset;
@@ -26,6 +27,7 @@ pub struct Files<P> {
     /// The zones that were published last: what they have made of data that stay is kept.
     published: RefCell<Vec<Arc<Zone>>>,
     signers: Signers,
+    keys: Keys,
 }
 
 impl<P: Fn(Arc<Snapshot>)> Files<P> {
@@ -37,6 +39,7 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
             progress: Box::new(|_| ()),
             published: RefCell::default(),
             signers: Signers::new(0),
+            keys: Keys::none(),
         }
     }
 
@@ -48,6 +51,11 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
     /// Keeps signatures in so many octets of memory.
     pub fn with_signatures(self, octets: usize) -> Self {
         Self { signers: Signers::new(octets), ..self }
+    }
+
+    /// With rules for who may ask how much.
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
     }
 
     /// Reads the files of a dataset.
@@ -148,10 +156,20 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         self.signers.have_changed(config)
     }
 
+    fn look(&self, order: &Order, round: &mut Round) -> bool {
+        self.keys.look(order, round)
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.keys.problem()
+    }
+
     fn publish(&self, zones: Vec<Arc<Zone>>, access: Option<&Arc<Loaded<Self>>>) {
         let access = access.map(|loaded| loaded.dataset.clone());
         self.published.replace(zones.clone());
-        (self.publish)(Arc::new(Snapshot::new(zones, self.settings.clone(), access)));
+        let snapshot = Snapshot::new(zones, self.settings.clone(), access);
+        let snapshot = snapshot.with_gate(self.keys.policy(), self.keys.table().as_ref());
+        (self.publish)(Arc::new(snapshot));
     }
 }
 

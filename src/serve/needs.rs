@@ -15,7 +15,7 @@ const OTHER_FILES: u64 = 64;
 /// The files that are read and written from now on.
 pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
     let config = &plan.config;
-    let data = config.datasets().flat_map(|dataset| dataset.files.iter().cloned());
+    let data = config.data_files().cloned();
     let certificates = config.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
     let keys = config.zones.iter().filter_map(|zone| Some(zone.signing.as_ref()?.keys.clone()));
     let control = match &config.control {
@@ -27,7 +27,13 @@ pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
     let statistics = plan.statistics.iter().filter_map(|statistics| statistics.file.clone());
     Needs {
         read: data.chain(certificates).chain(keys).chain(config.process.read.iter().cloned()).collect(),
-        written: control.map(Path::to_owned).into_iter().chain(query_log).chain(statistics).collect(),
+        written: control
+            .map(Path::to_owned)
+            .into_iter()
+            .chain(query_log)
+            .chain(statistics)
+            .chain(config.plans.usage.clone())
+            .collect(),
     }
 }
 

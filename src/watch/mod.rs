@@ -58,8 +58,7 @@ impl Watcher {
     /// Watches all data files. The error says why the system does not tell of changes; the watcher
     /// then only polls.
     pub fn new(config: &Config) -> (Self, Option<notify::Error>) {
-        let mut files: Vec<PathBuf> =
-            config.datasets().flat_map(|dataset| dataset.files.iter().cloned()).collect();
+        let mut files: Vec<PathBuf> = config.data_files().cloned().collect();
         files.sort_unstable();
         files.dedup();
         let (sender, events) = mpsc::channel(1);
