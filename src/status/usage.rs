@@ -1,6 +1,8 @@
 //! What was asked by access rules: a few sums for everybody, and each account for who bills.
 
-use super::Observer;
+use std::time::SystemTime;
+
+use super::{Observer, seconds};
 use crate::access::{AccountId, Entry, Gate, Now, Verdict};
 use crate::metrics::Totals;
 
@@ -102,12 +104,11 @@ impl Observer {
     /// What accounts have asked, of at most `limit` of them.
     pub fn usage(&self, limit: usize) -> UsageReport {
         let snapshot = self.responder.snapshot();
-        report(snapshot.gate(), limit)
+        report(snapshot.gate(), limit, Now::date(seconds(SystemTime::now())))
     }
 }
 
-fn report(gate: &Gate, limit: usize) -> UsageReport {
-    let now = gate.policy().clock().now();
+fn report(gate: &Gate, limit: usize, now: Now) -> UsageReport {
     let rules = gate.policy().rules().map(|(clients, entry)| (entry, Some(clients.to_string())));
     let keys = gate.keys().into_iter().flat_map(|keys| keys.entries()).map(|entry| (entry, None));
     let was_used = |entry: &Entry<'_>| {

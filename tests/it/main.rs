@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod access;
 mod answers;
 mod commands;
 mod confinement;
