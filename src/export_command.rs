@@ -168,6 +168,7 @@ fn signing_config(
             .empty_non_terminals
             .or(configured.map(|signing| signing.empty_non_terminals))
             .unwrap_or_default(),
+        withdraw_ds: configured.is_some_and(|signing| signing.withdraw_ds),
     })
 }
 

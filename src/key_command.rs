@@ -178,6 +178,7 @@ impl Place {
         now: u32,
         out: &mut impl Write,
     ) -> Result<(), Failure> {
+        key_file::make_directory(&self.directory)?;
         match key_file::read_all(&self.directory, &self.zone) {
             Err(KeyFileError::NoKey { .. }) => (),
             Err(error) => return Err(error.into()),
@@ -343,6 +344,8 @@ mod tests {
     #[test]
     fn two_kinds_of_keys() {
         let directory = tempfile::tempdir().unwrap();
+        // It is made with the keys.
+        std::fs::remove_dir(directory.path()).unwrap();
         let text = key("generate --split --algorithm ed25519", &directory, NOW).unwrap();
         assert!(text.contains("ED25519: key-signing key") && text.contains("ED25519: zone-signing key"));
         assert_eq!(key("ds", &directory, NOW).unwrap().lines().count(), 1);

@@ -210,6 +210,7 @@ struct ZoneTable {
     keys: Option<PathBuf>,
     signature_validity: Option<SignatureValidity>,
     empty_non_terminals: Option<EmptyNonTerminals>,
+    withdraw_ds: Option<bool>,
     #[serde(default)]
     delegations: Vec<DelegationTable>,
 }
@@ -344,6 +345,7 @@ impl ZoneTable {
             keys: own_dir.join(keys),
             validity: self.signature_validity.as_ref().map_or_else(Validity::default, |validity| validity.0),
             empty_non_terminals: self.empty_non_terminals.unwrap_or_default(),
+            withdraw_ds: self.withdraw_ds.unwrap_or(false),
         }))
     }
 

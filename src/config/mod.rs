@@ -365,6 +365,8 @@ pub struct SigningConfig {
     pub validity: Validity,
     /// What empty non-terminals have; a marker by default.
     pub empty_non_terminals: EmptyNonTerminals,
+    /// The zone above is asked to remove the DS records: the zone is to be signed no more.
+    pub withdraw_ds: bool,
 }
 
 /// A dataset: files that are read as one. Zones that name an equal one share it.

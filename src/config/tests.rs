@@ -76,6 +76,7 @@ fn everything_said() {
         keys = "keys"
         signature_validity = "7d"
         empty_non_terminals = "plain"
+        withdraw_ds = true
         delegations = [{ name = "sub", ns = ["ns.example."], ds = ["258 13 1 61616161616161616161 61616161616161616161"] }]
         [[zone]]
         name = "sub.signed.example"
@@ -89,6 +90,7 @@ fn everything_said() {
         keys: "/etc/nibbl/keys".into(),
         validity: Validity::new(7 * 86_400).unwrap(),
         empty_non_terminals: EmptyNonTerminals::Plain,
+        withdraw_ds: true,
     };
     assert_eq!(config.zones[1].signing, Some(signing));
     let delegation = Delegation {

@@ -5,9 +5,9 @@
 //! private file must not be open to everybody; what is in it never gets into an error message. Both files are
 //! written aside and renamed, the private one first: whoever reads the directory meanwhile finds whole keys.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -289,6 +289,15 @@ impl KeyFile {
         replace(&self.path.with_extension("private"), &private, 0o600)?;
         replace(&self.path, &public, 0o644)
     }
+}
+
+/// Makes a directory for keys, if it is not there; others than its owner and group may not look into it.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_directory(path: &Path) -> Result<(), KeyFileError> {
+    let made = DirBuilder::new().recursive(true).mode(0o750).create(path);
+    made.map_err(|source| KeyFileError::Io { path: path.to_owned(), source })
 }
 
 /// The names of the times in the private file, in BIND's order, and where each is kept.

@@ -16,7 +16,7 @@ use super::{Content, Item, Prefix, StateMap, is_uniform};
 use crate::prefix_table::{Range, State, UNLISTED};
 
 /// Prefixes with more runs than this are measured when a table is compiled.
-pub const SUMMARY_RUNS: u64 = 64;
+pub const SUMMARY_RUNS: u64 = 56;
 
 /// How much of a block a form takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -55,6 +55,13 @@ impl Signers {
                 "no $NS, which a signed zone needs: resolvers learn its name servers from it",
             );
         }
+        for cut in VirtualZone::cuts_in_data(zone) {
+            let cut = cut.to_string();
+            note(
+                Severity::Warning,
+                &format!("has data at or below its delegation `{cut}`, which is not served"),
+            );
+        }
         match self.signer(&config.name, signing, note).filter(|_| obstacles.is_empty()) {
             Some(signer) => {
                 Signing::By(SignedBy { signer, empty_non_terminals: signing.empty_non_terminals })
@@ -87,6 +94,7 @@ impl Signers {
         let signer = match key_file::load(&signing.keys, name) {
             Ok(keys) => {
                 keys.warnings().iter().for_each(|warning| note(Severity::Warning, warning));
+                let keys = if signing.withdraw_ds { keys.withdrawn() } else { keys };
                 let signer = ZoneSigner::new(name, keys, signing.validity, self.cache.clone());
                 Some(Arc::new(signer))
             }
@@ -160,6 +168,7 @@ mod tests {
             keys: keys.to_owned(),
             validity: Validity::default(),
             empty_non_terminals: EmptyNonTerminals::Marker,
+            withdraw_ds: false,
         };
         ZoneConfig { signing: Some(signing), ..ZoneConfig::new(Name::from_text(b"bl.example").unwrap()) }
     }

@@ -103,6 +103,11 @@ impl<'z> VirtualZone<'z> {
         }
     }
 
+    /// The zone cuts at or below which the data has names too: the zone that begins there is asked for them.
+    pub fn cuts_in_data(zone: &Zone) -> impl Iterator<Item = Name> {
+        sources::cuts_in_data(zone).map(name_of)
+    }
+
     /// All names that own records, in canonical order; the first is the apex.
     pub fn names(&self) -> Names<'z> {
         Names::new(self.zone, sources::of(self.zone), self.empty_non_terminals)

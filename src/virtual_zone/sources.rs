@@ -218,6 +218,20 @@ impl Reach {
 
 /// All sources of a zone.
 pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
+    with_cuts(zone, of_data(zone))
+}
+
+/// The cuts at or below which the zone's own data has names, which nobody will see.
+pub(super) fn cuts_in_data(zone: &Zone) -> impl Iterator<Item = &[u8]> {
+    let sources = zone.delegations().next().map_or_else(Vec::new, |_| of_data(zone));
+    let is_below = move |cut: &[u8]| {
+        sources.iter().filter_map(|source| source.first_from(cut, None)).any(|first| first.starts_with(cut))
+    };
+    zone.delegations().map(|(cut, _)| cut).filter(move |cut| is_below(cut))
+}
+
+/// The sources but for the cuts.
+fn of_data(zone: &Zone) -> Vec<Source<'_>> {
     let mut sources = vec![apex(zone)];
     of_list(zone, zone.list(), &[], &mut sources);
     for sub_zones in zone.combined() {
@@ -229,7 +243,7 @@ pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
             sources.extend(own.into_iter().filter_map(|source| source.without(others())));
         }
     }
-    with_cuts(zone, with_ranges(zone, sources))
+    with_ranges(zone, sources)
 }
 
 /// The apex and the range records, and nothing else.

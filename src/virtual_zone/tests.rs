@@ -276,7 +276,15 @@ proptest! {
         let ranges = RangesOptions { block_bytes: 800, ttl: 60, clients: Vec::new() };
         let delegations = cuts.iter().map(delegation).collect();
         let options = ZoneOptions { delegations, ranges: Some(ranges), ..ZoneOptions::default() };
-        let zone = zone(texts.map(|(kind, text)| dataset(kind, text)).into(), options);
+        let datasets = || texts.map(|(kind, text)| dataset(kind, text)).into();
+        let (uncut, zone) = (zone(datasets(), ZoneOptions::default()), zone(datasets(), options));
+        let hides = |cut: &&String| {
+            let cut = Name::from_text(cut.as_bytes()).unwrap().key();
+            VirtualZone::new(&uncut, Plain).names().any(|name| name.key.starts_with(&cut))
+        };
+        let mut hiding: Vec<_> = cuts.iter().filter(hides).map(|cut| Name::from_text(cut.as_bytes()).unwrap().key()).collect();
+        hiding.sort();
+        prop_assert_eq!(VirtualZone::cuts_in_data(&zone).map(|cut| cut.key()).collect::<Vec<_>>(), hiding);
         let zone = zone.with_ranges(None, &mut Default::default());
         let below = VirtualZone::new(&zone, Plain);
         for cut in &cuts {
