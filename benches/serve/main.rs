@@ -4,7 +4,7 @@
 //! cargo bench --bench serve -- [--size 1000000] [--rounds 5] [--seconds 2] [--seed 1]
 //!     [--servers echo,nibbl,rbldnsd,nsd,knot] [--workers 1] [--wildcards 100000]
 //!     [--sockets 16] [--window 16] [--no-latency] [--picture docs/serve.svg]
-//!     [--under 'PROFILER ARGUMENTS']
+//!     [--under 'PROFILER ARGUMENTS'] [--keys 1000000]
 //! ```
 //!
 //! All servers have one thread (nibbl `--workers`) on the first core, the load has the second; where
@@ -16,6 +16,10 @@
 //! CPU time is that of the server's processes from `/proc`, divided by the answers. Latency is of
 //! random (Poisson) arrivals at half of the saturated rate of the server, or of rbldnsd if that is less;
 //! a lost question counts as the latest answer of all ("inf").
+//! With `--keys`, nibbl is measured beside itself ("keys") with so many access keys: each question has any of
+//! them in its name, with a plan that limits all that can be limited, and its use is put down. The other has a
+//! zone with a name as long.
+//!
 //! Every phase lasts `--seconds`, so a run takes about 2 × rounds × servers × seconds, and loading.
 
 mod echo;
@@ -40,15 +44,21 @@ fn main() {
     }
     let options = Options::from_arguments();
     let directory = tempfile::tempdir().expect("a directory");
-    let mut zone = Zone::new(options.size, QUESTIONS, options.seed);
-    let files = Files { directory: directory.path(), workers: options.workers, under: options.under.clone() };
+    let mut zone = Zone::new(options.size, QUESTIONS, options.keys.min(1), options.seed);
+    let mut keyed = Zone::new(options.size, QUESTIONS, options.keys, options.seed);
+    let files = Files {
+        directory: directory.path(),
+        workers: options.workers,
+        under: options.under.clone(),
+        keys: options.keys,
+    };
     files.write(&zone, options.wildcards).expect("room for the data");
     let mut servers: Vec<Server> = Vec::new();
-    for name in
-        servers::ALL.into_iter().filter(|name| options.servers.split(',').any(|wanted| wanted == *name))
-    {
+    let mut zone_of = |name| if name == servers::KEYS { &mut keyed } else { &mut zone };
+    let all = servers::ALL.into_iter().chain([servers::KEYS]);
+    for name in all.filter(|name| options.servers.split(',').any(|wanted| wanted == *name)) {
         let started = files.start(name, options.server_core, options.load_core);
-        match started.and_then(|server| server.loaded(&mut zone)) {
+        match started.and_then(|server| server.loaded(zone_of(name))) {
             Some(server) => servers.push(server),
             None => println!("{name} is not installed or does not start: left out"),
         }
@@ -57,7 +67,7 @@ fn main() {
     for _ in 0..options.rounds {
         let mut rates: Vec<f64> = Vec::new();
         for (server, rounds) in servers.iter().zip(&mut measured) {
-            rounds.push(saturate(server, &mut zone, &options));
+            rounds.push(saturate(server, zone_of(server.name), &options));
             rates
                 .extend(rounds.last().map(|round| round.saturated.answered as f64 / round.saturated.seconds));
         }
@@ -68,7 +78,7 @@ fn main() {
         for ((server, rounds), &rate) in servers.iter().zip(&mut measured).zip(&rates) {
             let rate = rate.min(rates[reference]) / 2.0;
             let mut load = Load::new(server.address, PACED_SOCKETS).expect("sockets");
-            let paced = load.pace(&mut zone, rate, options.time).expect("loopback takes packets");
+            let paced = load.pace(zone_of(server.name), rate, options.time).expect("loopback takes packets");
             rounds.last_mut().expect("saturated").paced = paced;
         }
     }
@@ -100,6 +110,7 @@ struct Options {
     window: usize,
     latency: bool,
     under: Vec<String>,
+    keys: usize,
     server_core: Option<usize>,
     load_core: Option<usize>,
 }
@@ -109,7 +120,7 @@ impl Options {
         let number = |flag: &str, default: usize| {
             argument(flag).map_or(default, |value| value.parse().expect("a number"))
         };
-        let workers = number("--workers", 1);
+        let (workers, keys) = (number("--workers", 1), number("--keys", 0));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let pinned = cores > 1 && workers == 1;
         Self {
@@ -117,7 +128,11 @@ impl Options {
             rounds: number("--rounds", 5),
             time: Duration::from_secs(number("--seconds", 2) as u64),
             seed: number("--seed", 1) as u64,
-            servers: argument("--servers").unwrap_or_else(|| servers::ALL.join(",")),
+            servers: argument("--servers").unwrap_or_else(|| match keys {
+                0 => servers::ALL.join(","),
+                _ => format!("nibbl,{}", servers::KEYS),
+            }),
+            keys,
             workers,
             wildcards: number("--wildcards", 100_000),
             sockets: number("--sockets", 16),

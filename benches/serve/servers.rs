@@ -10,10 +10,12 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::questions::{ZONE, Zone};
+use crate::questions::{ZONE, Zone, key};
 
 /// The servers in the order of the table.
 pub(crate) const ALL: [&str; 5] = ["echo", "nibbl", "rbldnsd", "nsd", "knot"];
+/// nibbl with access keys in the names.
+pub(crate) const KEYS: &str = "keys";
 
 /// How long a server may load.
 const LOADING: Duration = Duration::from_secs(180);
@@ -39,6 +41,8 @@ pub(crate) struct Files<'d> {
     pub(crate) workers: usize,
     /// What runs nibbl: nothing, or a profiler with its arguments.
     pub(crate) under: Vec<String>,
+    /// Access keys of [`KEYS`]; with any, the zone of `nibbl` is named like the first.
+    pub(crate) keys: usize,
 }
 
 impl Files<'_> {
@@ -75,7 +79,7 @@ impl Files<'_> {
         let directory = self.directory.display();
         let mut command = match name {
             "echo" => Command::new(std::env::current_exe()?),
-            "nibbl" => self.nibbl(),
+            "nibbl" | KEYS => self.nibbl(),
             "rbldnsd" => Command::new("/usr/sbin/rbldnsd"),
             "nsd" => Command::new("/usr/sbin/nsd"),
             _ => Command::new("/usr/sbin/knotd"),
@@ -85,11 +89,23 @@ impl Files<'_> {
             "echo" => {
                 command.args(["--echo", &address.to_string()]);
             }
-            "nibbl" => {
+            "nibbl" | KEYS => {
                 let workers = self.workers;
+                let (zone, plans) = match (name, self.keys) {
+                    (KEYS, _) => {
+                        let keys: String = (0..self.keys).map(|number| key(number) + " gold\n").collect();
+                        std::fs::write(self.path("keys"), keys)?;
+                        let plan = "rate = 1000000\ndaily = 1000000000\nmonthly = 1000000000";
+                        let keys = format!("[access_keys]\nzones = [\"{ZONE}\"]\nfile = \"keys\"");
+                        let usage = "[usage]\ndirectory = \"usage\"";
+                        (ZONE.to_owned(), format!("[[plan]]\nname = \"gold\"\n{plan}\n{keys}\n{usage}\n"))
+                    }
+                    (_, 0) => (ZONE.to_owned(), String::new()),
+                    (_, _) => (format!("{}.{ZONE}", key(0)), String::new()),
+                };
                 let text = format!(
-                    "[server]\nlisten = [\"{address}\"]\nworkers = {workers}\n\n[[zone]]\nname = \"{ZONE}\"\n\
-                     datasets = [\"ip6trie:list\"]\naccess = [\"clients\"]\n"
+                    "[server]\nlisten = [\"{address}\"]\nworkers = {workers}\ncontrol = false\n\n{plans}\n[[zone]]\n\
+                     name = \"{zone}\"\ndatasets = [\"ip6trie:list\"]\naccess = [\"clients\"]\n"
                 );
                 std::fs::write(&configuration, text)?;
                 command.args(["serve", "--config"]).arg(configuration);
