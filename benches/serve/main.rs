@@ -54,11 +54,10 @@ fn main() {
     };
     files.write(&zone, options.wildcards).expect("room for the data");
     let mut servers: Vec<Server> = Vec::new();
-    let mut zone_of = |name| if name == servers::KEYS { &mut keyed } else { &mut zone };
     let all = servers::ALL.into_iter().chain([servers::KEYS]);
     for name in all.filter(|name| options.servers.split(',').any(|wanted| wanted == *name)) {
         let started = files.start(name, options.server_core, options.load_core);
-        match started.and_then(|server| server.loaded(zone_of(name))) {
+        match started.and_then(|server| server.loaded(asked(name, &mut zone, &mut keyed))) {
             Some(server) => servers.push(server),
             None => println!("{name} is not installed or does not start: left out"),
         }
@@ -67,7 +66,7 @@ fn main() {
     for _ in 0..options.rounds {
         let mut rates: Vec<f64> = Vec::new();
         for (server, rounds) in servers.iter().zip(&mut measured) {
-            rounds.push(saturate(server, zone_of(server.name), &options));
+            rounds.push(saturate(server, asked(server.name, &mut zone, &mut keyed), &options));
             rates
                 .extend(rounds.last().map(|round| round.saturated.answered as f64 / round.saturated.seconds));
         }
@@ -78,7 +77,9 @@ fn main() {
         for ((server, rounds), &rate) in servers.iter().zip(&mut measured).zip(&rates) {
             let rate = rate.min(rates[reference]) / 2.0;
             let mut load = Load::new(server.address, PACED_SOCKETS).expect("sockets");
-            let paced = load.pace(zone_of(server.name), rate, options.time).expect("loopback takes packets");
+            let paced = load
+                .pace(asked(server.name, &mut zone, &mut keyed), rate, options.time)
+                .expect("loopback takes packets");
             rounds.last_mut().expect("saturated").paced = paced;
         }
     }
@@ -91,6 +92,11 @@ fn main() {
         let title = format!("{} prefixes, one thread each, half of the questions listed", options.size);
         picture::draw(Path::new(&path), &title, &rows).expect("a picture");
     }
+}
+
+/// The questions for a server.
+fn asked<'z>(name: &str, zone: &'z mut Zone, keyed: &'z mut Zone) -> &'z mut Zone {
+    if name == servers::KEYS { keyed } else { zone }
 }
 
 /// Questions made ahead, more than a cache holds the answers of.

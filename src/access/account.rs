@@ -4,9 +4,10 @@
 //! costs one atomic addition, and no thread has to set a million counters back at midnight.
 //!
 //! What was asked must survive the end of the process, also a sudden one, and nothing may wait for a
-//! disk. So an account is *saved ahead*: it is put down (`bookkeeping`) with a slice more than was
-//! asked, and calls for the next slice when half of that is used up. After a sudden end a quota is
-//! short by what was left of a slice, and never longer.
+//! disk. So an account is *saved ahead*: when it has used half a slice, it is put down (`bookkeeping`)
+//! with a slice more than was asked, and it calls for the next when half of that is used up. After a
+//! sudden end a quota is short by what was left of a slice, or longer by the half that nobody had put
+//! down yet. So what keys ask that ask little costs no writing.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -28,7 +29,8 @@ pub struct Account {
     denied: AtomicU64,
     day: AtomicU64,
     month: AtomicU64,
-    /// When `granted` passes this, a new slice is needed; [`CALLED`] while that is under way.
+    /// When `granted` passes this, a new slice is needed; [`CALLED`] while that is under way, 0 before the
+    /// first question.
     enough_until: AtomicU64,
 }
 
@@ -134,14 +136,22 @@ impl Account {
 
     /// True, once, when the account is to be put down.
     #[inline]
-    pub fn calls(&self) -> bool {
+    pub fn calls(&self, plan: &Plan) -> bool {
         let enough_until = self.enough_until.load(Relaxed);
-        self.granted.load(Relaxed) > enough_until && self.enough_until.swap(CALLED, Relaxed) != CALLED
+        let granted = self.granted.load(Relaxed);
+        if granted <= enough_until {
+            return false;
+        }
+        if enough_until == 0 {
+            self.is_saved(granted + plan.slice() / 2);
+            return false;
+        }
+        self.enough_until.swap(CALLED, Relaxed) != CALLED
     }
 
     /// The call was not heard: the next question repeats it.
     pub fn call_again(&self) {
-        self.enough_until.store(0, Relaxed);
+        self.enough_until.store(1, Relaxed);
     }
 
     /// What is put down, and from what number of questions on the account calls again: see
@@ -154,11 +164,6 @@ impl Account {
     /// It was put down.
     pub fn is_saved(&self, enough_until: u64) {
         self.enough_until.store(enough_until, Relaxed);
-    }
-
-    /// True if something was asked since the start.
-    pub fn was_used(&self) -> bool {
-        self.enough_until.load(Relaxed) > 0
     }
 
     /// The counters as they are.

@@ -222,7 +222,7 @@ impl Gate {
         let covered = self.zones.get(zone).and_then(|rules| rules.covered.get(usize::from(entry.plan)));
         let (Some(true), Some(plan)) = (covered, self.policy.plan(entry)) else { return Verdict::NotInPlan };
         let verdict = entry.account.charge(plan, self.policy.clock.now());
-        if verdict == Verdict::Granted && entry.account.calls() {
+        if verdict == Verdict::Granted && entry.account.calls(plan) {
             self.call(entry, plan);
         }
         verdict
