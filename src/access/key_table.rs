@@ -2,12 +2,16 @@
 //!
 //! A key is known by the SHA-256 digest of its lower case (names have no letter case), in the table,
 //! in files if the operator wants it so, and wherever an operator sees it: no key is kept in memory.
-//! The digest is also the hash of the table, so a question costs one block of SHA-256 (some tens of
-//! nanoseconds with the instructions for it), one cache line of the table and one of the account.
+//!
+//! A digest takes longer than all the rest of an answer. So once a key was found by it, it is found by a
+//! fast hash from then on, whose seed nobody else knows: a question costs that hash, one cache line of
+//! the table and one of the account.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, OnceLock};
 
 use ring::digest;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::account::{Account, AccountId, Usage};
 use super::plan::PlanId;
@@ -30,6 +34,10 @@ pub struct KeyTable {
     /// place from where the low bits of its digest point.
     slots: Box<[Slot]>,
     len: usize,
+    /// Those that were asked for: as many places, by the fast hash.
+    met: Box<[OnceLock<Met>]>,
+    /// Of the fast hash.
+    seed: u64,
 }
 
 /// What is known of an account before it is looked at.
@@ -41,6 +49,22 @@ struct Slot {
     account: Option<Arc<Account>>,
 }
 
+/// A key that was asked for.
+#[derive(Clone, Debug)]
+struct Met {
+    /// Half of its fast hash; the other tells the place.
+    tag: u64,
+    account: Arc<Account>,
+    plan: PlanId,
+}
+
+/// A label that may be a key, in lower case.
+#[derive(Clone, Copy, Debug)]
+pub struct Label {
+    octets: [u8; Self::ROOM],
+    len: u8,
+}
+
 /// A key or a rule that was found.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'t> {
@@ -50,9 +74,24 @@ pub struct Entry<'t> {
     pub plan: PlanId,
 }
 
+impl Label {
+    /// More octets than a label has (RFC 1035, section 2.3.4).
+    pub const ROOM: usize = 64;
+
+    /// The label of `len` octets at the beginning of some: of a known number, which is quicker.
+    #[inline(always)]
+    pub fn new(octets: &[u8; Self::ROOM], len: usize) -> Self {
+        Self { octets: octets.map(|octet| octet.to_ascii_lowercase()), len: len.min(Self::ROOM) as u8 }
+    }
+
+    #[inline(always)]
+    fn octets(&self) -> &[u8] {
+        &self.octets[..usize::from(self.len).min(Self::ROOM)]
+    }
+}
+
 impl AccountId {
     /// Of a key, in any letter case.
-    #[inline]
     pub fn of_key(key: &[u8]) -> Self {
         let mut lowercase = [0; Name::MAX_OCTETS];
         let lowercase = &mut lowercase[..key.len().min(Name::MAX_OCTETS)];
@@ -67,7 +106,6 @@ impl AccountId {
     }
 
     /// Of any text.
-    #[inline]
     pub(super) fn of(text: &[u8]) -> Self {
         let digest = digest::digest(&digest::SHA256, text);
         Self(digest.as_ref().first_chunk().copied().unwrap_or_default())
@@ -84,7 +122,12 @@ impl KeyTable {
     /// the others.
     pub fn new(list: &KeyList, before: &Self, mut open: impl FnMut(AccountId) -> Account) -> Self {
         let places = (list.keys.len() * 4 / 3 + 1).next_power_of_two();
-        let mut table = Self { slots: vec![Slot::default(); places].into(), len: 0 };
+        let mut table = Self {
+            slots: vec![Slot::default(); places].into(),
+            len: 0,
+            met: (0..places).map(|_| OnceLock::new()).collect(),
+            seed: RandomState::new().hash_one(places),
+        };
         for &(id, plan) in &list.keys {
             let account = before.find(id).map(|entry| entry.account.clone());
             table.insert(plan, account.unwrap_or_else(|| Arc::new(open(id))));
@@ -101,8 +144,41 @@ impl KeyTable {
         self.len += 1;
     }
 
-    /// The account of a key.
-    #[inline]
+    /// The fast hash of a label.
+    #[inline(always)]
+    pub fn hash(&self, label: &Label) -> u128 {
+        xxh3_128_with_seed(label.octets(), self.seed)
+    }
+
+    /// The account of a label with this hash, where it is a key.
+    #[inline(always)]
+    pub fn find_label(&self, hash: u128, label: impl FnOnce() -> Label) -> Option<Entry<'_>> {
+        for place in self.places(hash as u64) {
+            match self.met.get(place)?.get() {
+                Some(met) if met.tag == (hash >> 64) as u64 => {
+                    return Some(Entry { account: &met.account, plan: met.plan });
+                }
+                Some(_) => {}
+                None => return self.meet(hash, &label()),
+            }
+        }
+        None
+    }
+
+    /// As [`Self::find_label`] where it was not asked for before: by its digest.
+    #[cold]
+    #[inline(never)]
+    fn meet(&self, hash: u128, label: &Label) -> Option<Entry<'_>> {
+        let entry = self.find(AccountId::of(label.octets()))?;
+        let tag = (hash >> 64) as u64;
+        let met = || Met { tag, account: entry.account.clone(), plan: entry.plan };
+        // Another worker may be as far: it takes the same place, or one before.
+        let is_there = |place: usize| self.met[place].get_or_init(met).tag == tag;
+        self.places(hash as u64).find(|&place| is_there(place));
+        Some(entry)
+    }
+
+    /// The account of a key by its digest.
     pub fn find(&self, id: AccountId) -> Option<Entry<'_>> {
         let hash = id.hash();
         for place in self.places(hash) {
@@ -139,7 +215,9 @@ impl KeyTable {
 
     /// The memory of the table and its accounts, in octets.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.slots) + self.len * (size_of::<Account>() + 2 * size_of::<usize>())
+        size_of_val(&*self.slots)
+            + size_of_val(&*self.met)
+            + self.len * (size_of::<Account>() + 2 * size_of::<usize>())
     }
 }
 
@@ -165,6 +243,30 @@ mod tests {
             seen.entry(key).or_insert(plan);
         }
         KeyList { keys: seen.into_iter().map(|(key, plan)| (id(key), plan)).collect() }
+    }
+
+    fn label(key: &[u8]) -> Label {
+        // What is behind the label must not count.
+        let octets = std::array::from_fn(|place| key.get(place).copied().unwrap_or(key[0]));
+        Label::new(&octets, key.len())
+    }
+
+    #[test]
+    fn workers_meet_a_key_together() {
+        let keys: Vec<_> = (0..300).map(|key| (key, 0)).collect();
+        let table = KeyTable::new(&list(&keys), &KeyTable::default(), Account::unsaved);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for key in 0..600u16 {
+                        let label = label(format!("customer-{key}").as_bytes());
+                        let met = table.find_label(table.hash(&label), || label);
+                        assert_eq!(met.map(|entry| entry.account.id), (key < 300).then(|| id(key)));
+                    }
+                });
+            }
+        });
+        assert_eq!(table.met.iter().filter(|met| met.get().is_some()).count(), 300, "each once");
     }
 
     fn id(key: u16) -> AccountId {
@@ -193,6 +295,12 @@ mod tests {
             for key in 0..310 {
                 let found = second.find(id(key));
                 prop_assert_eq!(found.map(|entry| entry.plan), plans.get(&id(key)).copied());
+                for _ in 0..2 {
+                    let label = label(format!("Customer-{key}").as_bytes());
+                    let met = second.find_label(second.hash(&label), || label);
+                    prop_assert_eq!(met.map(|entry| entry.account.id), found.map(|entry| entry.account.id));
+                    prop_assert_eq!(met.map(|entry| entry.plan), found.map(|entry| entry.plan));
+                }
                 if let (Some(before), Some(found)) = (first.find(id(key)), found) {
                     prop_assert!(Arc::ptr_eq(before.account, found.account), "counters outlive a reload");
                 }

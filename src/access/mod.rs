@@ -36,7 +36,7 @@ use ipnet::IpNet;
 
 pub use account::{Account, AccountId, Usage, Verdict};
 pub use clock::{Clock, Now};
-pub use key_table::{Entry, KeyList, KeyTable};
+pub use key_table::{Entry, KeyList, KeyTable, Label};
 pub use plan::{Beyond, Plan, PlanId};
 
 use crate::name::Name;

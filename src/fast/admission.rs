@@ -9,7 +9,7 @@ use super::exchange::Exchange;
 use super::question::{OPT_OCTETS, Plain};
 use super::view::Plan;
 use super::{Asked, BATCH, Places, reply};
-use crate::access::{AccountId, Beyond, By, Entry, Gate, Passage, Verdict};
+use crate::access::{Beyond, By, Entry, Gate, Label, Passage, Verdict};
 use crate::answer::Outcome;
 use crate::snapshot::Snapshot;
 use crate::wire::{HEADER_OCTETS, class, extended_error, rcode};
@@ -75,21 +75,26 @@ impl Admitted<'_> {
 
 /// Whose questions they are.
 fn entries<'s>(gate: &'s Gate, batch: &[Exchange<'_>], asked: &Asked<'_>) -> [Option<Entry<'s>>; BATCH] {
-    // The digests of all keys first, then their places in the table: cache misses overlap.
-    let mut ids = [AccountId::default(); BATCH];
-    for ((id, exchange), question) in ids.iter_mut().zip(batch).zip(&asked.questions) {
-        if let Some((plain, Plan { judged: By::Key, .. })) = question {
-            let label = &exchange.buffer[plain.between()];
-            *id = AccountId::of_key(label.get(1..).unwrap_or_default());
+    let keys = gate.keys().map(|keys| &**keys);
+    let label = |plain: &Plain, exchange: &Exchange<'_>| {
+        let place = plain.between();
+        let octets = exchange.buffer[place.start + 1..].first_chunk().copied().unwrap_or([0; Label::ROOM]);
+        Label::new(&octets, place.len() - 1)
+    };
+    // The hashes of all keys first, then their places in the table: cache misses overlap.
+    let mut hashes = [0; BATCH];
+    for ((hash, exchange), question) in hashes.iter_mut().zip(batch).zip(&asked.questions) {
+        if let (Some((plain, Plan { judged: By::Key, .. })), Some(keys)) = (question, keys) {
+            *hash = keys.hash(&label(plain, exchange));
         }
     }
     let mut entries = [None; BATCH];
     let mut known = None;
     for ((place, entry), question) in entries.iter_mut().enumerate().zip(&asked.questions) {
-        let Some((_, plan)) = question else { continue };
+        let Some((plain, plan)) = question else { continue };
         *entry = match plan.judged {
             By::Nothing => None,
-            By::Key => gate.keys().and_then(|keys| keys.find(ids[place])),
+            By::Key => keys.and_then(|keys| keys.find_label(hashes[place], || label(plain, &batch[place]))),
             By::Client => {
                 let client = batch[place].client.address;
                 match known {
