@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::access_command::AccessCommand;
 use crate::client::lookup::{self, LookupArgs};
@@ -81,6 +82,20 @@ pub enum Command {
         limit: usize,
         /// Print the reply as it came.
         json: bool,
+    },
+    /// Write the man pages.
+    Man {
+        /// The command line's description of itself.
+        described: Box<clap::Command>,
+        /// Where to.
+        directory: PathBuf,
+    },
+    /// Print a shell's completions.
+    Completions {
+        /// The command line's description of itself.
+        described: Box<clap::Command>,
+        /// For this shell.
+        shell: Shell,
     },
 }
 
@@ -227,6 +242,20 @@ enum RawCommand {
     /// Answer the ordinary queries of mail software out of range records
     #[command(after_help = relay::HELP)]
     Relay(RelayArgs),
+    /// Write the man pages of all sub-commands and of nibbl.toml into a directory
+    #[command(after_help = MAN_HELP)]
+    Man {
+        /// An existing directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Print what a shell needs to complete nibbl's arguments
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 #[derive(Subcommand)]
@@ -325,6 +354,18 @@ Example:
 
 Exit codes: 0 shown, 2 no answer.";
 
+const MAN_HELP: &str = "\
+Example:
+  nibbl man /usr/local/share/man/man1
+
+Exit codes: 0 written, 1 not written, 2 wrong arguments.";
+
+const COMPLETIONS_HELP: &str = "\
+Example:
+  nibbl completions bash > /usr/local/share/bash-completion/completions/nibbl
+
+Exit codes: 0 printed, 1 not printed, 2 wrong arguments.";
+
 impl Command {
     /// Reads the arguments (the program's name first) and the configuration file they name.
     /// `default_control` is where the control socket is when nothing is said.
@@ -378,6 +419,10 @@ impl Command {
             RawCommand::Access { command: RawAccess::Own(command) } => Self::Access(command),
             RawCommand::Access { command: RawAccess::Usage { limit, json, socket } } => {
                 Self::Usage { control: control(socket), limit, json }
+            }
+            RawCommand::Man { directory } => Self::Man { described: Box::new(Raw::command()), directory },
+            RawCommand::Completions { shell } => {
+                Self::Completions { described: Box::new(Raw::command()), shell }
             }
             RawCommand::Status { json, watch, socket } => Self::Status {
                 control: control(socket),
@@ -460,8 +505,6 @@ fn zone_name(text: &str) -> Result<Name, spec::SpecFault> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn command(words: &str) -> Result<Command, CliError> {
@@ -542,6 +585,8 @@ mod tests {
             "key generate --help",
             "key rollover --help",
             "relay --help",
+            "man --help",
+            "completions --help",
             "rbldnsd --help",
             "rbldnsd -nh",
         ] {

@@ -77,6 +77,8 @@ pub mod check;
 pub mod export_command;
 pub mod key_command;
 pub mod serve;
+// (as is said of it outside)
+pub mod manual;
 // arguments -> what is to be done
 pub mod rbldnsd;
 // (which takes rbldnsd's for one of its own)

@@ -12,10 +12,11 @@ use nibbl::cli::{CliError, Command};
 use nibbl::client::{lookup, relay};
 use nibbl::config::LogConfig;
 use nibbl::control::client::{ask, watch};
-use nibbl::control::{Reply, Request, default_path};
+use nibbl::control::{Reply, Request, default_path, place_of_server};
 use nibbl::export_command::{Failure, export};
 use nibbl::key_command;
 use nibbl::log;
+use nibbl::manual;
 use nibbl::privileges::{self, Descent};
 use nibbl::rbldnsd::DEFAULT_USERS;
 use nibbl::serve::{Plan, serve};
@@ -24,7 +25,7 @@ use nibbl::status::show;
 fn main() -> ExitCode {
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR");
     let control = default_path(runtime_dir.as_deref().map(Path::new), privileges::user_id());
-    let code = match Command::from_arguments(std::env::args_os(), &control) {
+    let code = match Command::from_arguments(std::env::args_os(), place_of_server(&control)) {
         Ok(Command::Serve(config)) => {
             let plan = Plan {
                 descent: Descent { user: config.process.user.clone(), ..Descent::default() },
@@ -80,6 +81,10 @@ fn main() -> ExitCode {
         Ok(Command::Access(command)) => code(access_command::run(&command, &mut io::stdout().lock()), 1),
         Ok(Command::Usage { control, limit, json }) => talk(&control, &Request::Usage { limit }, json),
         Ok(Command::Relay(arguments)) => code(relay::run(&arguments, say), 1),
+        Ok(Command::Man { described, directory }) => code(manual::write_pages(*described, &directory), 1),
+        Ok(Command::Completions { described, shell }) => {
+            code(manual::print_completions(*described, shell, &mut io::stdout().lock()), 1)
+        }
         Err(CliError::Usage(usage)) => {
             // Help goes to standard output, errors to standard error; both may be closed.
             let _ = usage.print();

@@ -67,11 +67,16 @@ impl Load {
         Ok(Self { flows, start: Instant::now() })
     }
 
-    /// Keeps `window` questions under way on every socket for a time.
-    pub(crate) fn saturate(&mut self, zone: &mut Zone, window: usize, time: Duration) -> io::Result<Outcome> {
+    /// Keeps `window` questions under way on every socket as long as `more` is true of what came until then.
+    pub(crate) fn saturate(
+        &mut self,
+        zone: &mut Zone,
+        window: usize,
+        more: impl Fn(&Outcome) -> bool,
+    ) -> io::Result<Outcome> {
         let mut outcome = Outcome::default();
         let begin = Instant::now();
-        while begin.elapsed() < time {
+        while more(&outcome) {
             for flow in &mut self.flows {
                 flow.receive(self.start, &mut outcome)?;
                 if 2 * flow.under_way <= window {

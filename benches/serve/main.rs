@@ -5,6 +5,7 @@
 //!     [--servers echo,nibbl,rbldnsd,nsd,knot] [--workers 1] [--wildcards 100000]
 //!     [--sockets 16] [--window 16] [--no-latency] [--picture docs/serve.svg]
 //!     [--under 'PROFILER ARGUMENTS'] [--keys 1000000]
+//! cargo bench --bench serve -- --instructions 100000 [--size 1000000] [--seed 1] [--profile FILE]
 //! ```
 //!
 //! All servers have one thread (nibbl `--workers`) on the first core, the load has the second; where
@@ -21,10 +22,13 @@
 //! zone with a name as long.
 //!
 //! Every phase lasts `--seconds`, so a run takes about 2 × rounds × servers × seconds, and loading.
+//!
+//! With `--instructions` only nibbl runs, and is asked that many questions under callgrind.
 
 mod echo;
 #[path = "../generated/mod.rs"]
 mod generated;
+mod instructions;
 mod load;
 mod picture;
 mod questions;
@@ -32,7 +36,7 @@ mod servers;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use load::{Load, Outcome};
 use questions::Zone;
@@ -45,6 +49,15 @@ fn main() {
     let options = Options::from_arguments();
     let directory = tempfile::tempdir().expect("a directory");
     let mut zone = Zone::new(options.size, QUESTIONS, options.keys.min(1), options.seed);
+    if let Some(questions) = argument("--instructions") {
+        let questions = questions.parse().expect("a number");
+        instructions::count("nibbl", &mut zone, questions, directory.path(), &options);
+        if options.keys > 0 {
+            let mut keyed = Zone::new(options.size, QUESTIONS, options.keys, options.seed);
+            instructions::count(servers::KEYS, &mut keyed, questions, directory.path(), &options);
+        }
+        return;
+    }
     let mut keyed = Zone::new(options.size, QUESTIONS, options.keys, options.seed);
     let files = Files {
         directory: directory.path(),
@@ -170,7 +183,9 @@ fn saturate(server: &Server, zone: &mut Zone, options: &Options) -> Round {
     let mut load = Load::new(server.address, options.sockets).expect("sockets");
     let counter = count_instructions(server, options.time);
     let before = server.cpu_time();
-    let saturated = load.saturate(zone, options.window, options.time).expect("loopback takes packets");
+    let end = Instant::now() + options.time;
+    let saturated =
+        load.saturate(zone, options.window, |_| Instant::now() < end).expect("loopback takes packets");
     let after = server.cpu_time();
     let cpu = CpuTime { user: after.user - before.user, system: after.system - before.system };
     let instructions = counter.and_then(read_counter);

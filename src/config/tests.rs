@@ -323,16 +323,17 @@ proptest! {
     }
 }
 
-/// The README's example is read, and leaves out no key.
+/// The book's example is read, and leaves out no key.
 #[test]
-fn the_readme_shows_all_keys() {
-    let readme = include_str!("../../README.md");
-    let (_, example) = readme.split_once("```toml\n").unwrap();
+fn the_book_shows_all_keys() {
+    let chapter = include_str!("../../docs/configuration.md");
+    let (_, example) = chapter.split_once("```toml\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();
     parse(example).unwrap();
     for table in [
         "",
         "[server]",
+        "[process]",
         "[tcp]",
         "[[tls]]",
         "[reload]",

@@ -82,6 +82,16 @@ pub fn default_path(runtime_dir: Option<&Path>, user_id: u32) -> PathBuf {
     }
 }
 
+/// Where clients look when nothing is said: at the default place or, where no server has a socket there, at that of
+/// the packaged service.
+pub fn place_of_server(default: &Path) -> &Path {
+    let service = Path::new(SERVICE);
+    if !default.exists() && service.exists() { service } else { default }
+}
+
+/// The socket of the service that `packaging/systemd/nibbl.service` is.
+const SERVICE: &str = "/run/nibbl/control";
+
 /// Answers requests for ever.
 pub async fn serve(socket: Socket, server: Observer) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));

@@ -17,6 +17,8 @@ use crate::wire::{HEADER_OCTETS, class, extended_error, rcode};
 /// What was granted in a batch, and what was denied, by place.
 pub(super) struct Admitted<'s> {
     entries: [Option<Entry<'s>>; BATCH],
+    /// What was looked at.
+    judged: Places,
     denied: Places,
 }
 
@@ -29,9 +31,9 @@ pub(super) fn admit<'s>(
     waiting: &mut Places,
 ) -> Admitted<'s> {
     let gate = snapshot.gate();
-    let mut admitted = Admitted { entries: entries(gate, batch, asked), denied: 0 };
-    for (place, question) in asked.questions.iter().enumerate() {
-        let Some((plain, plan)) = question else { continue };
+    let mut admitted =
+        Admitted { entries: entries(gate, batch, asked, *waiting), judged: *waiting, denied: 0 };
+    for (place, plain, plan) in among(*waiting, asked) {
         let entry = admitted.entries[place];
         let verdict = match (plan.judged, entry) {
             (By::Nothing, _) | (By::Client, None) => continue,
@@ -58,13 +60,13 @@ impl Admitted<'_> {
     /// Notes what was granted with what was answered, and takes the rest of it back.
     #[inline(never)]
     pub(super) fn finish(&self, gate: &Gate, batch: &mut [Exchange<'_>], asked: &Asked<'_>) {
-        for (place, (exchange, question)) in batch.iter_mut().zip(&asked.questions).enumerate() {
-            let Some((plain, plan)) = question.as_ref().filter(|_| self.denied >> place & 1 == 0) else {
-                continue;
-            };
+        for (place, plain, plan) in among(self.judged & !self.denied, asked) {
             let entry = self.entries[place];
+            if plan.judged == By::Nothing {
+                continue;
+            }
             let granted = |entry: Entry<'_>| Passage { plan: Some(entry.plan), verdict: Verdict::Granted };
-            if let Some(outcome) = exchange.outcome_mut() {
+            if let Some(outcome) = batch[place].outcome_mut() {
                 (outcome.access, outcome.key) = (entry.map(granted), key(plain, plan));
             } else if let Some(entry) = entry {
                 gate.give_back(entry);
@@ -73,8 +75,24 @@ impl Admitted<'_> {
     }
 }
 
-/// Whose questions they are.
-fn entries<'s>(gate: &'s Gate, batch: &[Exchange<'_>], asked: &Asked<'_>) -> [Option<Entry<'s>>; BATCH] {
+/// The questions at some places.
+#[inline(always)]
+fn among<'a>(mut places: Places, asked: &'a Asked<'_>) -> impl Iterator<Item = (usize, &'a Plain, &'a Plan)> {
+    std::iter::from_fn(move || {
+        let place = places.trailing_zeros() as usize;
+        let (plain, plan) = asked.questions.get(place)?.as_ref()?;
+        places &= places - 1;
+        Some((place, plain, *plan))
+    })
+}
+
+/// Whose questions those at some places are.
+fn entries<'s>(
+    gate: &'s Gate,
+    batch: &[Exchange<'_>],
+    asked: &Asked<'_>,
+    places: Places,
+) -> [Option<Entry<'s>>; BATCH] {
     let keys = gate.keys().map(|keys| &**keys);
     let label = |plain: &Plain, exchange: &Exchange<'_>| {
         let place = plain.between();
@@ -83,16 +101,15 @@ fn entries<'s>(gate: &'s Gate, batch: &[Exchange<'_>], asked: &Asked<'_>) -> [Op
     };
     // The hashes of all keys first, then their places in the table: cache misses overlap.
     let mut hashes = [0; BATCH];
-    for ((hash, exchange), question) in hashes.iter_mut().zip(batch).zip(&asked.questions) {
-        if let (Some((plain, Plan { judged: By::Key, .. })), Some(keys)) = (question, keys) {
-            *hash = keys.hash(&label(plain, exchange));
+    for (place, plain, plan) in among(places, asked) {
+        if let (By::Key, Some(keys)) = (plan.judged, keys) {
+            hashes[place] = keys.hash(&label(plain, &batch[place]));
         }
     }
     let mut entries = [None; BATCH];
     let mut known = None;
-    for ((place, entry), question) in entries.iter_mut().enumerate().zip(&asked.questions) {
-        let Some((plain, plan)) = question else { continue };
-        *entry = match plan.judged {
+    for (place, plain, plan) in among(places, asked) {
+        entries[place] = match plan.judged {
             By::Nothing => None,
             By::Key => keys.and_then(|keys| keys.find_label(hashes[place], || label(plain, &batch[place]))),
             By::Client => {

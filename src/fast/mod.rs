@@ -32,7 +32,7 @@ pub use exchange::{BUFFER_OCTETS, Buffer, Exchange};
 
 use crate::answer::{Outcome, Transport};
 use crate::dataset::{AddressList, Listing};
-use crate::prefix_table::{Address, PrefixTable, State, UNLISTED, widest};
+use crate::prefix_table::{Address, PrefixTable, UNLISTED, widest};
 use crate::snapshot::Snapshot;
 use crate::wire::rcode;
 use crate::zone::{Family, View};
@@ -61,15 +61,6 @@ struct Asked<'s> {
 /// A place for each packet of a batch, in one word.
 type Places = u64;
 const _: () = assert!(BATCH == Places::BITS as usize);
-
-/// What the tables say of a key.
-#[derive(Clone, Copy)]
-enum Found<'s> {
-    Nothing,
-    One(&'s Listing, State),
-    /// More than this path can merge.
-    Several,
-}
 
 impl FastPath {
     /// Finds out which zones of a snapshot can be answered from this way, and how.
@@ -117,8 +108,9 @@ impl FastPath {
         // The steps are compiled each by itself: together they need more registers than there are.
         let mut waiting = widest(
             #[inline(always)]
-            || self.read(snapshot, batch, &mut asked),
+            || self.read(batch, &mut asked),
         );
+        waiting &= seen(snapshot, batch, &asked, waiting);
         let admitted =
             self.zones.any_judged().then(|| admission::admit(snapshot, batch, &asked, &mut waiting));
         // Those of one zone and one family together.
@@ -143,11 +135,11 @@ impl FastPath {
         }
     }
 
-    /// Finds the plain questions of a batch whose clients see the data; returns their places.
+    /// Finds the plain questions of a batch; returns their places.
     #[inline(always)]
-    fn read<'s>(&'s self, snapshot: &'s Snapshot, batch: &[Exchange<'_>], asked: &mut Asked<'s>) -> Places {
+    fn read<'s>(&'s self, batch: &[Exchange<'_>], asked: &mut Asked<'s>) -> Places {
         let mut places = 0;
-        let (mut last, mut known) = (None, None);
+        let mut last = None;
         let asked = asked.questions.iter_mut().zip(&mut asked.addresses);
         for ((index, exchange), (question, asked)) in batch.iter().enumerate().zip(asked) {
             // One step after the other: what closures hold is not compiled for wide registers.
@@ -158,16 +150,27 @@ impl FastPath {
                 |apex| self.zones.find(exchange.buffer, apex, &mut last),
             );
             let Some((plain, address, plan)) = read else { continue };
-            if exchange.client.transport != Transport::Udp || !plan.decides(plain.family, address) {
-                continue;
-            }
-            if plan.open || sees_data(snapshot, plan, exchange.client.address, &mut known) {
+            if exchange.client.transport == Transport::Udp && plan.decides(plain.family, address) {
                 (*question, *asked) = (Some((plain, plan)), address);
                 places |= 1 << index;
             }
         }
         places
     }
+}
+
+/// Those places among `waiting` whose clients see the data of the zone that they ask.
+fn seen(snapshot: &Snapshot, batch: &[Exchange<'_>], asked: &Asked<'_>, waiting: Places) -> Places {
+    let (mut seen, mut known) = (waiting, None);
+    for (place, (exchange, question)) in batch.iter().zip(&asked.questions).enumerate() {
+        if let Some((_, plan)) = question
+            && !plan.open
+            && !sees_data(snapshot, plan, exchange.client.address, &mut known)
+        {
+            seen &= !(1 << place);
+        }
+    }
+    seen
 }
 
 /// Whether the access lists let a client see the data of a zone. `known` is what was found last:
@@ -198,45 +201,53 @@ fn answer<'s, A: Address>(
     mut waiting: Places,
     &(Plain { family, .. }, plan): &(Plain, &'s Plan),
     key: impl Fn(u128) -> A,
-    tables: impl Iterator<Item = (&'s AddressList, &'s PrefixTable<A>)>,
+    mut tables: impl Iterator<Item = (&'s AddressList, &'s PrefixTable<A>)>,
     udp_size: u16,
 ) -> Places {
     let mut taken = 0;
     let mut places = [0; BATCH];
     let mut keys = [A::MIN; BATCH];
     let mut count = 0;
-    while let Some(Some((plain, other))) = asked.questions.get(waiting.trailing_zeros() as usize) {
-        let place = waiting.trailing_zeros();
-        if std::ptr::eq(*other, plan) && plain.family == family {
-            (places[count % BATCH], keys[count % BATCH]) =
-                (place as u8, key(asked.addresses[place as usize]));
+    while waiting != 0 {
+        let place = waiting.trailing_zeros() as usize % BATCH;
+        waiting &= waiting - 1;
+        if let Some((plain, other)) = &asked.questions[place]
+            && std::ptr::eq(*other, plan)
+            && plain.family == family
+        {
+            (places[count % BATCH], keys[count % BATCH]) = (place as u8, key(asked.addresses[place]));
             count += 1;
             taken |= 1 << place;
         }
-        waiting &= waiting - 1;
     }
-    let mut found = [Found::Nothing; BATCH];
+    let (places, keys) = (&places[..count], &keys[..count]);
     let mut states = [UNLISTED; BATCH];
+    let mut listings: [Option<&Listing>; BATCH] = [None; BATCH];
+    let mut several: Places = 0; // those of which more is said than this path can merge
+    if let Some((list, table)) = tables.next() {
+        table.lookup_batch(keys, &mut states[..count]);
+        listings = [Some(&list.listing); BATCH];
+    }
     for (list, table) in tables {
-        table.lookup_batch(&keys[..count], &mut states[..count]);
-        for (found, &state) in found[..count].iter_mut().zip(&states) {
-            if state != UNLISTED {
-                *found = match found {
-                    Found::Nothing => Found::One(&list.listing, state),
-                    _ => Found::Several,
-                };
+        let mut more = [UNLISTED; BATCH];
+        table.lookup_batch(keys, &mut more[..count]);
+        for (index, (state, listing)) in states[..count].iter_mut().zip(&mut listings).enumerate() {
+            match (*state, more[index]) {
+                (_, UNLISTED) => {}
+                (UNLISTED, more) => (*state, *listing) = (more, Some(&list.listing)),
+                _ => several |= 1 << index,
             }
         }
     }
-    for (&place, &found) in places[..count].iter().zip(&found) {
+    for (index, (&place, (&state, &listing))) in places.iter().zip(states.iter().zip(&listings)).enumerate() {
         let place = usize::from(place) % BATCH;
-        let verdict = match found {
-            Found::Nothing => Verdict::Unlisted,
-            Found::One(listing, state) => match listing.only_saying(state) {
+        let verdict = match listing {
+            _ if several >> index & 1 == 1 => continue,
+            Some(listing) if state != UNLISTED => match listing.only_saying(state) {
                 Some(saying) => Verdict::Listed(saying, listing.ttl),
                 None => continue,
             },
-            Found::Several => continue,
+            _ => Verdict::Unlisted,
         };
         if let (Some(exchange), Some((plain, _))) = (batch.get_mut(place), &asked.questions[place]) {
             reply::write(exchange, plain, asked.addresses[place], plan, verdict, udp_size);

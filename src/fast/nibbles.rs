@@ -1,41 +1,56 @@
 //! 32 labels of one hexadecimal digit to the address that they spell backwards, without a loop over
 //! octets.
 //!
-//! Such labels are 64 octets, in turn a length of 1 and a digit. Two of them are a 32-bit word and make
-//! one octet of the address; the words are independent of each other and have no branch, so that the
-//! compiler does as many at once as the processor has room for. A digit is judged by writing what it
-//! was read as again.
+//! Such labels are 64 octets, in turn a length of 1 and a digit. All go through the same few steps,
+//! independent of each other and without a branch, so that the compiler does as many at once as the
+//! processor has room for. Each is read as a decimal digit and as a letter, in such a way that what is
+//! neither comes out above 15 both times: the lower of the two is the nibble.
 
 /// Octets of the labels of a whole address.
 pub(super) const OCTETS: usize = 64;
 
-/// The same 16 bits in both halves of a word.
-const fn both(half: u32) -> u32 {
-    half << 16 | half
+/// Where the ten highest octets begin: what decimal digits become, so that nothing is above them.
+const HIGHEST: u8 = u8::MAX - 9;
+/// With so much off, what is below them is below 240, and that much below is 16 or more.
+const LESS: u8 = HIGHEST - 240;
+/// Makes lengths and digits the highest octets; a length of 1 is read as the digit 0.
+const TO_HIGHEST: [u8; OCTETS] = in_turn(HIGHEST - 1, HIGHEST - b'0');
+/// The bits that a length and a digit must not have when they are read.
+const WRONG: [u8; OCTETS] = in_turn(0xff, 0xf0);
+
+const fn in_turn(length: u8, digit: u8) -> [u8; OCTETS] {
+    let mut octets = [length; OCTETS];
+    let mut place = 1;
+    while place < OCTETS {
+        octets[place] = digit;
+        place += 2;
+    }
+    octets
 }
 
 /// The address whose nibbles, the lowest first, are the digits of 32 labels, in either letter case;
 /// `None` where a label is anything else.
 #[inline(always)]
 pub(super) fn read(labels: &[u8; OCTETS]) -> Option<u128> {
-    let mut address = [0; 16];
-    let mut wrong = 0;
-    let (pairs, _) = labels.as_chunks::<4>();
-    for (octet, pair) in address.iter_mut().zip(pairs) {
-        let pair = u32::from_le_bytes(*pair);
-        let digits = pair >> 8 & both(0xff);
-        // Letters have bit 6: 'a' and 'A' end in 1 and stand for 10.
-        let letters = digits >> 6 & both(1);
-        let lowercase = digits | letters << 5;
-        let nibbles = (digits & both(0xf)) + letters + (letters << 3);
-        let above_nine = ((nibbles + both(6)) >> 4) & both(1);
-        // 39 octets lie between the one behind 9 and a.
-        let gap = (above_nine << 5) + (above_nine << 3) - above_nine;
-        let written = nibbles + both(b'0' as u32) + gap;
-        wrong |= (pair ^ both(1)) & both(0xff) | written ^ lowercase | nibbles & both(0xf0);
-        *octet = (nibbles | nibbles >> 12) as u8;
+    let mut nibbles = *labels;
+    for (octet, to_highest) in nibbles.iter_mut().zip(&TO_HIGHEST) {
+        let decimal = octet.wrapping_add(*to_highest).saturating_sub(LESS).wrapping_sub(HIGHEST - LESS);
+        let uppercase = *octet & !0x20;
+        let letter = uppercase.wrapping_sub(b'A').saturating_add(10);
+        *octet = decimal.min(letter);
     }
-    (wrong == 0).then_some(u128::from_le_bytes(address))
+    if nibbles.iter().zip(&WRONG).fold(0, |wrong, (nibble, mask)| wrong | nibble & mask) != 0 {
+        return None;
+    }
+    let (words, _) = nibbles.as_chunks();
+    let mut address = 0;
+    for (place, word) in words.iter().enumerate() {
+        // Four nibbles make two octets.
+        let nibbles = u64::from_le_bytes(*word);
+        let octets = nibbles >> 8 | nibbles >> 20;
+        address |= u128::from(octets & 0xff | octets >> 24 & 0xff00) << (16 * place);
+    }
+    Some(address)
 }
 
 #[cfg(test)]

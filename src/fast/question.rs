@@ -75,16 +75,17 @@ impl Plain {
         }
         let (family, address, address_end) = read_address(buffer)?;
         let (zone, apex, name_end) = zone(address_end)?;
-        let &[t0, t1, c0, c1] = buffer.get(name_end..)?.first_chunk()?;
-        let record_type = u16::from_be_bytes([t0, t1]);
-        if [c0, c1] != class::IN.to_be_bytes() || is_special(record_type) {
+        let (type_and_class, rest) = buffer.get(name_end..)?.split_first_chunk()?;
+        let type_and_class = u32::from_be_bytes(*type_and_class);
+        let record_type = (type_and_class >> 16) as u16;
+        if type_and_class as u16 != class::IN || is_special(record_type) {
             return None;
         }
         let question_end = name_end + 4;
         let (edns, end) = if counts == COUNTS {
             (None, question_end)
         } else {
-            let (edns, octets) = Edns::read(buffer.get(question_end..)?)?;
+            let (edns, octets) = Edns::read(rest)?;
             (Some(edns), question_end + octets)
         };
         // A name has at most 255 octets, and an address a quarter of that.
@@ -150,15 +151,21 @@ impl Edns {
     /// Reads the OPT record at the beginning of `record`, and tells how many octets it has.
     #[inline(always)]
     fn read(record: &[u8]) -> Option<(Self, usize)> {
-        const OPT: [u8; 2] = record_type::OPT.to_be_bytes();
-        let (&[root, t0, t1, s0, s1, _, version, do_bit, _, l0, l1], rdata) =
-            record.split_first_chunk::<OPT_OCTETS>()?;
-        if root != 0 || [t0, t1] != OPT || version != 0 {
+        // Root, type, size, extended response code, version and the first octet of the flags.
+        const FIXED: u64 = 0xff_ffff_0000_00ff_00;
+        const OPT: u64 = (record_type::OPT as u64) << 40;
+        let (start, rest) = record.split_first_chunk()?;
+        let start = u64::from_be_bytes(*start);
+        if start & FIXED != OPT {
             return None;
         }
-        let options = rdata.get(..usize::from(u16::from_be_bytes([l0, l1])))?;
-        let edns = Self { udp_size: u16::from_be_bytes([s0, s1]), dnssec_ok: do_bit & 0x80 != 0 };
-        are_whole(options).then_some((edns, OPT_OCTETS + options.len()))
+        let (&[_, l0, l1], options) = rest.split_first_chunk::<{ OPT_OCTETS - 8 }>()?;
+        let edns = Self { udp_size: (start >> 24) as u16, dnssec_ok: start & 0x80 != 0 };
+        let octets = usize::from(u16::from_be_bytes([l0, l1]));
+        if octets > 0 && !are_whole(options.get(..octets)?) {
+            return None;
+        }
+        Some((edns, OPT_OCTETS + octets))
     }
 }
 

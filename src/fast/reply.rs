@@ -28,13 +28,6 @@ pub(super) enum Verdict<'v> {
     Listed(&'v Saying, u32),
 }
 
-/// The record of an answer.
-enum Answer<'v> {
-    None,
-    Address([u8; 4], u32),
-    Text(Text<'v>, u32),
-}
-
 /// The character-string of a TXT record.
 struct Text<'v> {
     template: &'v Template,
@@ -59,62 +52,92 @@ pub(super) fn write(
     verdict: Verdict<'_>,
     udp_size: u16,
 ) -> bool {
-    let Some((answer, code)) = answer(plain, address, plan, verdict) else { return false };
-    let (octets, answers, tail) = match &answer {
-        Answer::None => (0, 0, &plan.negative),
-        Answer::Address(address, _) => (RECORD_OCTETS + address.len(), 1, &plan.positive),
-        Answer::Text(text, _) => (RECORD_OCTETS + 1 + usize::from(text.octets), 1, &plan.positive),
-    };
-    let opt_octets = if plain.edns.is_some() { OPT_OCTETS } else { 0 };
-    let end = plain.end() + octets + tail.len() + opt_octets;
-    if end > limit(plain, udp_size) {
-        return false;
-    }
-    let buffer = &mut *exchange.buffer;
-    match &answer {
-        Answer::None => {}
-        Answer::Address(address, ttl) => {
-            let fixed = record(record_type::A, *ttl, address.len() as u16);
-            if let Some((place, rdata)) = buffer[plain.end()..].split_first_chunk_mut() {
-                *place = fixed;
-                rdata[..address.len()].copy_from_slice(address);
-            }
+    let reply = Reply { plain, plan, udp_size, listed: matches!(verdict, Verdict::Listed(..)) };
+    match verdict {
+        Verdict::Unlisted => reply.write(exchange, None::<(usize, fn(&mut [u8]))>),
+        Verdict::Listed(saying, ttl) if plain.record_type == record_type::A => {
+            let octets = RECORD_OCTETS + saying.address.len();
+            let record = |place: &mut [u8]| {
+                if let Some((fixed, rdata)) = place.split_first_chunk_mut()
+                    && let Some(rdata) = rdata.first_chunk_mut()
+                {
+                    *fixed = record(record_type::A, ttl, saying.address.len() as u16);
+                    *rdata = saying.address;
+                }
+            };
+            reply.write(exchange, Some((octets, record)))
         }
-        Answer::Text(text, ttl) => text.write(*ttl, &mut buffer[plain.end()..plain.end() + octets]),
+        Verdict::Listed(saying, ttl) => reply.write_text(exchange, address, saying, ttl),
     }
-    tail.write(plain.apex(), &mut buffer[plain.end() + octets..]);
-    if let Some(edns) = plain.edns {
-        write_opt(edns.dnssec_ok, udp_size, &mut buffer[end - OPT_OCTETS..]);
-    }
-    let additionals = tail.additionals + u16::from(plain.edns.is_some());
-    finish_header(buffer, flag::AUTHORITATIVE, code, [1, answers, tail.authorities, additionals]);
-    let outcome = Outcome {
-        reply: true,
-        zone: Some(plan.index),
-        rcode: code,
-        query_type: plain.record_type,
-        query_class: class::IN,
-        answers,
-        family: Some(plain.family),
-        listed: matches!(verdict, Verdict::Listed(..)),
-        ..Outcome::default()
-    };
-    exchange.replied(end, outcome);
-    true
 }
 
-/// The record of the answer, if there is one, and the response code.
-#[inline(always)]
-fn answer<'v>(plain: &Plain, address: u128, plan: &Plan, verdict: Verdict<'v>) -> Option<(Answer<'v>, u16)> {
-    let Verdict::Listed(saying, ttl) = verdict else { return Some((Answer::None, rcode::NXDOMAIN)) };
-    let answer = match (plain.record_type, &saying.text) {
-        (record_type::A, _) => Answer::Address(saying.address, ttl),
-        (record_type::TXT, Some(template)) => {
-            Answer::Text(Text::new(template, plain.family, address, plan.zone.options().dropin)?, ttl)
+/// What a reply is made of, besides its record.
+struct Reply<'r> {
+    plain: &'r Plain,
+    plan: &'r Plan,
+    udp_size: u16,
+    listed: bool,
+}
+
+impl Reply<'_> {
+    /// Writes TXT, or an empty answer for any other type.
+    #[inline(never)]
+    fn write_text(&self, exchange: &mut Exchange<'_>, address: u128, saying: &Saying, ttl: u32) -> bool {
+        let text = match &saying.text {
+            Some(template) if self.plain.record_type == record_type::TXT => {
+                let dropin = self.plan.zone.options().dropin;
+                let Some(text) = Text::new(template, self.plain.family, address, dropin) else {
+                    return false;
+                };
+                Some(text)
+            }
+            _ => None,
+        };
+        let octets = |text: &Text<'_>| RECORD_OCTETS + 1 + usize::from(text.octets);
+        self.write(exchange, text.map(|text| (octets(&text), move |place: &mut [u8]| text.write(ttl, place))))
+    }
+
+    /// Writes the reply with at most one record, of so many octets.
+    #[inline(always)]
+    fn write(&self, exchange: &mut Exchange<'_>, record: Option<(usize, impl FnOnce(&mut [u8]))>) -> bool {
+        let Self { plain, plan, udp_size, listed } = *self;
+        let (code, tail) = match (&record, listed) {
+            (Some(_), _) => (rcode::NOERROR, &plan.positive),
+            (None, true) => (rcode::NOERROR, &plan.negative),
+            (None, false) => (rcode::NXDOMAIN, &plan.negative),
+        };
+        let answers = u16::from(record.is_some());
+        let octets = record.as_ref().map_or(0, |(octets, _)| *octets);
+        let opt_octets = if plain.edns.is_some() { OPT_OCTETS } else { 0 };
+        let end = plain.end() + octets + tail.len() + opt_octets;
+        if end > limit(plain, udp_size) {
+            return false;
         }
-        _ => Answer::None,
-    };
-    Some((answer, rcode::NOERROR))
+        let buffer = &mut *exchange.buffer;
+        let behind = &mut buffer[plain.end()..];
+        if let Some((octets, write)) = record {
+            write(&mut behind[..octets]);
+        }
+        tail.write(plain.apex(), &mut behind[octets..]);
+        if let Some(edns) = plain.edns {
+            write_opt(edns.dnssec_ok, udp_size, &mut buffer[end - OPT_OCTETS..]);
+        }
+        let additionals = tail.additionals + u16::from(plain.edns.is_some());
+        finish_header(buffer, flag::AUTHORITATIVE, code, [1, answers, tail.authorities, additionals]);
+        let outcome = Outcome {
+            reply: true,
+            zone: Some(plan.index),
+            rcode: code,
+            query_type: plain.record_type,
+            query_class: class::IN,
+            answers,
+            family: Some(plain.family),
+            listed,
+            ..Outcome::default()
+        };
+        exchange.replied(end, outcome);
+        true
+    }
 }
 
 /// The most octets that a reply may have (RFC 6891, section 6.2.5), and that may be written here: a
@@ -172,10 +195,13 @@ impl<'v> Text<'v> {
 /// Writes OPT without options.
 #[inline(always)]
 pub(super) fn write_opt(dnssec_ok: bool, udp_size: u16, place: &mut [u8]) {
-    const TYPE: [u8; 2] = record_type::OPT.to_be_bytes();
-    let [s0, s1] = udp_size.to_be_bytes();
-    if let Some(place) = place.first_chunk_mut::<OPT_OCTETS>() {
-        *place = [0, TYPE[0], TYPE[1], s0, s1, 0, 0, u8::from(dnssec_ok) << 7, 0, 0, 0];
+    // Root, type, size, extended response code, version and the first octet of the flags.
+    let start = u64::from(record_type::OPT) << 40 | u64::from(udp_size) << 24 | u64::from(dnssec_ok) << 7;
+    if let Some((place, rest)) = place.split_first_chunk_mut()
+        && let Some(rest) = rest.first_chunk_mut::<{ OPT_OCTETS - 8 }>()
+    {
+        *place = start.to_be_bytes();
+        *rest = [0; _];
     }
 }
 

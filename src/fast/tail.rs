@@ -21,7 +21,7 @@ pub(super) struct Tail {
 }
 
 /// Octets that are always copied: an SOA with names of usual length.
-pub(super) const COPIED: usize = 64;
+pub(super) const COPIED: usize = 96;
 
 /// A compression pointer (RFC 1035, section 4.1.4) into the apex in the question.
 #[derive(Clone, Copy, Debug)]

@@ -40,17 +40,19 @@ const LENGTHS: usize = 256;
 struct Apex {
     /// In wire form and in lower case.
     octets: Box<[u8]>,
-    /// The same, eight octets at a time.
-    words: Box<[ApexWord]>,
+    /// The same in pieces.
+    pieces: Box<[ApexPiece]>,
 }
 
-/// Eight octets of a name.
+/// A piece of a name: as much as most names have.
 #[derive(Clone, Copy, Debug)]
-struct ApexWord {
-    octets: u64,
+struct ApexPiece {
+    octets: [u8; PIECE_OCTETS],
     /// The bits that matter: in letters all but that of the letter case, behind the name none.
-    matters: u64,
+    matters: [u8; PIECE_OCTETS],
 }
+
+const PIECE_OCTETS: usize = 32;
 
 /// How the plain questions of a zone are answered.
 #[derive(Debug)]
@@ -150,15 +152,15 @@ impl Zones {
 
 impl Apex {
     fn new(octets: Box<[u8]>) -> Self {
-        let words = octets.chunks(8).map(|octets| {
-            let (mut word, mut matters) = ([0; 8], [0; 8]);
-            word[..octets.len()].copy_from_slice(octets);
-            for (octet, matters) in octets.iter().zip(&mut matters) {
+        let pieces = octets.chunks(PIECE_OCTETS).map(|octets| {
+            let mut piece = ApexPiece { octets: [0; _], matters: [0; _] };
+            piece.octets[..octets.len()].copy_from_slice(octets);
+            for (octet, matters) in octets.iter().zip(&mut piece.matters) {
                 *matters = if octet.is_ascii_lowercase() { !0x20 } else { 0xff };
             }
-            ApexWord { octets: u64::from_le_bytes(word), matters: u64::from_le_bytes(matters) }
+            piece
         });
-        Self { words: words.collect(), octets }
+        Self { pieces: pieces.collect(), octets }
     }
 
     fn order(&self) -> (usize, &[u8]) {
@@ -169,13 +171,17 @@ impl Apex {
     #[inline(always)]
     fn is_at(&self, buffer: &Buffer, at: usize) -> bool {
         let (octets, _) = buffer[at..].as_chunks();
-        // One after the other: names are short.
-        self.words.len() <= octets.len()
-            && self
-                .words
-                .iter()
-                .zip(octets)
-                .all(|(word, octets)| (word.octets ^ u64::from_le_bytes(*octets)) & word.matters == 0)
+        self.pieces.len() <= octets.len()
+            && self.pieces.iter().zip(octets).all(|(piece, octets)| piece.is(octets))
+    }
+}
+
+impl ApexPiece {
+    /// True if these octets are this piece in any letter case.
+    #[inline(always)]
+    fn is(&self, octets: &[u8; PIECE_OCTETS]) -> bool {
+        let own = self.octets.iter().zip(&self.matters);
+        own.zip(octets).fold(0, |differing, ((own, matters), octet)| differing | (own ^ octet) & matters) == 0
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! Neighbours share their high bits, so a block stores differences to its lowest key, which the
 //! directory above holds anyway, in as many bits as the largest of them takes; likewise ends and
-//! states. All records of a block have one width: a search is a few steps without a branch to
-//! mispredict. Header, from bit 0: records - 1 (7 bits), zero bits that all keys end with (7), width
-//! of a key (8), of an end (4), of a state (6); then the records, each key, end, state.
+//! states. All records of a block have one layout: a search is a few steps without a branch to
+//! mispredict, and where keys take 32 bits one step, that compares all of them at once. Header, from
+//! bit 0: records - 1 (7 bits), zero bits that all keys end with (7), width of a key (8), of an end (4),
+//! of a state (6); then the keys of all records, then end and state of each.
 
 use std::hint::select_unpredictable;
 
-use super::word::{NARROW, Octets, Word, read_bits, read_narrow, write_bits};
+use super::word::{NARROW, Octets, Word, read_narrow, write_bits};
 use super::{State, simd};
 
 const BITS: u32 = 64 * 16;
@@ -16,6 +17,15 @@ const HEADER_BITS: u32 = 32;
 /// So many fit at most: to tell more keys apart takes 8 bits each, and these do not.
 const MAX_RECORDS: usize = 128;
 const _: () = assert!(HEADER_BITS + (MAX_RECORDS as u32 + 1) * 8 > BITS);
+
+/// The width of keys that are compared all at once, for which they are kept mirrored.
+const LANE: u32 = 32;
+/// Keys of so many bits take a whole lane: that costs a fifth of the room at most.
+const LEAST_IN_LANE: u32 = 24;
+const LANE_OCTETS: usize = (LANE / 8) as usize;
+/// Lanes of a block. The first holds the header.
+const LANES: usize = (BITS / LANE) as usize;
+const _: () = assert!(HEADER_BITS == LANE);
 
 /// The packed form. Its lowest key is kept elsewhere.
 #[repr(align(128))]
@@ -41,14 +51,22 @@ struct Layout {
 }
 
 impl Layout {
+    /// Bits of end and state.
     #[inline(always)]
-    fn record(self) -> u32 {
-        self.key + self.end + self.state
+    fn rest(self) -> u32 {
+        self.end + self.state
     }
 
+    /// Where the key of the record at a place is.
     #[inline(always)]
-    fn position(self, place: u32) -> u32 {
-        HEADER_BITS + place * self.record()
+    fn key_position(self, place: u32) -> u32 {
+        HEADER_BITS + place * self.key
+    }
+
+    /// Where its end and state are.
+    #[inline(always)]
+    fn rest_position(self, place: u32) -> u32 {
+        self.key_position(self.records) + place * self.rest()
     }
 }
 
@@ -85,16 +103,7 @@ impl Block {
     /// The place of the last record whose key is at most `key`, which is at least `lowest`.
     #[inline(always)]
     pub(super) fn search<K: Word>(&self, lowest: K, key: K) -> u32 {
-        let layout = self.layout();
-        let wanted = (key - lowest) >> layout.shift;
-        let (mut place, mut rest) = (0, layout.records);
-        while rest > 1 {
-            let half = rest / 2;
-            let middle = K::read(&self.0, layout.position(place + half), layout.key);
-            place += select_unpredictable(middle <= wanted, half, 0);
-            rest -= half;
-        }
-        place
+        self.place_of(self.layout(), lowest, key)
     }
 
     /// The last record whose key is at most `key`, which is at least `lowest`: [`Self::search`] and
@@ -102,40 +111,61 @@ impl Block {
     #[inline(always)]
     pub(super) fn find<K: Word>(&self, lowest: K, key: K) -> Record<K> {
         let layout = self.layout();
-        let record = layout.record();
-        if record > NARROW {
-            return self.record(lowest, self.search(lowest, key));
-        }
-        let wanted = ((key - lowest) >> layout.shift).saturating_u64();
-        let read = |position| read_narrow(&self.0, position, layout.key);
-        // The first step leaves a power of two.
-        let mut stride = record << layout.records.ilog2();
-        let end = layout.position(layout.records);
-        let mut position = select_unpredictable(read(end - stride) <= wanted, end - stride, HEADER_BITS);
-        while stride > record {
-            stride /= 2;
-            let middle = position + stride;
-            position = select_unpredictable(read(middle) <= wanted, middle, position);
-        }
-        let bits = read_narrow(&self.0, position, record);
-        let low = |bits: u64, width: u32| bits & ((1 << width) - 1);
-        let rest = bits >> layout.key;
-        Record {
-            key: lowest + (K::of_narrow(low(bits, layout.key)) << layout.shift),
-            end: low(rest, layout.end) as u8,
-            state: (rest >> layout.end) as State,
-        }
+        self.record_at(layout, lowest, self.place_of(layout, lowest, key))
     }
 
     /// The record at `place`.
     #[inline(always)]
     pub(super) fn record<K: Word>(&self, lowest: K, place: u32) -> Record<K> {
-        let layout = self.layout();
-        let position = layout.position(place);
-        let key = K::read(&self.0, position, layout.key) << layout.shift;
-        let rest = read_bits(&self.0, position + layout.key, layout.end + layout.state);
-        let end = (rest & u64::ones(layout.end)) as u8;
-        Record { key: lowest + key, end, state: (rest >> layout.end) as State }
+        self.record_at(self.layout(), lowest, place)
+    }
+
+    #[inline(always)]
+    fn place_of<K: Word>(&self, layout: Layout, lowest: K, key: K) -> u32 {
+        let wanted = (key - lowest) >> layout.shift;
+        let narrow = wanted.saturating_u64();
+        if layout.key == LANE {
+            self.last_lane(layout.records, u32::try_from(narrow).unwrap_or(u32::MAX))
+        } else if layout.key <= NARROW {
+            let is_before = |position| read_narrow(&self.0, position, layout.key) <= narrow;
+            last_place(layout, is_before)
+        } else {
+            last_place(layout, |position| K::read(&self.0, position, layout.key) <= wanted)
+        }
+    }
+
+    /// The place of the last of so many keys in lanes that is at most the one wanted. The first is.
+    #[inline(always)]
+    fn last_lane(&self, records: u32, wanted: u32) -> u32 {
+        let wanted = wanted.mirrored();
+        let mut above = 0;
+        for (place, lane) in self.lanes().iter().enumerate() {
+            // As signed numbers, like the lanes. The lane of the header comes behind all keys.
+            let place = ((place + LANES - 1) % LANES) as i32;
+            above += u32::from((place < records as i32) & (i32::from_le_bytes(*lane) < wanted));
+        }
+        records - 1 - above
+    }
+
+    #[inline(always)]
+    fn lanes(&self) -> &[[u8; LANE_OCTETS]] {
+        self.0.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn record_at<K: Word>(&self, layout: Layout, lowest: K, place: u32) -> Record<K> {
+        let position = layout.key_position(place);
+        let difference = match layout.key {
+            LANE => {
+                let lane = self.lanes().get(place as usize + 1).map_or(0, |lane| i32::from_le_bytes(*lane));
+                K::of_narrow(u32::of_mirrored(lane).into())
+            }
+            ..=NARROW => K::of_narrow(read_narrow(&self.0, position, layout.key)),
+            _ => K::read(&self.0, position, layout.key),
+        };
+        let rest = read_narrow(&self.0, layout.rest_position(place), layout.rest());
+        let end = (rest & ((1 << layout.end) - 1)) as u8;
+        Record { key: lowest + (difference << layout.shift), end, state: (rest >> layout.end) as State }
     }
 
     fn pack<K: Word>(records: &[Record<K>], layout: Layout) -> Self {
@@ -145,13 +175,32 @@ impl Block {
         write_bits(&mut words, 0, HEADER_BITS, header.into());
         let lowest = records.first().map_or(K::ZERO, |first| first.key);
         for (record, place) in records.iter().zip(0..) {
-            let position = layout.position(place);
-            ((record.key - lowest) >> shift).write(&mut words, position, key);
-            write_bits(&mut words, position + key, end, record.end.into());
-            write_bits(&mut words, position + key + end, state, record.state.into());
+            let difference = (record.key - lowest) >> shift;
+            if key == LANE {
+                let lane = (difference.saturating_u64() as u32).mirrored() as u32;
+                lane.write(&mut words, layout.key_position(place), key);
+            } else {
+                difference.write(&mut words, layout.key_position(place), key);
+            }
+            let position = layout.rest_position(place);
+            write_bits(&mut words, position, end, record.end.into());
+            write_bits(&mut words, position + end, state, record.state.into());
         }
         Self(words)
     }
+}
+
+/// The place of the last record whose key is at most the one wanted; `is_before` tells that of the key at a
+/// position. It is true for the first.
+#[inline(always)]
+fn last_place(layout: Layout, is_before: impl Fn(u32) -> bool) -> u32 {
+    let (mut place, mut rest) = (0, layout.records);
+    while rest > 1 {
+        let half = rest / 2;
+        place += select_unpredictable(is_before(layout.key_position(place + half)), half, 0);
+        rest -= half;
+    }
+    place
 }
 
 /// Fills blocks one after the other with as many records as they hold.
@@ -188,11 +237,14 @@ impl<K: Word> Packer<K> {
         let layout = Layout {
             records: self.layout.records + 1,
             shift,
-            key: (difference >> shift).width(),
+            key: match (difference >> shift).width() {
+                LEAST_IN_LANE..=LANE if K::WIDTH > LANE => LANE,
+                width => width,
+            },
             end: self.layout.end.max(u32::from(record.end).width()),
             state: self.layout.state.max(record.state.width()),
         };
-        let fits = layout.position(layout.records) <= BITS;
+        let fits = layout.rest_position(layout.records) <= BITS;
         if fits {
             (self.layout, self.differences) = (layout, differences);
             self.records.push(record);

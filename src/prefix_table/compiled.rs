@@ -124,7 +124,8 @@ impl<A: Address> PrefixTable<A> {
             }
         });
         if splits > 0 {
-            let inner: [A; BATCH] = split.map(|place| addresses[place]);
+            let mut inner = [A::MIN; BATCH];
+            inner.iter_mut().zip(&split[..splits]).for_each(|(inner, &place)| *inner = addresses[place]);
             self.inner.lookup_batch(&inner[..splits], |index, content| {
                 states[split[index]] = state_of(content);
             });

@@ -6,22 +6,30 @@ use super::word::Word;
 /// Keys in a node.
 const FANOUT: usize = 16;
 
+/// The levels of at most so many nodes together are taken to be in the cache: nothing is gained by asking
+/// for them ahead.
+const NEAR_NODES: usize = 512;
+
 /// A static B+ tree without pointers.
 #[derive(Debug)]
 pub(super) struct Directory<K: Word> {
-    /// The levels, from the root down.
-    levels: Box<[Level]>,
+    /// The levels that are in the cache, from the root down.
+    near: Box<[Level]>,
+    /// Those below them.
+    far: Box<[Level]>,
     /// The nodes of all levels, the bottom level first, the root last.
     nodes: Box<[Node<K>]>,
+    /// How many places the bottom level is filled up with.
+    filling: usize,
 }
 
-/// One level.
+/// One level. Its first node is filled up in front with the lowest key there is, which is also the first
+/// that is there: so no search ends in the filling.
 #[derive(Clone, Copy, Debug)]
 struct Level {
-    /// Its first node.
-    start: usize,
-    /// How many keys it has. The last node is filled up with the highest key there is.
-    keys: usize,
+    /// What leads from a node of this level, with all its keys at most the one wanted, to one of the
+    /// next: sixteen times its place, and this.
+    next: usize,
 }
 
 /// Keys are kept mirrored: in the form in which a processor compares many at once.
@@ -40,81 +48,121 @@ impl<K: Word> Directory<K> {
         }
         let mut nodes: Vec<Node<K>> =
             Vec::with_capacity(counts.iter().map(|keys| keys.div_ceil(FANOUT)).sum());
+        let mut starts = vec![0]; // where the nodes of each level begin
         let mut levels = Vec::new();
         for &keys in &counts {
-            let below = levels.last().map_or(0, |level: &Level| level.start);
-            let start = nodes.len();
+            let (start, filling) = (nodes.len(), filling(keys));
+            let below = starts[starts.len() - 1];
             for node in 0..keys.div_ceil(FANOUT) {
-                let key = |place: usize| match place {
-                    _ if place >= keys => K::ONES.mirrored(),
-                    _ if start == 0 => lowest_keys[place].mirrored(),
-                    _ => nodes[below + place].0[0],
+                let key = |place: usize| match place.checked_sub(filling) {
+                    None => K::ZERO.mirrored(),
+                    Some(place) if start == 0 => lowest_keys[place].mirrored(),
+                    Some(place) => nodes[below + place].0[0],
                 };
                 let node = Node(std::array::from_fn(|index| key(node * FANOUT + index)));
                 nodes.push(node);
             }
-            levels.push(Level { start, keys });
+            levels.push(Level { next: (below + FANOUT - 1).wrapping_sub(FANOUT * start + filling) });
+            starts.push(start);
         }
         levels.reverse();
-        Self { levels: levels.into(), nodes: nodes.into() }
+        let near = starts.iter().skip(1).rev().take_while(|&start| nodes.len() - start <= NEAR_NODES);
+        let far = levels.split_off(near.count());
+        Self {
+            near: levels.into(),
+            far: far.into(),
+            nodes: nodes.into(),
+            filling: filling(lowest_keys.len()),
+        }
     }
 
     /// The place of the last lowest key that is at most `key`.
     #[inline(always)]
     pub(super) fn search(&self, key: K) -> usize {
-        let key = key.mirrored();
-        self.levels.iter().fold(0, |place, level| level.descend(self.nodes_of(level), place, key))
+        self.far.iter().fold(self.enter(key), |node, level| level.descend(&self.nodes, node, key))
     }
 
     /// As [`Self::search`] for many keys, a level at a time, so that their cache misses overlap; in the
     /// end asks for the `items` that are there.
     #[inline(always)]
     pub(super) fn search_batch<T>(&self, keys: &[K], places: &mut [usize], items: &[T]) {
-        places.fill(0);
-        for (depth, level) in self.levels.iter().enumerate() {
-            let (level, nodes) = (*level, self.nodes_of(level));
-            let places = places.iter_mut().zip(keys);
-            let found = places.map(
+        self.step(
+            keys,
+            places,
+            self.far.is_empty(),
+            items,
+            #[inline(always)]
+            |_, key| self.enter(key),
+        );
+        for (depth, level) in (1..).zip(&self.far) {
+            let level = *level;
+            self.step(
+                keys,
+                places,
+                depth == self.far.len(),
+                items,
                 #[inline(always)]
-                |(place, key)| {
-                    *place = level.descend(nodes, *place, key.mirrored());
-                    *place
-                },
+                |node, key| level.descend(&self.nodes, node, key),
             );
-            match self.levels.get(depth + 1) {
-                Some(below) => simd::prefetch_each(self.nodes_of(below), found),
-                None => simd::prefetch_each(items, found),
-            }
         }
     }
 
+    /// Takes the places of all keys one step down, and asks for what is there: nodes, or the `items` behind
+    /// the `last` step.
     #[inline(always)]
-    fn nodes_of(&self, level: &Level) -> &[Node<K>] {
-        &self.nodes[level.start..]
+    fn step<T>(
+        &self,
+        keys: &[K],
+        places: &mut [usize],
+        last: bool,
+        items: &[T],
+        down: impl Fn(usize, K) -> usize,
+    ) {
+        let found = places.iter_mut().zip(keys).map(
+            #[inline(always)]
+            |(place, &key)| {
+                *place = down(*place, key);
+                *place
+            },
+        );
+        if last { simd::prefetch_each(items, found) } else { simd::prefetch_each(&self.nodes, found) }
+    }
+
+    /// Goes down the levels that are in the cache.
+    #[inline(always)]
+    fn enter(&self, key: K) -> usize {
+        let root = self.nodes.len() - 1;
+        self.near.iter().fold(root, |node, level| level.descend(&self.nodes, node, key))
     }
 
     /// The lowest key at a place.
     #[inline(always)]
     pub(super) fn lowest_key(&self, place: usize) -> K {
+        let place = place + self.filling;
         K::of_mirrored(self.nodes[place / FANOUT].0[place % FANOUT])
     }
 
     /// The memory behind the directory, in octets.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.levels) + size_of_val(&*self.nodes)
+        size_of_val(&*self.near) + size_of_val(&*self.far) + size_of_val(&*self.nodes)
     }
 }
 
+/// How many places fill up a level of so many keys.
+fn filling(keys: usize) -> usize {
+    keys.next_multiple_of(FANOUT) - keys
+}
+
 impl Level {
-    /// From a node of this level to the place of a mirrored key in it, which is a node of the next.
+    /// From a node of this level to the one of the next in which a key is, or to its place in the last.
     #[inline(always)]
-    fn descend<K: Word>(&self, nodes: &[Node<K>], node: usize, key: K::Mirrored) -> usize {
+    fn descend<K: Word>(&self, nodes: &[Node<K>], node: usize, key: K) -> usize {
+        let key = key.mirrored();
         let mut above = 0;
         for &first in &nodes[node].0 {
             above += usize::from(first < key);
         }
-        // The first key of a node on the way is at most the one wanted, so that it is not above; the
-        // highest key there is also reaches the filling.
-        (node * FANOUT + FANOUT - 1 - above).min(self.keys - 1)
+        // The first key of a node on the way is at most the one wanted, so that it is not above.
+        (FANOUT * node).wrapping_add(self.next).wrapping_sub(above)
     }
 }

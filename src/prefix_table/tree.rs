@@ -49,7 +49,15 @@ pub(super) struct Tree<K: Word> {
     blocks: Box<[Block]>,
     /// What the numbers of ends in blocks mean, the most frequent first: then a block of ordinary
     /// items needs few bits for each.
-    ends: Box<[End]>,
+    ends: Box<[Reach<K>]>,
+}
+
+/// What an [`End`] makes of the first key of an item.
+#[derive(Clone, Copy, Debug)]
+struct Reach<K> {
+    /// The bits that are set in the last key besides those of the first.
+    ones: K,
+    split: bool,
 }
 
 /// An item by its place: block, and record in it.
@@ -72,7 +80,8 @@ impl<K: Word> Tree<K> {
     /// The tree of packed blocks with these lowest keys, in order; `ends` is what the numbers of ends
     /// in them mean.
     pub(super) fn new(blocks: Box<[Block]>, lowest_keys: &[K], ends: Box<[End]>) -> Self {
-        Self { directory: Directory::build(lowest_keys), blocks, ends }
+        let reach = |end: &End| Reach { ones: K::ones(end.bits), split: end.split };
+        Self { directory: Directory::build(lowest_keys), blocks, ends: ends.iter().map(reach).collect() }
     }
 
     /// What is said of one key.
@@ -172,9 +181,9 @@ impl<K: Word> Tree<K> {
 
     #[inline(always)]
     fn item_of(&self, Record { key, end, state }: Record<K>) -> Item<K> {
-        let end = self.ends[usize::from(end)];
-        let content = if end.split { Content::Split } else { Content::State(state) };
-        Item { first: key, last: key | K::ones(end.bits), content }
+        let Reach { ones, split } = self.ends[usize::from(end)];
+        let content = if split { Content::Split } else { Content::State(state) };
+        Item { first: key, last: key | ones, content }
     }
 
     /// The memory behind the tree, in octets.

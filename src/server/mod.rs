@@ -390,7 +390,9 @@ impl<R: Responder> Service<R> {
     ) {
         let slot = |zone| self.responder.zone_slot(moment, zone);
         tally.count(outcome, slot, packet.len(), reply_octets);
-        if let Some(log) = self.query_log.as_ref().filter(|_| outcome.reply) {
+        if let Some(log) = &self.query_log
+            && outcome.reply
+        {
             log.record(packet, client, outcome, reply_octets);
         }
     }

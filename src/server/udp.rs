@@ -92,19 +92,23 @@ impl<R: Responder> Worker<R> {
 
     /// Answers what was received.
     fn answer<P: Peer>(&self, incoming: &mut Incoming<P>, outgoing: &mut Outgoing<P>) {
-        let mut batch = incoming.exchanges(&outgoing.peers);
+        // Filled where it stays.
+        let mut batch: SmallVec<[Exchange<'_>; BATCH]> = SmallVec::new();
+        batch.extend(incoming.exchanges(&outgoing.peers));
         self.service.answer_batch(&self.service.moment(), &mut batch, |place| {
             let source = outgoing.sources.get(place).copied().flatten();
             later::sender(self.socket.clone(), outgoing.peers[place], source)
         });
-        let mut replies = Replies::new();
+        let mut replies: [Reply<'_>; BATCH] = [[IoSlice::new(&[])]; BATCH];
+        let mut count = 0;
         for (place, exchange) in batch.iter().enumerate() {
             if let Some(reply) = exchange.reply() {
-                outgoing.keep(place, replies.len());
-                replies.push([IoSlice::new(reply)]);
+                outgoing.keep(place, count);
+                replies[count] = [IoSlice::new(reply)];
+                count += 1;
             }
         }
-        outgoing.send(&self.socket, &replies, |unsent| self.service.counters.unsent(unsent));
+        outgoing.send(&self.socket, &replies[..count], |unsent| self.service.counters.unsent(unsent));
     }
 }
 
@@ -113,6 +117,8 @@ struct Incoming<P> {
     buffers: Vec<Buffer>,
     /// The replies that do not take the place of their packets.
     elsewhere: Vec<Vec<u8>>,
+    /// How many packets there are.
+    received: usize,
     /// Octets of each packet; 0 where it is passed over.
     octets: [usize; BATCH],
     headers: MultiHeaders<P>,
@@ -132,6 +138,7 @@ impl<P: Peer> Incoming<P> {
         Self {
             buffers: vec![[0; BUFFER_OCTETS]; BATCH],
             elsewhere: vec![Vec::new(); BATCH],
+            received: 0,
             octets: [0; BATCH],
             headers: MultiHeaders::preallocate(BATCH, room),
             timed: timed.then(|| MultiHeaders::preallocate(BATCH, Some(timed_control_space()))),
@@ -152,39 +159,48 @@ impl<P: Peer> Incoming<P> {
             let buffer: &mut [u8] = buffers.next().map_or(&mut [], |buffer| buffer);
             [IoSliceMut::new(buffer)]
         });
-        outgoing.clear();
+        outgoing.sources.clear();
         let flags = MsgFlags::MSG_WAITFORONE;
         let timed = self.timed.as_mut().filter(|_| times.begin());
         let is_timed = timed.is_some();
         let headers = timed.unwrap_or(&mut self.headers);
         let messages = recvmmsg(socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
-        let mut packets = 0;
-        for (message, octets) in messages.zip(&mut self.octets) {
-            *octets = message.bytes;
-            packets += usize::from(message.bytes > 0);
-            outgoing.peers.push(message.address);
-            if self.wildcard {
-                outgoing.sources.push(asked_address(&message));
+        let (mut received, mut packets) = (0, 0);
+        let mut places = self.octets.iter_mut().zip(outgoing.peers.iter_mut());
+        let mut take = |message: &RecvMsg<'_, '_, P>| {
+            if let Some((octets, peer)) = places.next() {
+                (*octets, *peer) = (message.bytes, message.address);
+                packets += usize::from(message.bytes > 0);
+                received += 1;
             }
-            if is_timed {
-                times.arrived(&message);
+        };
+        if self.wildcard || is_timed {
+            for message in messages {
+                take(&message);
+                if self.wildcard {
+                    outgoing.sources.push(asked_address(&message));
+                }
+                if is_timed {
+                    times.arrived(&message);
+                }
             }
+        } else {
+            // A loop of its own, in which most of what a message tells is not even copied.
+            messages.for_each(|message| take(&message));
         }
+        self.received = received;
         Ok(packets)
     }
 
     /// The packets that were received, from these senders.
-    fn exchanges(&mut self, peers: &[Option<P>]) -> SmallVec<[Exchange<'_>; BATCH]> {
-        let places = self.buffers.iter_mut().zip(&mut self.elsewhere).zip(self.octets);
-        places
-            .zip(peers)
-            .map(|(((buffer, elsewhere), octets), peer)| {
-                let address = peer.and_then(|peer| peer.client());
-                let octets = if address.is_some() { octets } else { 0 };
-                let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-                Exchange::new(buffer, octets, Client { address, transport: Transport::Udp }, elsewhere)
-            })
-            .collect()
+    fn exchanges(&mut self, peers: &[Option<P>; BATCH]) -> impl Iterator<Item = Exchange<'_>> {
+        let places = self.buffers.iter_mut().zip(&mut self.elsewhere).zip(&self.octets);
+        places.zip(peers).take(self.received).map(|(((buffer, elsewhere), &octets), peer)| {
+            let address = peer.and_then(|peer| peer.client());
+            let octets = if address.is_some() { octets } else { 0 };
+            let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            Exchange::new(buffer, octets, Client { address, transport: Transport::Udp }, elsewhere)
+        })
     }
 }
 
@@ -240,13 +256,13 @@ fn asked_address<P>(message: &RecvMsg<'_, '_, P>) -> Option<Source> {
     })
 }
 
-/// The replies of a batch.
-type Replies<'r> = SmallVec<[[IoSlice<'r>; 1]; BATCH]>;
+/// A reply in the form in which many are sent.
+type Reply<'r> = [IoSlice<'r>; 1];
 
 /// Where the answers of a batch go, and what is needed to send them.
 struct Outgoing<P> {
     /// Where each answer goes.
-    peers: Vec<Option<P>>,
+    peers: [Option<P>; BATCH],
     /// Where each answer leaves from; none on sockets that have only one address.
     sources: Vec<Option<Source>>,
     plain: MultiHeaders<P>,
@@ -257,18 +273,13 @@ struct Outgoing<P> {
 impl<P: Peer> Outgoing<P> {
     fn new() -> Self {
         Self {
-            peers: Vec::with_capacity(BATCH),
+            peers: [None; BATCH],
             sources: Vec::with_capacity(BATCH),
             plain: MultiHeaders::preallocate(BATCH, None),
             // The space must be exactly that of the one control message that is sent.
             from_v4: MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(libc::in_pktinfo))),
             from_v6: MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(libc::in6_pktinfo))),
         }
-    }
-
-    fn clear(&mut self) {
-        self.peers.clear();
-        self.sources.clear();
     }
 
     /// The packet at `place` is the one that gets the reply at `reply`, which is not behind it.
@@ -283,7 +294,7 @@ impl<P: Peer> Outgoing<P> {
 
     /// Sends everything, with one system call for each run of answers that leave from the same
     /// address. What the system refuses is told to `unsent` and left out.
-    fn send(&mut self, socket: &UdpSocket, replies: &[[IoSlice<'_>; 1]], unsent: impl Fn(usize)) {
+    fn send(&mut self, socket: &UdpSocket, replies: &[Reply<'_>], unsent: impl Fn(usize)) {
         let mut start = 0;
         while start < replies.len() {
             let (source, run) = match self.sources.get(start..replies.len()) {
@@ -308,7 +319,7 @@ impl<P: Peer> Outgoing<P> {
         &mut self,
         socket: &UdpSocket,
         start: usize,
-        slices: &[[IoSlice<'_>; 1]],
+        slices: &[Reply<'_>],
         source: Option<Source>,
     ) -> nix::Result<usize> {
         let peers = &self.peers[start..start + slices.len()];

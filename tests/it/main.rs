@@ -6,12 +6,14 @@ mod harness;
 
 mod access;
 mod answers;
+mod book;
 mod commands;
 mod confinement;
 mod conformance;
 mod export;
 mod logs;
 mod lookup;
+mod manual;
 mod monitor;
 mod oracle;
 mod quick_start;

@@ -1,10 +1,8 @@
-//! What a newcomer does first: the example zones under `zones/`, and the questions that the README asks.
-
-use std::process::Command;
+//! What a newcomer does first: the example zones under `zones/`. (What the README shows is run by `book`.)
 
 use crate::harness::client::{ask, ask_all, ask_all_tcp};
 use crate::harness::dns::{Query, Reply, reversed};
-use crate::harness::server::{Server, nibbl, peer};
+use crate::harness::server::{Server, nibbl};
 
 /// Names of the example zones and the A records that they own.
 const EXAMPLES: &[(&str, &str, &[&str])] = &[
@@ -65,32 +63,6 @@ fn the_example_zones_answer() {
     let text = &NAMES[0].0;
     let texts = ask(server.udp, &Query::new(*text, "TXT"));
     assert_eq!(texts.rdata("TXT"), ["\"spam.example.com advertises in spam\""]);
-    server.stop();
-}
-
-#[test]
-fn dig_shows_what_the_readme_shows() {
-    let Some(dig) = peer("dig") else { return };
-    let readme = include_str!("../../README.md");
-    let server = Server::serve([""; 0]);
-    // A command of the README, and the answer's lines below it up to the next empty line or fence.
-    let mut lines = readme.lines();
-    let mut shown = 0;
-    while let Some(line) = lines.next() {
-        let Some(arguments) = line.trim_start().strip_prefix("$ dig ") else { continue };
-        let wanted: Vec<_> = lines
-            .by_ref()
-            .map(str::trim)
-            .take_while(|line| !line.is_empty() && !line.starts_with("```"))
-            .collect();
-        let arguments =
-            arguments.replace("@::1", "@127.0.0.1").replace("5353", &server.udp.port().to_string());
-        let output = Command::new(&dig).args(arguments.split_whitespace()).output().expect("dig");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(said.trim().lines().map(str::trim).collect::<Vec<_>>(), wanted, "dig {arguments}");
-        shown += 1;
-    }
-    assert!(shown > 0, "the README shows no dig");
     server.stop();
 }
 

@@ -1,10 +1,12 @@
 """Authoritative servers with one list, and the root above them. They live in a network of their own (see
 `programs.enter_own_network`), each at an address of its own."""
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 from .clock import without_clock
 from .lists import ZONE
@@ -16,6 +18,8 @@ ROOT = ("127.0.1.1", 53)
 DELEGATED = ("127.0.1.2", 53)
 # nibbl would give up root for a port below 1024, and does not say as whom it would go on.
 SERVER = ("127.0.1.4", 5300)
+# Of nibbl, at the address of its server.
+METRICS_PORT = 9153
 NAME_SERVER = "ns1.example.net"
 ALGORITHM = "ECDSAP256SHA256"
 
@@ -112,6 +116,9 @@ control = "{directory}/nibbl.control"
 [process]
 read = {read}
 
+[metrics]
+listen = "{address[0]}:{METRICS_PORT}"
+
 [[zone]]
 name = "{ZONE}"
 datasets = ["ip6trie:list"]
@@ -121,6 +128,12 @@ datasets = ["ip6trie:list"]
     stack.callback(program.stop)
     until_answered(program, address, ZONE, seconds=60)
     return program
+
+
+def signatures_made(address):
+    """How many signatures nibbl has made at all."""
+    with urllib.request.urlopen(f"http://{address[0]}:{METRICS_PORT}/metrics") as metrics:
+        return int(re.search(r"^nibbl_signatures_made_total (\d+)", metrics.read().decode(), re.M)[1])
 
 
 def new_key(directory, name):

@@ -1,0 +1,54 @@
+//! Instructions of nibbl a query, counted by callgrind: a figure that neither the machine nor what else
+//! it does has a part in. What the system does for a query does not count.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::load::{Load, Outcome};
+use crate::questions::Zone;
+use crate::servers::Files;
+use crate::{Options, argument};
+
+/// Asked before anything is counted: callgrind translates code when it is first run.
+const BEFORE: u64 = 10_000;
+
+/// Asks a nibbl (of [`servers`](crate::servers)) that many questions, in full batches, and prints what one
+/// costs. `--profile` names a file that `callgrind_annotate` reads.
+pub(crate) fn count(
+    name: &'static str,
+    zone: &mut Zone,
+    questions: u64,
+    directory: &Path,
+    options: &Options,
+) {
+    let profile = argument("--profile").map_or(directory.join("profile"), Into::into);
+    let under =
+        ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--dump-instr=yes"].map(str::to_string);
+    let out = format!("--callgrind-out-file={}", profile.display());
+    let files =
+        Files { directory, workers: 1, under: under.into_iter().chain([out]).collect(), keys: options.keys };
+    files.write(zone, 0).expect("room for the data");
+    let server = files.start(name, options.server_core, options.load_core).expect("valgrind is installed");
+    let server = server.loaded(zone).expect("nibbl answers");
+    let control = |flags: &[&str]| {
+        let process = server.processes()[0].to_string();
+        let done = Command::new("callgrind_control").args(flags).arg(process).output();
+        assert!(done.is_ok_and(|output| output.status.success()), "callgrind obeys");
+    };
+    let mut load = Load::new(server.address, options.sockets).expect("sockets");
+    let mut ask = |questions| {
+        let more = |outcome: &Outcome| outcome.answered < questions;
+        load.saturate(zone, options.window, more).expect("loopback takes packets")
+    };
+    control(&["-i", "on"]);
+    ask(BEFORE);
+    control(&["-z"]);
+    let Outcome { answered, lost, wrong, .. } = ask(questions);
+    control(&["-i", "off"]);
+    drop(server);
+    let text = std::fs::read_to_string(&profile).expect("callgrind wrote it");
+    let total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.parse::<f64>().ok());
+    let each = total.expect("a total") / answered as f64;
+    println!("{} prefixes, {answered} answers, {lost} lost, {wrong} wrong", options.size);
+    println!("{name}: {each:.0} instructions a query");
+}
