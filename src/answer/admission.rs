@@ -33,6 +33,7 @@ impl<'s> Admitted<'s> {
 
 /// Lets a question through, or says why not. `labels` are those left of the apex; `view` is what the
 /// access lists let the client see.
+#[expect(clippy::result_large_err, reason = "made once a question, on the stack")]
 pub(super) fn admit<'s>(
     snapshot: &'s Snapshot,
     found: &ZoneMatch<'s>,
