@@ -11,10 +11,11 @@ use std::time::{Duration, SystemTime};
 
 use nibbl::address::ReversedName;
 use nibbl::answer::{Client, Signing, Transport, respond};
+use nibbl::cookie::{Cookies, Secret};
 use nibbl::range_record::content::Block;
 use nibbl::range_record::value::{ValueRecord, fill_in};
 use nibbl::range_record::{Prefix, canonical_address};
-use nibbl::snapshot::Snapshot;
+use nibbl::snapshot::{Settings, Snapshot};
 use nibbl::value::Template;
 use nibbl::zone_file::{Content, Kind, Parsed, Parser, ReadOptions};
 
@@ -47,10 +48,16 @@ pub fn acl(data: &[u8]) {
 
 /// Any packet, from the reader to the reply: the reply keeps to its limit.
 pub fn packet(packet: &[u8]) {
-    let snapshot = Snapshot::default();
+    let cookies = Some(Cookies::new(Secret::new([7; 16]), Vec::new(), false));
+    let settings = Settings { cookies, identity: Some("n".repeat(255)), ..Settings::default() };
+    packet_to(&Snapshot::default(), packet);
+    packet_to(&Snapshot::new(Vec::new(), settings, None), packet);
+}
+
+fn packet_to(snapshot: &Snapshot, packet: &[u8]) {
     let client = Client { address: IpAddr::V6(Ipv6Addr::LOCALHOST), transport: Transport::Udp };
     let mut reply = Vec::new();
-    let outcome = respond(&snapshot, packet, client, Signing::default(), &mut reply);
+    let outcome = respond(snapshot, packet, client, Signing::default(), &mut reply);
     assert_eq!(outcome.reply, !reply.is_empty());
     assert!(reply.len() <= 512, "no reply without records is longer");
     if outcome.reply {

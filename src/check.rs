@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::access::{Account, KeyTable};
-use crate::config::{Config, DatasetConfig};
+use crate::config::{Config, DatasetConfig, EncryptedListener};
 use crate::data_file::Stamp;
 use crate::dataset::Summary;
 use crate::progress::Progress;
+use crate::reload::cookies::CookieSecrets;
 use crate::reload::files::Files;
 use crate::reload::keys;
-use crate::reload::{Loaded, Source};
+use crate::reload::{Certificates, Loaded, Round, Source};
+use crate::server::Certificate;
 use crate::snapshot::Snapshot;
 use crate::zone::Status;
 use crate::zone_file::diagnostic::Diagnostics;
@@ -103,6 +105,11 @@ pub fn check(config: &Config, now: SystemTime, out: &mut impl Write) -> io::Resu
             writeln!(out, "zone {}: not served, for it is strict and there are {errors} errors", zone.name)?;
         }
     }
+    findings.add_certificates(config, now, out)?;
+    if let Err(error) = CookieSecrets::new(&config.cookies) {
+        writeln!(out, "{error}")?;
+        findings.errors += 1;
+    }
     let access = config.access.as_ref().and_then(|access| loaded.get(access)?.clone());
     let snapshot = Snapshot::new(zones, config.settings.clone(), access.map(|loaded| loaded.dataset.clone()));
     for line in snapshot.withheld_ranges().chain(snapshot.withheld_signatures()) {
@@ -124,6 +131,30 @@ pub fn octets(config: &Config) -> u64 {
 }
 
 impl Findings {
+    /// The certificates of encrypted listeners, as the server would take them.
+    fn add_certificates(&mut self, config: &Config, now: SystemTime, out: &mut impl Write) -> io::Result<()> {
+        let mut files: Vec<_> = config.encrypted_listeners().map(EncryptedListener::files).collect();
+        files.sort();
+        files.dedup();
+        let mut certificates = Vec::new();
+        for files in files {
+            match Certificate::read(files) {
+                Ok(certificate) => certificates.push(Arc::new(certificate)),
+                Err(error) => {
+                    writeln!(out, "error: {error}")?;
+                    self.errors += 1;
+                }
+            }
+        }
+        let mut round = Round::default();
+        Certificates::new(&certificates).look(now, &mut round);
+        for complaint in round.complaints {
+            writeln!(out, "warning: {complaint}")?;
+            self.warnings += 1;
+        }
+        Ok(())
+    }
+
     fn print(&mut self, diagnostics: &Diagnostics, out: &mut impl Write) -> io::Result<()> {
         for diagnostic in diagnostics.kept() {
             writeln!(out, "{diagnostic}")?;
@@ -154,6 +185,7 @@ fn describe(summary: &Summary) -> String {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
     use super::*;
     use crate::config::{ZoneConfig, spec};
@@ -211,6 +243,36 @@ mod tests {
         assert_eq!(findings.exit_code(false), 2);
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("/nonexistent/list: No such file"), "{text}");
+    }
+
+    #[test]
+    fn certificates_are_read_and_have_their_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["ns.example".to_owned()]).unwrap();
+        let [certificate, key, other] =
+            ["chain.pem", "key.pem", "other.pem"].map(|name| dir.path().join(name));
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let listen = "127.0.0.1:853".parse().unwrap();
+        let good = EncryptedListener { listen, certificate, key };
+        let bad = EncryptedListener { key: other, ..good.clone() };
+        let checked = |tls: &EncryptedListener, now| {
+            let config = Config { tls: vec![tls.clone()], quic: vec![tls.clone()], ..Config::default() };
+            let mut out = Vec::new();
+            (check(&config, now, &mut out).unwrap(), String::from_utf8(out).unwrap())
+        };
+        let (start, year_5000) =
+            (SystemTime::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(95_600_000_000));
+        assert_eq!(checked(&good, start), (Findings::default(), String::new()));
+        let (findings, text) = checked(&good, year_5000);
+        assert_eq!(findings, Findings { errors: 0, warnings: 1 });
+        assert!(
+            text.starts_with("warning: certificate ") && text.ends_with("chain.pem: it has expired\n"),
+            "{text}"
+        );
+        let (findings, text) = checked(&bad, start);
+        assert_eq!(findings, Findings { errors: 1, warnings: 0 });
+        assert!(text.starts_with("error: ") && text.contains("other.pem: "), "{text}");
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub mod export;
 pub mod access;
 // zone -> snapshot
 pub mod allowance;
+pub mod cookie;
 pub mod snapshot;
 // packet <-> values
 pub mod wire;
@@ -45,6 +46,8 @@ pub mod wire;
 pub mod query;
 // query -> answer (pure)
 pub mod answer;
+// answers -> those too many (pure)
+pub mod rate_limit;
 // plain queries -> answers, a batch at a time (pure)
 pub mod fast;
 // the network rim

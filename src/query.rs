@@ -3,7 +3,7 @@
 //! The checks that need no zone, in their order: QR, length, operation code, QDCOUNT, question, OPT.
 //! `answer` makes the rest: class, zone, transfer types.
 
-use crate::wire::{Edns, Header, Message, Question, opcode, rcode, record_type};
+use crate::wire::{CookieOption, Edns, Header, Message, Question, opcode, rcode, record_type};
 
 /// A packet that gets a reply.
 #[derive(Clone, Debug)]
@@ -47,8 +47,9 @@ fn judge(message: Message<'_>) -> Asks<'_> {
         return settled(rcode::NOTIMP, question);
     }
     // RFC 7873, section 5.4: a client that wants nothing but a cookie.
-    let only_cookie =
-        operation == opcode::QUERY && header.questions == 0 && edns.is_some_and(|edns| edns.cookie);
+    let only_cookie = operation == opcode::QUERY
+        && header.questions == 0
+        && edns.is_some_and(|edns| edns.cookie != CookieOption::Absent);
     if malformed || (header.questions != 1 && !only_cookie) {
         return settled(rcode::FORMERR, question);
     }

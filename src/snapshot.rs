@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::access::{Gate, KeyTable, Policy};
 use crate::allowance::Allowance;
+use crate::cookie::Cookies;
 use crate::dataset::{Access, AccessTable, Dataset};
 use crate::name::{Name, labels};
 use crate::zone::{Always, Lookup, RecordSet, Signing, View, Zone, access_table};
@@ -59,8 +60,10 @@ pub struct Settings {
     pub udp_size: u16,
     /// TXT of version.bind and version.server in class CH; `None` refuses.
     pub version: Option<String>,
-    /// TXT of id.server and hostname.bind in class CH; `None` refuses.
+    /// TXT of id.server and hostname.bind in class CH, which `None` refuses, and NSID (RFC 5001).
     pub identity: Option<String>,
+    /// How cookies are made and checked; `None` passes over them.
+    pub cookies: Option<Cookies>,
     /// Octets of memory for replies of signed zones that are given again.
     pub reply_cache: usize,
     /// Who may send NOTIFY.
@@ -75,6 +78,7 @@ impl Default for Settings {
             udp_size: 1232,
             version: Some(format!("nibbl {}", env!("CARGO_PKG_VERSION"))),
             identity: None,
+            cookies: None,
             reply_cache: 32 << 20,
             notify_from: Vec::new(),
         }

@@ -66,6 +66,8 @@ pub struct Zone {
     access: Option<Arc<Dataset>>,
     /// All its datasets, in the order of the configuration.
     datasets: Vec<Arc<Dataset>>,
+    /// From when its data is older than it should be, in seconds since 1970.
+    stale_from: Option<u32>,
 }
 
 /// The labels of a sub-zone, left to right and in lower case; none for the zone itself.
@@ -245,7 +247,21 @@ impl Zone {
         }
         let (ranges, signing) = (Vec::new(), Signing::None);
         let delegations = delegation::records(&options.delegations, options.default_ttl);
-        Self { name, status, options, apex, list, combined, ranges, signing, delegations, access, datasets }
+        let stale_from = None;
+        Self {
+            name,
+            status,
+            options,
+            apex,
+            list,
+            combined,
+            ranges,
+            signing,
+            delegations,
+            access,
+            datasets,
+            stale_from,
+        }
     }
 
     /// Adds the range records that the options ask for, of the zone itself and of every sub-zone.
@@ -286,6 +302,17 @@ impl Zone {
             }
         }
         Self { ranges: all, ..self }
+    }
+
+    /// Says from when the data is older than it should be, in seconds since 1970.
+    pub fn stale_from(self, time: Option<u32>) -> Self {
+        Self { stale_from: time, ..self }
+    }
+
+    /// Whether the data is older than it should be at a time, in seconds since 1970.
+    #[inline(always)]
+    pub fn is_stale(&self, now: u32) -> bool {
+        self.stale_from.is_some_and(|time| time < now)
     }
 
     /// Signs the zone, or says that it should be.

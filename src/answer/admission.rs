@@ -60,7 +60,7 @@ pub(super) fn admit<'s>(
             None => {
                 let access = Some(Passage { plan: None, verdict: Verdict::UnknownKey });
                 let error_text = gate.unknown_text().unwrap_or_default();
-                return Err(Response { access, error_text, ..refused(Some(extended_error::PROHIBITED)) });
+                return Err(Response { access, error_text, ..refused(extended_error::PROHIBITED) });
             }
         },
     };
@@ -80,7 +80,7 @@ pub(super) fn admit<'s>(
         }
         _ => {
             let error_text = plan.and_then(|plan| plan.text.as_deref()).unwrap_or_default();
-            Err(Response { access, error_text, ..refused(Some(extended_error::PROHIBITED)) })
+            Err(Response { access, error_text, ..refused(extended_error::PROHIBITED) })
         }
     }
 }

@@ -13,13 +13,14 @@ use std::net::IpAddr;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::access::Passage;
+use crate::access::{Passage, Verdict};
 use crate::address::{Key, ReversedName};
+use crate::cookie::{self, Standing};
 use crate::dnssec::record_type::DS;
 use crate::query::{self, Asks, Query};
 use crate::snapshot::{Glue, Settings, Snapshot, ZoneMatch};
 use crate::value::character_strings;
-use crate::wire::{Question, class, extended_error, rcode, record_type};
+use crate::wire::{self, CookieOption, Question, class, extended_error, rcode, record_type};
 use crate::zone::{self, Family, Lookup, RecordSet, RecordSets, Status, View, Zone};
 use response::{Owned, Response};
 
@@ -37,6 +38,15 @@ pub enum Transport {
     Tcp,
     /// DNS over TLS (RFC 7858).
     Tls,
+    /// DNS over QUIC (RFC 9250).
+    Quic,
+}
+
+impl Transport {
+    /// Nobody between client and server can read the messages, only see how long they are.
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Quic)
+    }
 }
 
 /// Who asks, and how.
@@ -81,6 +91,18 @@ pub struct Outcome {
     pub access: Option<Passage>,
     /// Where in the name asked for a label begins that is a key, or may be meant as one: it is for no log.
     pub key: Option<u8>,
+    /// What the query's cookie says of its client.
+    pub cookie: Standing,
+}
+
+impl Outcome {
+    /// Whether the answer goes to a client that has shown who it is, and so may ask as much as it likes: rate
+    /// limiting leaves it alone.
+    pub fn is_exempt(&self) -> bool {
+        let has_key =
+            self.key.is_some() && self.access.is_some_and(|access| access.verdict == Verdict::Granted);
+        self.cookie == Standing::Good || has_key
+    }
 }
 
 /// When signatures must hold, and how they are come by.
@@ -125,22 +147,66 @@ pub fn respond(
     let Some(query) = query::read(packet) else {
         return Outcome::default();
     };
-    match decide(snapshot, &query, client, signing) {
+    let settings = &snapshot.settings;
+    let cookie = cookie(settings, &query, client, signing.now);
+    let response = match of_cookie(settings, &query, client, cookie) {
+        Some(response) => (!snapshot.ignores(client.address)).then_some(response),
+        None => decide(snapshot, &query, client, signing),
+    };
+    match response {
         Some(Response { lacks: lacks @ Some(_), zone, .. }) => Outcome { lacks, zone, ..asked(&query) },
-        Some(response) => response::write(&response, &query, &snapshot.settings, client.transport, reply),
+        Some(response) => response::write(&response, &query, cookie, settings, client.transport, reply),
         None => asked(&query),
     }
 }
 
 /// Tells the client of a packet that [lacks](Outcome::lacks) signatures to come back over TCP, where
-/// there is time to make them.
-pub fn put_off(snapshot: &Snapshot, packet: &[u8], outcome: &Outcome, reply: &mut Vec<u8>) -> Outcome {
+/// there is time to make them. `now` is in seconds since 1970.
+pub fn put_off(
+    snapshot: &Snapshot,
+    packet: &[u8],
+    client: Client,
+    now: u32,
+    outcome: &Outcome,
+    reply: &mut Vec<u8>,
+) -> Outcome {
     let Some(query) = query::read(packet) else {
         return Outcome::default();
     };
     let response =
         Response { zone: outcome.zone, authoritative: true, truncated: true, ..Response::default() };
-    response::write(&response, &query, &snapshot.settings, Transport::Udp, reply)
+    let cookie = cookie(&snapshot.settings, &query, client, now);
+    response::write(&response, &query, cookie, &snapshot.settings, Transport::Udp, reply)
+}
+
+/// What a query's cookie says of its client, and the one that it is answered with.
+fn cookie(settings: &Settings, query: &Query<'_>, client: Client, now: u32) -> Option<cookie::Answered> {
+    match query.edns?.cookie {
+        CookieOption::Present(cookie) => Some(settings.cookies.as_ref()?.answer(cookie, client.address, now)),
+        CookieOption::Absent | CookieOption::Malformed => None,
+    }
+}
+
+/// What a query is answered on account of its cookie, if that settles it (RFC 7873, sections 5.2 and 5.4).
+fn of_cookie<'s>(
+    settings: &Settings,
+    query: &Query<'_>,
+    client: Client,
+    cookie: Option<cookie::Answered>,
+) -> Option<Response<'s>> {
+    let required = settings.cookies.as_ref()?.required && client.transport == Transport::Udp;
+    let rcode =
+        match (&query.asks, query.edns?.cookie, cookie.map_or(Standing::None, |(standing, _)| standing)) {
+            (Asks::Nothing { rcode, .. }, ..) if *rcode != rcode::NOERROR => return None,
+            (_, CookieOption::Malformed, _) => rcode::FORMERR,
+            // Who asks nothing but whether a cookie is good is told.
+            (Asks::Nothing { .. }, _, Standing::Bad) => rcode::BADCOOKIE,
+            (Asks::Records(_) | Asks::LookAgain(_), _, Standing::New | Standing::Bad) if required => {
+                rcode::BADCOOKIE
+            }
+            _ => return None,
+        };
+    Some(Response { rcode, ..Response::default() })
 }
 
 /// What a query is answered; `None` is no reply.
@@ -154,15 +220,18 @@ fn decide<'s>(
     let response = match &query.asks {
         Asks::Records(question) if question.class == class::IN => match zone_of(snapshot, question) {
             Some(found) => return in_zone(snapshot, found, query, question, client, signing),
-            None => refused(Some(extended_error::NOT_AUTHORITATIVE)),
+            None => refused(extended_error::NOT_AUTHORITATIVE),
         },
         Asks::Records(question) => of_server(settings, question),
         Asks::LookAgain(question) if may_notify(settings, question, client.address) => {
             let zone = zone_of(snapshot, question).map(|found| found.index as u32);
             return Some(Response { zone, authoritative: true, look_again: true, ..Response::default() });
         }
-        Asks::LookAgain(_) => refused(None),
-        Asks::Nothing { rcode, .. } => Response { rcode: *rcode, ..Response::default() },
+        Asks::LookAgain(_) => refused(extended_error::PROHIBITED),
+        Asks::Nothing { rcode, .. } => {
+            let error = (*rcode == rcode::NOTIMP).then_some(extended_error::NOT_SUPPORTED);
+            Response { rcode: *rcode, error, ..Response::default() }
+        }
     };
     (!snapshot.ignores(client.address)).then_some(response)
 }
@@ -205,7 +274,9 @@ fn in_zone<'s>(
         Ok(admitted) => admitted,
         Err(response) => {
             let (zone, apex_labels) = place;
-            return Some(Response { zone, apex_labels, family: family(&labels), key, ..response });
+            let stale = found.zone.is_stale(signing.now).then(|| wire::stale(response.rcode));
+            let error = response.error.or(stale);
+            return Some(Response { zone, apex_labels, family: family(&labels), key, error, ..response });
         }
     };
     let (labels, view) = (&labels[..admitted.labels], &admitted.view);
@@ -231,7 +302,9 @@ fn in_zone<'s>(
         admitted.give_back(snapshot);
     }
     let ((zone, apex_labels), access) = (place, admitted.access);
-    Some(Response { zone, apex_labels, family: family(labels), access, key, ..response })
+    let stale = found.zone.is_stale(signing.now).then(|| wire::stale(response.rcode));
+    let error = response.error.or(stale);
+    Some(Response { zone, apex_labels, family: family(labels), access, key, error, ..response })
 }
 
 /// The labels of a name left of the apex.
@@ -250,11 +323,11 @@ fn family(labels: &[&[u8]]) -> Option<Family> {
 /// Why a zone does not answer from its data, if it does not.
 fn withheld<'s>(view: &View<'_>, status: Status, wanted: u16) -> Option<Response<'s>> {
     match (view, status, wanted) {
-        (View::Refuse, ..) => Some(refused(Some(extended_error::PROHIBITED))),
+        (View::Refuse, ..) => Some(refused(extended_error::PROHIBITED)),
         (_, Status::NeverLoaded, _) => Some(server_failure(extended_error::NOT_READY)),
         (_, Status::Expired, _) => Some(server_failure(extended_error::INVALID_DATA)),
         (_, Status::Serving, record_type::AXFR | record_type::IXFR) => {
-            Some(refused(Some(extended_error::PROHIBITED)))
+            Some(refused(extended_error::PROHIBITED))
         }
         (_, Status::Serving, _) => None,
     }
@@ -347,7 +420,7 @@ fn of_server<'s>(settings: &'s Settings, question: &Question<'_>) -> Response<'s
         }
         _ => &None,
     };
-    let Some(text) = text else { return refused(None) };
+    let Some(text) = text else { return refused(extended_error::NOT_SUPPORTED) };
     let rdata = smallvec![Cow::Owned(character_strings(text.as_bytes()))];
     let answers = smallvec![RecordSet { record_type: record_type::TXT, ttl: 0, rdata }];
     Response { answers, ..Response::default() }
@@ -357,8 +430,8 @@ fn may_notify(settings: &Settings, question: &Question<'_>, client: IpAddr) -> b
     question.class == class::IN && settings.notify_from.iter().any(|clients| clients.contains(&client))
 }
 
-fn refused<'s>(error: Option<u16>) -> Response<'s> {
-    Response { rcode: rcode::REFUSED, error, ..Response::default() }
+fn refused<'s>(error: u16) -> Response<'s> {
+    Response { rcode: rcode::REFUSED, error: Some(error), ..Response::default() }
 }
 
 /// There is no data at the name, but the name is there.
@@ -381,7 +454,7 @@ fn server_failure<'s>(error: u16) -> Response<'s> {
 fn busy<'s>(transport: Transport) -> Response<'s> {
     match transport {
         Transport::Udp => Response { authoritative: true, truncated: true, ..Response::default() },
-        Transport::Tcp | Transport::Tls => server_failure(extended_error::OTHER),
+        Transport::Tcp | Transport::Tls | Transport::Quic => server_failure(extended_error::OTHER),
     }
 }
 

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::{Lacking, Outcome, Transport, asked};
 use crate::access::Passage;
+use crate::cookie::{self, Standing};
 use crate::query::Query;
 use crate::snapshot::{Glue, Settings};
 use crate::wire::{DoesNotFit, Opt, Owner, Section, Writer};
@@ -78,6 +79,7 @@ impl<'s> Owned<'s> {
 pub(super) fn write(
     response: &Response<'_>,
     query: &Query<'_>,
+    cookie: Option<cookie::Answered>,
     settings: &Settings,
     transport: Transport,
     reply: &mut Vec<u8>,
@@ -85,8 +87,12 @@ pub(super) fn write(
     let opt = query.edns.map(|edns| Opt {
         udp_size: settings.udp_size,
         dnssec_ok: edns.dnssec_ok,
+        cookie: cookie.map(|(_, cookie)| cookie),
+        nsid: settings.identity.as_deref().filter(|_| edns.nsid).map(str::as_bytes),
         error: response.error,
         error_text: response.error_text,
+        // RFC 7830, section 4: only in reply to a padded query; and where padding hides anything.
+        padded: edns.padding && transport.is_encrypted(),
     });
     let limit = reply_limit(settings, query, transport);
     let mut writer = Writer::new(reply, query.header, query.question(), opt, limit);
@@ -101,6 +107,7 @@ pub(super) fn write(
         renew: response.renew,
         access: response.access,
         key: response.key,
+        cookie: cookie.map_or(Standing::None, |(standing, _)| standing),
         ..asked(query)
     };
     let written = match response.truncated {
@@ -154,7 +161,7 @@ pub(super) fn reply_limit(settings: &Settings, query: &Query<'_>, transport: Tra
     let limit = match (transport, query.edns) {
         (Transport::Udp, Some(edns)) => edns.udp_size.min(settings.udp_size).max(WITHOUT_EDNS),
         (Transport::Udp, None) => WITHOUT_EDNS,
-        (Transport::Tcp | Transport::Tls, _) => u16::MAX,
+        (Transport::Tcp | Transport::Tls | Transport::Quic, _) => u16::MAX,
     };
     usize::from(limit)
 }

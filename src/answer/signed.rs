@@ -46,7 +46,7 @@ pub(super) struct Asked<'s, 'q> {
 pub(super) fn answer<'s>(asked: &Asked<'s, '_>, view: &View<'s>) -> Response<'s> {
     // An answer of the access list would be one without signatures.
     if matches!(view, View::Empty | View::Always(_)) {
-        return refused(Some(extended_error::PROHIBITED));
+        return refused(extended_error::PROHIBITED);
     }
     // The tables of the unsigned zone say quickly what to expect, though not of every name all that
     // the virtual zone says.

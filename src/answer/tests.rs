@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::response::{reply_limit, write};
 use super::*;
+use crate::wire::PADDED_TO;
 use crate::wire::tests::{OPT, OPT_COOKIE, OPT_VERSION_1, QUESTION, bytes, corpus, packet};
 
 fn set<'a>(record_type: u16, ttl: u32, rdata: &[&[u8]]) -> RecordSet<'a> {
@@ -29,7 +30,7 @@ fn addresses<'a>() -> RecordSet<'a> {
 fn reply(response: &Response<'_>, packet: &[u8], transport: Transport) -> (Outcome, op::Message) {
     let query = query::read(packet).unwrap();
     let mut bytes = Vec::new();
-    let outcome = write(response, &query, &Settings::default(), transport, &mut bytes);
+    let outcome = write(response, &query, None, &Settings::default(), transport, &mut bytes);
     (outcome, op::Message::from_vec(&bytes).unwrap())
 }
 
@@ -148,11 +149,26 @@ fn opt_exactly_when_asked_and_the_error_in_it() {
         (packet(0, [1, 0, 0, 2], &[QUESTION, OPT, OPT]), true),
         (packet(0, [0, 0, 0, 1], &[OPT_COOKIE]), true),
     ] {
-        let (_, message) = reply(&refused(Some(extended_error::NOT_AUTHORITATIVE)), &asked, Transport::Udp);
+        let (_, message) = reply(&refused(extended_error::NOT_AUTHORITATIVE), &asked, Transport::Udp);
         assert_eq!(message.metadata.response_code, op::ResponseCode::Refused);
         assert!(!message.metadata.authoritative);
         let error = message.edns.map(|edns| Vec::try_from(edns.option(15.into()).unwrap()).unwrap());
         assert_eq!(error, opt.then(|| vec![0, 20]));
+    }
+}
+
+/// RFC 7830, section 4; RFC 8467, section 4.1.
+#[test]
+fn padded_when_the_client_pads_and_nobody_can_read_it() {
+    const PADDED: &[u8] = b"\0\0\x29\x04\xd0\0\0\0\0\0\x06\0\x0c\0\x02\0\0";
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Quic] {
+        for (opt, is_padded) in [(PADDED, transport.is_encrypted()), (OPT, false)] {
+            let query = packet(0, [1, 0, 0, 1], &[QUESTION, opt]);
+            let query = query::read(&query).unwrap();
+            let mut reply = Vec::new();
+            write(&Response::default(), &query, None, &Settings::default(), transport, &mut reply);
+            assert_eq!(reply.len() == PADDED_TO, is_padded, "{transport:?}");
+        }
     }
 }
 
@@ -318,7 +334,7 @@ proptest! {
             ..Response::default()
         };
         let mut bytes = Vec::new();
-        let outcome = write(&response, &query, &settings, transport, &mut bytes);
+        let outcome = write(&response, &query, None, &settings, transport, &mut bytes);
         prop_assert!(bytes.len() <= reply_limit(&settings, &query, transport));
         prop_assert_eq!(&bytes[..2], &packet[..2]);
 
@@ -354,8 +370,78 @@ fn the_corpus_is_answered() {
     for packet in corpus() {
         let Some(query) = query::read(&packet) else { continue };
         let mut bytes = Vec::new();
-        write(&response, &query, &Settings::default(), Transport::Udp, &mut bytes);
+        write(&response, &query, None, &Settings::default(), Transport::Udp, &mut bytes);
         let message = op::Message::from_vec(&bytes).unwrap();
         assert_eq!((message.metadata.id, message.answers.len()), (query.header.id, 1));
+    }
+}
+
+/// What clients with cookies get (RFC 7873, sections 5.2 and 5.4), and what the rim is told of them.
+#[test]
+fn cookies() {
+    use crate::cookie::{Cookie, Cookies, Secret};
+    const GOOD: u16 = rcode::REFUSED;
+    let made_by = Cookies::new(Secret::new([1; 16]), Vec::new(), false);
+    let client = Client { address: [192, 0, 2, 1].into(), transport: Transport::Udp };
+    let (_, good) = made_by.answer(Cookie { client: [9; 8], server: None }, client.address, 1000);
+    let ask = |settings: Settings, question: &[u8], data: &[u8], transport| {
+        let snapshot = Snapshot::new(Vec::new(), settings, None);
+        let options = [&[0, 10, 0, data.len() as u8][..], data].concat();
+        let opt = [&OPT[..9], &[0, options.len() as u8][..], &options].concat();
+        let packet = packet(0, [u16::from(!question.is_empty()), 0, 0, 1], &[question, &opt]);
+        let (mut reply, client) = (Vec::new(), Client { transport, ..client });
+        let signing = Signing { now: 1000, ..Signing::default() };
+        let outcome = respond(&snapshot, &packet, client, signing, &mut reply);
+        let given =
+            reply.windows(12).position(|part| part == b"\0\x0a\0\x18\x09\x09\x09\x09\x09\x09\x09\x09");
+        let given = given.map(|place| reply[place + 4..place + 28] == good);
+        assert_eq!(outcome.is_exempt(), outcome.cookie == Standing::Good);
+        (outcome.rcode, outcome.cookie, given)
+    };
+    let with = |required| {
+        let cookies = Some(Cookies::new(Secret::new([1; 16]), Vec::new(), required));
+        Settings { cookies, ..Settings::default() }
+    };
+    let (new, bad) = (&good[..8], [9; 24]);
+    for (required, question, data, transport, rcode, standing) in [
+        (false, QUESTION, new, Transport::Udp, GOOD, Standing::New),
+        (false, QUESTION, &bad[..], Transport::Udp, GOOD, Standing::Bad),
+        (false, QUESTION, &bad[..16], Transport::Udp, GOOD, Standing::Bad),
+        (false, QUESTION, &good[..], Transport::Udp, GOOD, Standing::Good),
+        (true, QUESTION, new, Transport::Udp, rcode::BADCOOKIE, Standing::New),
+        (true, QUESTION, &bad, Transport::Udp, rcode::BADCOOKIE, Standing::Bad),
+        (true, QUESTION, &bad, Transport::Tcp, GOOD, Standing::Bad),
+        (true, QUESTION, &good, Transport::Udp, GOOD, Standing::Good),
+        // A cookie and nothing else.
+        (true, b"", new, Transport::Udp, rcode::NOERROR, Standing::New),
+        (false, b"", &good, Transport::Udp, rcode::NOERROR, Standing::Good),
+        (false, b"", &bad, Transport::Tcp, rcode::BADCOOKIE, Standing::Bad),
+    ] {
+        let answer = ask(with(required), question, data, transport);
+        assert_eq!(answer, (rcode, standing, Some(true)), "{required} {question:?} {data:?} {transport:?}");
+    }
+    for data in [&good[..7], &good[..9], &[9; 41]] {
+        assert_eq!(ask(with(false), QUESTION, data, Transport::Udp), (rcode::FORMERR, Standing::None, None));
+        // Who makes no cookies does not look.
+        assert_eq!(ask(Settings::default(), QUESTION, data, Transport::Udp).0, GOOD);
+    }
+    assert_eq!(ask(Settings::default(), QUESTION, &good, Transport::Udp), (GOOD, Standing::None, None));
+}
+
+#[test]
+fn the_server_names_itself_when_asked() {
+    let settings = Settings { identity: Some("ns1.example".into()), ..Settings::default() };
+    for (settings, options, told) in [
+        (&settings, &b"\0\x03\0\0"[..], true),
+        (&settings, b"\0\x0c\0\0", false),
+        (&Settings::default(), b"\0\x03\0\0", false),
+    ] {
+        let snapshot = Snapshot::new(Vec::new(), settings.clone(), None);
+        let opt = [&OPT[..9], &[0, options.len() as u8][..], options].concat();
+        let packet = packet(0, [1, 0, 0, 1], &[QUESTION, &opt]);
+        let client = Client { address: [192, 0, 2, 1].into(), transport: Transport::Udp };
+        let mut reply = Vec::new();
+        respond(&snapshot, &packet, client, Signing::default(), &mut reply);
+        assert_eq!(reply.windows(15).any(|part| part == b"\0\x03\0\x0bns1.example"), told);
     }
 }

@@ -12,18 +12,20 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::delegation::{self, DelegationTable};
+use super::guard::{CookieTable, RateLimitTable};
 use super::plans::{self, AccessKeysTable, ClientTable, PlanTable, UsageTable};
 use super::values::{
     BlockBytes, Count, DatasetValue, Files, Listen, Network, Octets, Seconds, SignatureValidity, TextOrFalse,
     UdpSize, ZoneName,
 };
 use super::{
-    Config, Control, LogConfig, Process, ReadConfig, SigningConfig, SigningLimits, TcpLimits, TlsListener,
-    TtlConfig, Watch, ZoneConfig,
+    Config, Control, EncryptedListener, LogConfig, Process, ReadConfig, SigningConfig, SigningLimits,
+    TcpLimits, TtlConfig, Watch, ZoneConfig,
 };
 use crate::dnssec::validity::Validity;
 use crate::log::{Format, Threshold};
 use crate::query_log::{self, Target};
+use crate::server::Guard;
 use crate::snapshot::Settings;
 use crate::zone::EmptyNonTerminals;
 use crate::zone_file::Kind;
@@ -86,7 +88,13 @@ struct File {
     #[serde(default)]
     tcp: TcpTable,
     #[serde(default)]
-    tls: Vec<TlsTable>,
+    rate_limit: RateLimitTable,
+    #[serde(default)]
+    cookies: CookieTable,
+    #[serde(default)]
+    tls: Vec<EncryptedTable>,
+    #[serde(default)]
+    quic: Vec<EncryptedTable>,
     #[serde(default)]
     reload: ReloadTable,
     #[serde(default)]
@@ -116,6 +124,9 @@ struct ServerTable {
     identity: Option<TextOrFalse>,
     #[serde(default)]
     notify_from: Vec<Network>,
+    refused_ports: Option<Vec<u16>>,
+    #[serde(default)]
+    proxy_from: Vec<Network>,
     control: Option<TextOrFalse>,
     signature_cache: Option<Octets>,
     signing_workers: Option<u16>,
@@ -143,7 +154,7 @@ struct TcpTable {
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TlsTable {
+struct EncryptedTable {
     listen: Listen<853>,
     certificate: PathBuf,
     key: PathBuf,
@@ -230,11 +241,14 @@ impl File {
             notify_from: server.notify_from.into_iter().map(|network| network.0).collect(),
             ..settings
         };
-        let tls = self.tls.into_iter().map(|table| TlsListener {
-            listen: table.listen.0,
-            certificate: own_dir.join(table.certificate),
-            key: own_dir.join(table.key),
-        });
+        let encrypted = |tables: Vec<EncryptedTable>| {
+            let listener = |table: EncryptedTable| EncryptedListener {
+                listen: table.listen.0,
+                certificate: own_dir.join(table.certificate),
+                key: own_dir.join(table.key),
+            };
+            tables.into_iter().map(listener).collect()
+        };
         let access = self.access.map(|files| files.dataset().with(dir, ReadConfig::default()));
         let mut zones: Vec<ZoneConfig> = Vec::new();
         let mut names = Vec::new();
@@ -255,10 +269,17 @@ impl File {
             listen: server
                 .listen
                 .map_or(defaults.listen, |listen| listen.into_iter().map(|listen| listen.0).collect()),
-            tls: tls.collect(),
+            tls: encrypted(self.tls),
+            quic: encrypted(self.quic),
             workers: server.workers.map_or(defaults.workers, usize::from),
             pin: server.pin.unwrap_or(defaults.pin),
             tcp: self.tcp.check(),
+            cookies: self.cookies.check(own_dir),
+            guard: Guard {
+                rate_limit: self.rate_limit.check(),
+                refused_ports: server.refused_ports.unwrap_or(defaults.guard.refused_ports),
+                proxies: server.proxy_from.into_iter().map(|network| network.0).collect(),
+            },
             signing: SigningLimits {
                 cache: server.signature_cache.as_ref().map_or(defaults.signing.cache, |octets| octets.0 / 2),
                 workers: server.signing_workers.map_or(defaults.signing.workers, usize::from),

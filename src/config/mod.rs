@@ -9,6 +9,7 @@ pub mod address;
 pub mod delegation;
 pub mod duration;
 pub mod file;
+mod guard;
 pub mod plans;
 pub mod spec;
 mod values;
@@ -25,6 +26,7 @@ use crate::log::{Format, Threshold};
 use crate::name::Name;
 use crate::query_log::Target;
 use crate::range_record::block;
+use crate::server::{CertificateFiles, Guard};
 use crate::snapshot::Settings;
 use crate::zone::{Delegation, EmptyNonTerminals};
 use crate::zone_file::{Kind, ReadOptions};
@@ -35,13 +37,19 @@ pub struct Config {
     /// Addresses that are served over UDP and TCP.
     pub listen: Vec<SocketAddr>,
     /// Addresses that are served over TLS (RFC 7858).
-    pub tls: Vec<TlsListener>,
+    pub tls: Vec<EncryptedListener>,
+    /// Addresses that are served over QUIC (RFC 9250).
+    pub quic: Vec<EncryptedListener>,
     /// Threads that answer UDP; 0 is one for each core.
     pub workers: usize,
     /// Each UDP thread is pinned to a core of its own.
     pub pin: bool,
-    /// Limits of TCP; of TLS connections only the idle time (the others are hickory-server's).
+    /// Limits of connections: TCP, TLS, QUIC.
     pub tcp: TcpLimits,
+    /// Which packets are taken, and how often what is answered.
+    pub guard: Guard,
+    /// How cookies are made and checked.
+    pub cookies: CookieConfig,
     /// What signing takes at most.
     pub signing: SigningLimits,
     /// How answers are made.
@@ -71,9 +79,12 @@ impl Default for Config {
         Self {
             listen: DEFAULT_LISTEN.to_vec(),
             tls: Vec::new(),
+            quic: Vec::new(),
             workers: 0,
             pin: false,
             tcp: TcpLimits::default(),
+            guard: Guard::default(),
+            cookies: CookieConfig::default(),
             signing: SigningLimits::default(),
             settings: Settings::default(),
             control: Control::Default,
@@ -131,6 +142,11 @@ impl Config {
         self.datasets().flat_map(|dataset| &dataset.files).chain(&self.plans.key_file)
     }
 
+    /// All listeners that have a certificate.
+    pub fn encrypted_listeners(&self) -> impl Iterator<Item = &EncryptedListener> {
+        self.tls.iter().chain(&self.quic)
+    }
+
     /// All datasets of all zones and the server's access list, as often as they are named.
     pub fn datasets(&self) -> impl Iterator<Item = &DatasetConfig> {
         self.access.iter().chain(self.zones.iter().flat_map(ZoneConfig::all_datasets))
@@ -147,15 +163,45 @@ fn put<T>(place: &mut Option<T>, value: T) -> Result<(), T> {
     }
 }
 
-/// A listener for DNS over TLS.
+/// A listener for DNS over TLS, or over QUIC.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsListener {
+pub struct EncryptedListener {
     /// Address and port; the port is 853 where none is given.
     pub listen: SocketAddr,
     /// PEM file with the certificate chain.
     pub certificate: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,
+}
+
+impl EncryptedListener {
+    /// Its files, for who reads them.
+    pub fn files(&self) -> CertificateFiles {
+        CertificateFiles { chain: self.certificate.clone(), key: self.key.clone() }
+    }
+}
+
+/// How cookies (RFC 7873) are made and checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CookieConfig {
+    /// What is done with them.
+    pub mode: CookieMode,
+    /// The file of secrets, ready to be opened ([`crate::cookie::file`]); where there is none, the server
+    /// makes one when it starts.
+    pub secrets: Option<PathBuf>,
+}
+
+/// What is done with cookies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CookieMode {
+    /// They are passed over.
+    Off,
+    /// They are answered with one that is good.
+    #[default]
+    Answer,
+    /// The same, and over UDP a query with one that is not good gets nothing else.
+    Require,
 }
 
 /// Limits of connections (RFC 7766, section 6).

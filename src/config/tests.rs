@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::name::Name;
+use crate::rate_limit::{Mode, RateLimit};
 use crate::zone::Delegation;
 use crate::zone_file::Kind;
 
@@ -28,6 +29,8 @@ fn everything_said() {
         version = false
         identity = "ns1"
         notify_from = ["192.0.2.0/24", "2001:db8::5"]
+        refused_ports = [53, 11211]
+        proxy_from = ["192.0.2.7"]
         control = "run/nibbl.sock"
         signature_cache = "1G"
         signing_workers = 3
@@ -35,7 +38,24 @@ fn everything_said() {
         [tcp]
         connections = 10
         idle = "1m"
+        [cookies]
+        mode = "require"
+        secrets = "cookies"
+        [rate_limit]
+        mode = "on"
+        per_second = 5
+        all_per_second = 1000
+        window = "15s"
+        slip = 0
+        ipv4_prefix = 32
+        ipv6_prefix = 64
+        entries = 4096
+        exempt = ["192.0.2.1"]
         [[tls]]
+        listen = "192.0.2.1"
+        certificate = "cert.pem"
+        key = "/etc/ssl/key.pem"
+        [[quic]]
         listen = "192.0.2.1"
         certificate = "cert.pem"
         key = "/etc/ssl/key.pem"
@@ -110,8 +130,25 @@ fn everything_said() {
     assert_eq!(config.settings.notify_from[1].to_string(), "2001:db8::5/128");
     assert_eq!(config.control, Control::Path("/etc/nibbl/run/nibbl.sock".into()));
     assert_eq!((config.tcp.connections, config.tcp.idle.as_secs()), (10, 60));
+    let rate_limit = RateLimit {
+        mode: Mode::On,
+        per_second: 5,
+        all_per_second: Some(1000),
+        window: Duration::from_secs(15),
+        slip: 0,
+        ipv4_prefix: 32,
+        ipv6_prefix: 64,
+        entries: 4096,
+        exempt: vec!["192.0.2.1/32".parse().unwrap()],
+    };
+    assert_eq!(config.guard.rate_limit, rate_limit);
+    assert_eq!(config.guard.refused_ports, [53, 11211]);
+    assert_eq!(config.guard.proxies[0].to_string(), "192.0.2.7/32");
+    let cookies = CookieConfig { mode: CookieMode::Require, secrets: Some("/etc/nibbl/cookies".into()) };
+    assert_eq!(config.cookies, cookies);
     assert_eq!(config.tls[0].listen.port(), 853);
     assert_eq!(config.tls[0].certificate, Path::new("/etc/nibbl/cert.pem"));
+    assert_eq!(config.quic, config.tls);
     assert_eq!((config.watch.poll, config.watch.settle.as_millis()), (None, 50));
     assert_eq!(config.access.unwrap().to_string(), "acl:/etc/nibbl/lists/clients.acl");
     assert_eq!(config.log, LogConfig { format: Format::Json, threshold: Threshold::Warn });
@@ -189,8 +226,13 @@ fn errors_have_their_place() {
         ("[query_log]\nfile = 'q'\nsample = 0", "3:10", "nonzero"),
         ("[log]\nformat = 'xml'", "2:10", "unknown variant `xml`, expected one of `auto`"),
         ("[[tls]]\nlisten = '::1'\nkey = 'k'", "1:1", "missing field `certificate`"),
+        ("[[quic]]\nlisten = '::1'\ncertificate = 'c'", "1:1", "missing field `key`"),
         ("[tcp]\nconnections = 0", "2:15", "1 to 1000000"),
         ("[tcp]\nidle = '1 minute'", "2:8", "not a time"),
+        ("[rate_limit]\nmode = 'maybe'", "2:8", "unknown variant `maybe`"),
+        ("[rate_limit]\nwindow = 0", "2:10", "1s to 1h"),
+        ("[rate_limit]\nipv6_prefix = 65", "2:15", "0 to 64 bits"),
+        ("[rate_limit]\nentries = 10", "2:11", "1024 to"),
         ("[reload]\npoll = -5", "2:8", "not a time"),
         ("[[zone]]\nname = 'bl'", "2:8", "has no datasets"),
         ("[[zone]]\nname = '.'\ndatasets = ['ip:a']", "2:8", "name is missing"),
@@ -335,7 +377,10 @@ fn the_book_shows_all_keys() {
         "[server]",
         "[process]",
         "[tcp]",
+        "[rate_limit]",
+        "[cookies]",
         "[[tls]]",
+        "[[quic]]",
         "[reload]",
         "[metrics]",
         "[log]",

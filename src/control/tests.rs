@@ -37,7 +37,13 @@ fn report() -> Report {
         problem: Some(Problem::Unloaded { message: "list:1:1: bad".to_owned() }),
         ..zone.clone()
     };
-    Report { generation: 3, looked: 0, zones: vec![zone, never], access_problem: None }
+    Report {
+        generation: 3,
+        looked: 0,
+        zones: vec![zone, never],
+        access_problem: None,
+        certificates: Vec::new(),
+    }
 }
 
 /// Sees reports, and a server that serves nothing.

@@ -6,13 +6,15 @@
 //! answered here is taken back, since the general path counts it again.
 
 use super::exchange::Exchange;
+use super::opt::Context;
 use super::question::{OPT_OCTETS, Plain};
 use super::view::Plan;
 use super::{Asked, BATCH, Places, reply};
 use crate::access::{Beyond, By, Entry, Gate, Label, Passage, Verdict};
 use crate::answer::Outcome;
+use crate::rate_limit;
 use crate::snapshot::Snapshot;
-use crate::wire::{HEADER_OCTETS, class, extended_error, rcode};
+use crate::wire::{HEADER_OCTETS, class, extended_error, option_code, rcode, record_type};
 
 /// What was granted in a batch, and what was denied, by place.
 pub(super) struct Admitted<'s> {
@@ -28,6 +30,7 @@ pub(super) fn admit<'s>(
     snapshot: &'s Snapshot,
     batch: &mut [Exchange<'_>],
     asked: &Asked<'_>,
+    context: &Context<'_>,
     waiting: &mut Places,
 ) -> Admitted<'s> {
     let gate = snapshot.gate();
@@ -44,12 +47,14 @@ pub(super) fn admit<'s>(
             continue;
         }
         admitted.denied |= 1 << place;
-        if let Some(text) = refusal(gate, verdict, entry) {
+        // The answer to a cookie is the general path's.
+        let has_cookie = context.cookies.is_some() && plain.edns.is_some_and(|edns| edns.cookie.is_some());
+        if let Some(text) = refusal(gate, verdict, entry).filter(|_| !has_cookie) {
             if let Some(entry) = entry {
                 entry.account.count_denied();
             }
             let passage = Passage { plan: entry.map(|entry| entry.plan), verdict };
-            refuse(&mut batch[place], plain, plan, passage, text, snapshot.settings.udp_size);
+            refuse(&mut batch[place], plain, asked.addresses[place], plan, passage, text, context.udp_size);
         }
     }
     *waiting &= !admitted.denied;
@@ -143,19 +148,21 @@ fn key(plain: &Plain, plan: &Plan) -> Option<u8> {
 fn refuse(
     exchange: &mut Exchange<'_>,
     plain: &Plain,
+    address: u128,
     plan: &Plan,
     access: Passage,
     text: &str,
     udp_size: u16,
 ) {
-    const EXTENDED_DNS_ERROR: u16 = 15;
     let mut end = plain.end();
     if let Some(edns) = plain.edns {
-        reply::write_opt(edns.dnssec_ok, udp_size, &mut exchange.buffer[end..]);
+        let [s0, s1] = udp_size.to_be_bytes();
+        let [t0, t1] = record_type::OPT.to_be_bytes();
+        let fixed = [0, t0, t1, s0, s1, 0, 0, u8::from(edns.dnssec_ok) << 7, 0];
+        exchange.buffer[end..end + fixed.len()].copy_from_slice(&fixed);
         let octets = 2 + text.len() as u16;
-        // The length of the record is the last word of what was written.
         end += OPT_OCTETS - 2;
-        for word in [4 + octets, EXTENDED_DNS_ERROR, octets, extended_error::PROHIBITED] {
+        for word in [4 + octets, option_code::EXTENDED_DNS_ERROR, octets, extended_error::PROHIBITED] {
             exchange.buffer[end..end + 2].copy_from_slice(&word.to_be_bytes());
             end += 2;
         }
@@ -174,5 +181,5 @@ fn refuse(
         key: key(plain, plan),
         ..Outcome::default()
     };
-    exchange.replied(end, outcome);
+    exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));
 }

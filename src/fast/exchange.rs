@@ -2,6 +2,8 @@
 //! query, so what is left to write stands behind them, and nothing is copied.
 
 use crate::answer::{Client, Outcome};
+use crate::rate_limit;
+use crate::wire;
 
 /// Octets of the buffer of a packet and its reply: more than any reply over UDP. An odd number of
 /// cache lines, so that the buffers of a batch do not all compete for the same sets of the cache.
@@ -16,19 +18,13 @@ pub struct Exchange<'b> {
     pub(super) buffer: &'b mut Buffer,
     packet_octets: usize,
     pub(super) client: Client,
-    reply: Reply,
+    outcome: Option<Outcome>,
+    /// Octets of the reply in the place of the packet; 0 where it is elsewhere.
+    in_place: usize,
+    /// What is asked, once it is answered in place: see [`Self::identity`].
+    identity: u64,
     /// What the general path replies, which needs the packet to the end.
     elsewhere: &'b mut Vec<u8>,
-}
-
-/// Where the reply is.
-#[derive(Clone, Copy, Debug)]
-enum Reply {
-    None,
-    /// In the place of the packet: so many octets.
-    InPlace(Outcome, usize),
-    /// In `elsewhere`.
-    Elsewhere(Outcome),
 }
 
 impl<'b> Exchange<'b> {
@@ -40,13 +36,19 @@ impl<'b> Exchange<'b> {
     #[inline(always)]
     pub fn new(buffer: &'b mut Buffer, octets: usize, client: Client, elsewhere: &'b mut Vec<u8>) -> Self {
         assert!(octets <= BUFFER_OCTETS, "a packet in its buffer");
-        Self { buffer, packet_octets: octets, client, reply: Reply::None, elsewhere }
+        Self { buffer, packet_octets: octets, client, outcome: None, in_place: 0, identity: 0, elsewhere }
     }
 
     /// The packet. Once a reply has taken its place, only the question is as it came.
     #[inline(always)]
     pub fn packet(&self) -> &[u8] {
         &self.buffer[..self.packet_octets.min(BUFFER_OCTETS)]
+    }
+
+    /// Octets of the packet.
+    #[inline(always)]
+    pub fn packet_octets(&self) -> usize {
+        self.packet_octets
     }
 
     /// Who sent it.
@@ -58,28 +60,31 @@ impl<'b> Exchange<'b> {
     /// What became of the packet; `None` as long as nobody has answered it.
     #[inline(always)]
     pub fn outcome(&self) -> Option<&Outcome> {
-        match &self.reply {
-            Reply::None => None,
-            Reply::InPlace(outcome, _) | Reply::Elsewhere(outcome) => Some(outcome),
-        }
+        self.outcome.as_ref()
     }
 
     /// As [`Self::outcome`], to note more of it.
     #[inline(always)]
     pub(super) fn outcome_mut(&mut self) -> Option<&mut Outcome> {
-        match &mut self.reply {
-            Reply::None => None,
-            Reply::InPlace(outcome, _) | Reply::Elsewhere(outcome) => Some(outcome),
-        }
+        self.outcome.as_mut()
     }
 
     /// What is to be sent, if anything.
     #[inline(always)]
     pub fn reply(&self) -> Option<&[u8]> {
-        match &self.reply {
-            Reply::InPlace(outcome, octets) if outcome.reply => Some(&self.buffer[..*octets]),
-            Reply::Elsewhere(outcome) if outcome.reply => Some(self.elsewhere),
+        match (&self.outcome, self.in_place) {
+            (Some(Outcome { reply: true, .. }), 0) => Some(self.elsewhere),
+            (Some(Outcome { reply: true, .. }), octets) => Some(&self.buffer[..octets]),
             _ => None,
+        }
+    }
+
+    /// Octets of what is to be sent; 0 if nothing is.
+    #[inline(always)]
+    pub fn reply_octets(&self) -> usize {
+        match self.in_place {
+            0 => self.reply().map_or(0, <[u8]>::len),
+            octets => octets,
         }
     }
 
@@ -87,12 +92,41 @@ impl<'b> Exchange<'b> {
     pub fn respond(&mut self, respond: impl FnOnce(&[u8], Client, &mut Vec<u8>) -> Outcome) {
         self.elsewhere.clear();
         let packet = &self.buffer[..self.packet_octets.min(BUFFER_OCTETS)];
-        self.reply = Reply::Elsewhere(respond(packet, self.client, self.elsewhere));
+        self.outcome = Some(respond(packet, self.client, self.elsewhere));
+        self.in_place = 0;
     }
 
-    /// The reply of `octets` has taken the packet's place.
+    /// What is asked, as rate limiting tells questions apart.
     #[inline(always)]
-    pub(super) fn replied(&mut self, octets: usize, outcome: Outcome) {
-        self.reply = Reply::InPlace(outcome, octets);
+    pub fn identity(&self) -> u64 {
+        match self.in_place {
+            0 => rate_limit::of_packet(self.packet()),
+            _ => self.identity,
+        }
+    }
+
+    /// Takes the records out of the reply, so that it only says to come back over TCP.
+    pub fn cut(&mut self) {
+        let Some(outcome) = &mut self.outcome else { return };
+        let cut = match self.in_place {
+            0 => wire::cut(self.elsewhere).inspect(|&cut| self.elsewhere.truncate(cut)),
+            octets => wire::cut(&mut self.buffer[..octets]).inspect(|&cut| self.in_place = cut),
+        };
+        if cut.is_some() {
+            (outcome.truncated, outcome.answers) = (true, 0);
+        }
+    }
+
+    /// Takes the reply back.
+    pub fn withhold(&mut self) {
+        if let Some(outcome) = &mut self.outcome {
+            outcome.reply = false;
+        }
+    }
+
+    /// A reply of `octets`, which is to be sent, to a question of this identity has taken the packet's place.
+    #[inline(always)]
+    pub(super) fn replied(&mut self, octets: usize, outcome: Outcome, identity: u64) {
+        (self.outcome, self.in_place, self.identity) = (Some(outcome), octets, identity);
     }
 }

@@ -16,6 +16,7 @@
 mod admission;
 mod exchange;
 mod nibbles;
+mod opt;
 mod question;
 mod reply;
 mod signed;
@@ -26,17 +27,16 @@ mod tail;
 mod tests;
 mod view;
 
-use std::net::IpAddr;
-
 pub use exchange::{BUFFER_OCTETS, Buffer, Exchange};
 
 use crate::answer::{Outcome, Transport};
 use crate::dataset::{AddressList, Listing};
-use crate::prefix_table::{Address, PrefixTable, UNLISTED, widest};
+use crate::prefix_table::{Address, PrefixTable, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
 use crate::wire::rcode;
 use crate::zone::{Family, View};
-use question::Plain;
+use opt::Context;
+use question::{Meant, Plain};
 use reply::Verdict;
 use signed::Replies;
 use view::{Plan, Zones};
@@ -48,6 +48,8 @@ pub const BATCH: usize = 64;
 #[derive(Debug)]
 pub struct FastPath {
     zones: Zones,
+    /// The options that mean something.
+    meant: Meant,
     /// What was replied from signed zones.
     replies: Replies,
 }
@@ -62,12 +64,16 @@ struct Asked<'s> {
 type Places = u64;
 const _: () = assert!(BATCH == Places::BITS as usize);
 
+/// Stands for states of which more is said than this path can merge. No list has so many.
+const SEVERAL: State = State::MAX;
+
 impl FastPath {
     /// Finds out which zones of a snapshot can be answered from this way, and how.
     pub fn new(snapshot: &Snapshot) -> Self {
         let zones = Zones::new(snapshot);
         let octets = if zones.any_signed() { snapshot.settings.reply_cache } else { 0 };
-        Self { zones, replies: Replies::new(octets) }
+        let meant = Meant::new(&snapshot.settings);
+        Self { zones, meant, replies: Replies::new(octets) }
     }
 
     /// Answers the plain questions of a batch in their buffers; leaves the others as they are. `now` is in
@@ -79,7 +85,6 @@ impl FastPath {
     /// Keeps the reply to a packet, if that asks a plain question to a signed zone: what is asked like it is
     /// answered so too, until its signatures should be made again.
     pub fn keep(&self, packet: &[u8], outcome: &Outcome, reply: &[u8]) {
-        // A refusal is for one client, and not for all.
         let usable = outcome.reply
             && outcome.rcode != rcode::REFUSED
             && !outcome.truncated
@@ -91,7 +96,7 @@ impl FastPath {
         let mut buffer = [0; BUFFER_OCTETS];
         buffer[..packet.len()].copy_from_slice(packet);
         let zone = |apex| self.zones.find(&buffer, apex, &mut None);
-        let read = Plain::read(&buffer, packet.len(), zone);
+        let read = Plain::read(&buffer, packet.len(), self.meant, zone);
         if let Some((plain, address, plan)) = read.filter(|(.., plan)| plan.signed) {
             self.replies.keep(&buffer, &plain, address, plan, outcome, reply);
         }
@@ -111,23 +116,26 @@ impl FastPath {
             || self.read(batch, &mut asked),
         );
         waiting &= seen(snapshot, batch, &asked, waiting);
-        let admitted =
-            self.zones.any_judged().then(|| admission::admit(snapshot, batch, &asked, &mut waiting));
+        let context = Context::new(&snapshot.settings, now);
+        let admitted = self
+            .zones
+            .any_judged()
+            .then(|| admission::admit(snapshot, batch, &asked, &context, &mut waiting));
         // Those of one zone and one family together.
         while let Some(Some(first)) = asked.questions.get(waiting.trailing_zeros() as usize) {
-            let ((plain, plan), udp_size) = (first, snapshot.settings.udp_size);
+            let (plain, plan) = first;
             if plan.signed {
                 let place = waiting.trailing_zeros() as usize;
                 let address = asked.addresses[place];
-                self.replies.respond(&mut batch[place], plain, address, plan, now, udp_size);
+                self.replies.respond(&mut batch[place], plain, address, plan, &context);
                 waiting ^= 1 << place;
                 continue;
             }
             waiting &= !match plain.family {
                 Family::V4 => {
-                    answer(batch, &asked, waiting, first, |address| address as u32, plan.v4(), udp_size)
+                    answer(batch, &asked, waiting, first, |address| address as u32, plan.v4(), &context)
                 }
-                Family::V6 => answer(batch, &asked, waiting, first, |address| address, plan.v6(), udp_size),
+                Family::V6 => answer(batch, &asked, waiting, first, |address| address, plan.v6(), &context),
             };
         }
         if let Some(admitted) = admitted {
@@ -145,7 +153,8 @@ impl FastPath {
             // One step after the other: what closures hold is not compiled for wide registers.
             let read = Plain::read(
                 exchange.buffer,
-                exchange.packet().len(),
+                exchange.packet_octets(),
+                self.meant,
                 #[inline(always)]
                 |apex| self.zones.find(exchange.buffer, apex, &mut last),
             );
@@ -161,35 +170,21 @@ impl FastPath {
 
 /// Those places among `waiting` whose clients see the data of the zone that they ask.
 fn seen(snapshot: &Snapshot, batch: &[Exchange<'_>], asked: &Asked<'_>, waiting: Places) -> Places {
-    let (mut seen, mut known) = (waiting, None);
+    let mut seen = waiting;
+    // Who sees what, of the packet before: those of one resolver often follow each other.
+    let mut last = None;
     for (place, (exchange, question)) in batch.iter().zip(&asked.questions).enumerate() {
-        if let Some((_, plan)) = question
-            && !plan.open
-            && !sees_data(snapshot, plan, exchange.client.address, &mut known)
-        {
-            seen &= !(1 << place);
+        let Some((_, plan)) = question else { continue };
+        let asker = (plan.index, exchange.client.address);
+        if plan.open || last == Some(asker) {
+            continue;
+        }
+        match snapshot.view(&plan.zone, exchange.client.address) {
+            View::Data | View::WithoutRanges => last = Some(asker),
+            _ => seen &= !(1 << place),
         }
     }
     seen
-}
-
-/// Whether the access lists let a client see the data of a zone. `known` is what was found last:
-/// packets of one resolver often follow each other.
-#[inline(always)]
-fn sees_data(
-    snapshot: &Snapshot,
-    plan: &Plan,
-    client: IpAddr,
-    known: &mut Option<(u32, IpAddr, bool)>,
-) -> bool {
-    match *known {
-        Some((zone, address, sees)) if zone == plan.index && address == client => sees,
-        _ => {
-            let sees = matches!(snapshot.view(&plan.zone, client), View::Data | View::WithoutRanges);
-            *known = Some((plan.index, client, sees));
-            sees
-        }
-    }
 }
 
 /// Looks up those addresses among `waiting` that are asked of the zone of the `first` and have its
@@ -202,7 +197,7 @@ fn answer<'s, A: Address>(
     &(Plain { family, .. }, plan): &(Plain, &'s Plan),
     key: impl Fn(u128) -> A,
     mut tables: impl Iterator<Item = (&'s AddressList, &'s PrefixTable<A>)>,
-    udp_size: u16,
+    context: &Context<'_>,
 ) -> Places {
     let mut taken = 0;
     let mut places = [0; BATCH];
@@ -223,7 +218,6 @@ fn answer<'s, A: Address>(
     let (places, keys) = (&places[..count], &keys[..count]);
     let mut states = [UNLISTED; BATCH];
     let mut listings: [Option<&Listing>; BATCH] = [None; BATCH];
-    let mut several: Places = 0; // those of which more is said than this path can merge
     if let Some((list, table)) = tables.next() {
         table.lookup_batch(keys, &mut states[..count]);
         listings = [Some(&list.listing); BATCH];
@@ -235,14 +229,13 @@ fn answer<'s, A: Address>(
             match (*state, more[index]) {
                 (_, UNLISTED) => {}
                 (UNLISTED, more) => (*state, *listing) = (more, Some(&list.listing)),
-                _ => several |= 1 << index,
+                _ => *state = SEVERAL,
             }
         }
     }
-    for (index, (&place, (&state, &listing))) in places.iter().zip(states.iter().zip(&listings)).enumerate() {
+    for (&place, (&state, &listing)) in places.iter().zip(states.iter().zip(&listings)) {
         let place = usize::from(place) % BATCH;
         let verdict = match listing {
-            _ if several >> index & 1 == 1 => continue,
             Some(listing) if state != UNLISTED => match listing.only_saying(state) {
                 Some(saying) => Verdict::Listed(saying, listing.ttl),
                 None => continue,
@@ -250,7 +243,7 @@ fn answer<'s, A: Address>(
             _ => Verdict::Unlisted,
         };
         if let (Some(exchange), Some((plain, _))) = (batch.get_mut(place), &asked.questions[place]) {
-            reply::write(exchange, plain, asked.addresses[place], plan, verdict, udp_size);
+            reply::write(exchange, plain, asked.addresses[place], plan, verdict, context);
         }
     }
     taken

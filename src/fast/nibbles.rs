@@ -6,6 +6,8 @@
 //! processor has room for. Each is read as a decimal digit and as a letter, in such a way that what is
 //! neither comes out above 15 both times: the lower of the two is the nibble.
 
+use crate::prefix_table::join_nibbles;
+
 /// Octets of the labels of a whole address.
 pub(super) const OCTETS: usize = 64;
 
@@ -42,15 +44,7 @@ pub(super) fn read(labels: &[u8; OCTETS]) -> Option<u128> {
     if nibbles.iter().zip(&WRONG).fold(0, |wrong, (nibble, mask)| wrong | nibble & mask) != 0 {
         return None;
     }
-    let (words, _) = nibbles.as_chunks();
-    let mut address = 0;
-    for (place, word) in words.iter().enumerate() {
-        // Four nibbles make two octets.
-        let nibbles = u64::from_le_bytes(*word);
-        let octets = nibbles >> 8 | nibbles >> 20;
-        address |= u128::from(octets & 0xff | octets >> 24 & 0xff00) << (16 * place);
-    }
-    Some(address)
+    Some(u128::from_le_bytes(join_nibbles(&nibbles)))
 }
 
 #[cfg(test)]

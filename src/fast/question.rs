@@ -2,9 +2,12 @@
 //! behind it, whose name begins with a complete address. Everything else is for `query`, which alone
 //! judges what is wrong with a packet; here a packet is plain or it is not.
 
+use super::opt::CookiePlace;
 use super::{Buffer, nibbles};
+use crate::cookie;
 use crate::name::Name;
-use crate::wire::{HEADER_OCTETS, class, flag, record_type};
+use crate::snapshot::Settings;
+use crate::wire::{HEADER_OCTETS, class, flag, option_code, record_type};
 use crate::zone::Family;
 
 /// A plain question, apart from its address: small, since a batch of them is kept.
@@ -29,6 +32,21 @@ pub(super) struct Edns {
     /// The largest reply that the client takes, as it stands.
     pub(super) udp_size: u16,
     pub(super) dnssec_ok: bool,
+    /// Where its cookie is, if cookies mean something.
+    pub(super) cookie: Option<CookiePlace>,
+}
+
+/// The options that change a reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Meant {
+    cookie: bool,
+    nsid: bool,
+}
+
+impl Meant {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { cookie: settings.cookies.is_some(), nsid: settings.identity.is_some() }
+    }
 }
 
 /// Octets of OPT before its options.
@@ -63,6 +81,7 @@ impl Plain {
     pub(super) fn read<Z>(
         buffer: &Buffer,
         octets: usize,
+        meant: Meant,
         zone: impl FnOnce(usize) -> Option<(Z, usize, usize)>,
     ) -> Option<(Self, u128, Z)> {
         const NOT_A_QUERY: u8 = ((flag::RESPONSE | flag::OPCODE) >> 8) as u8;
@@ -85,7 +104,7 @@ impl Plain {
         let (edns, end) = if counts == COUNTS {
             (None, question_end)
         } else {
-            let (edns, octets) = Edns::read(rest)?;
+            let (edns, octets) = Edns::read(rest, question_end, meant)?;
             (Some(edns), question_end + octets)
         };
         // A name has at most 255 octets, and an address a quarter of that.
@@ -148,11 +167,12 @@ pub(super) fn end_of_name(buffer: &Buffer, mut at: usize) -> Option<usize> {
 }
 
 impl Edns {
-    /// Reads the OPT record at the beginning of `record`, and tells how many octets it has.
+    /// Reads the OPT record at the beginning of `record`, which is at a place of the packet, and tells how many
+    /// octets it has.
     #[inline(always)]
-    fn read(record: &[u8]) -> Option<(Self, usize)> {
+    fn read(record: &[u8], at: usize, meant: Meant) -> Option<(Self, usize)> {
         // Root, type, size, extended response code, version and the first octet of the flags.
-        const FIXED: u64 = 0xff_ffff_0000_00ff_00;
+        const FIXED: u64 = 0xffff_ff00_0000_ff00;
         const OPT: u64 = (record_type::OPT as u64) << 40;
         let (start, rest) = record.split_first_chunk()?;
         let start = u64::from_be_bytes(*start);
@@ -160,21 +180,37 @@ impl Edns {
             return None;
         }
         let (&[_, l0, l1], options) = rest.split_first_chunk::<{ OPT_OCTETS - 8 }>()?;
-        let edns = Self { udp_size: (start >> 24) as u16, dnssec_ok: start & 0x80 != 0 };
         let octets = usize::from(u16::from_be_bytes([l0, l1]));
-        if octets > 0 && !are_whole(options.get(..octets)?) {
-            return None;
-        }
+        let cookie = match octets {
+            0 => None,
+            _ => read_options(options.get(..octets)?, at + OPT_OCTETS, meant)?,
+        };
+        let edns = Self { udp_size: (start >> 24) as u16, dnssec_ok: start & 0x80 != 0, cookie };
         Some((edns, OPT_OCTETS + octets))
     }
 }
 
-/// True where options (which change nothing here) fill their record exactly.
-fn are_whole(mut options: &[u8]) -> bool {
-    while !options.is_empty() {
-        let Some((&[_, _, l0, l1], rest)) = options.split_first_chunk::<4>() else { return false };
-        let Some(rest) = rest.get(usize::from(u16::from_be_bytes([l0, l1]))..) else { return false };
-        options = rest;
+/// Reads options, which begin at a place of a packet; tells where the first cookie is. `None` where they do not
+/// fill their record exactly, or one of them makes the packet other than plain.
+fn read_options(options: &[u8], start: usize, meant: Meant) -> Option<Option<CookiePlace>> {
+    const WITH_SERVER: usize = cookie::OCTETS;
+    let (mut cookie, mut rest) = (None, options);
+    while !rest.is_empty() {
+        let (&[c0, c1, l0, l1], data) = rest.split_first_chunk()?;
+        let length = usize::from(u16::from_be_bytes([l0, l1]));
+        match u16::from_be_bytes([c0, c1]) {
+            option_code::COOKIE if meant.cookie && cookie.is_none() => {
+                let at = (start + options.len() - data.len()) as u16;
+                cookie = Some(match length {
+                    cookie::CLIENT_OCTETS => CookiePlace { at, has_server: false },
+                    WITH_SERVER => CookiePlace { at, has_server: true },
+                    _ => return None,
+                });
+            }
+            option_code::NSID if meant.nsid => return None,
+            _ => {}
+        }
+        rest = data.get(length..)?;
     }
-    true
+    Some(cookie)
 }

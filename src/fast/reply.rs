@@ -10,11 +10,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use smallvec::SmallVec;
 
 use super::exchange::{BUFFER_OCTETS, Buffer, Exchange};
-use super::question::{OPT_OCTETS, Plain};
+use super::opt::{Context, Opt};
+use super::question::Plain;
 use super::tail;
 use super::view::Plan;
 use crate::answer::Outcome;
+use crate::cookie::Standing;
 use crate::dataset::Saying;
+use crate::rate_limit;
 use crate::value::Template;
 use crate::wire::{HEADER_OCTETS, class, flag, rcode, record_type};
 use crate::zone::Family;
@@ -50,9 +53,9 @@ pub(super) fn write(
     address: u128,
     plan: &Plan,
     verdict: Verdict<'_>,
-    udp_size: u16,
+    context: &Context<'_>,
 ) -> bool {
-    let reply = Reply { plain, plan, udp_size, listed: matches!(verdict, Verdict::Listed(..)) };
+    let reply = Reply { plain, address, plan, context, listed: matches!(verdict, Verdict::Listed(..)) };
     match verdict {
         Verdict::Unlisted => reply.write(exchange, None::<(usize, fn(&mut [u8]))>),
         Verdict::Listed(saying, ttl) if plain.record_type == record_type::A => {
@@ -67,26 +70,28 @@ pub(super) fn write(
             };
             reply.write(exchange, Some((octets, record)))
         }
-        Verdict::Listed(saying, ttl) => reply.write_text(exchange, address, saying, ttl),
+        Verdict::Listed(saying, ttl) => reply.write_text(exchange, saying, ttl),
     }
 }
 
 /// What a reply is made of, besides its record.
+#[derive(Clone, Copy)]
 struct Reply<'r> {
     plain: &'r Plain,
+    address: u128,
     plan: &'r Plan,
-    udp_size: u16,
+    context: &'r Context<'r>,
     listed: bool,
 }
 
 impl Reply<'_> {
     /// Writes TXT, or an empty answer for any other type.
     #[inline(never)]
-    fn write_text(&self, exchange: &mut Exchange<'_>, address: u128, saying: &Saying, ttl: u32) -> bool {
+    fn write_text(self, exchange: &mut Exchange<'_>, saying: &Saying, ttl: u32) -> bool {
         let text = match &saying.text {
             Some(template) if self.plain.record_type == record_type::TXT => {
                 let dropin = self.plan.zone.options().dropin;
-                let Some(text) = Text::new(template, self.plain.family, address, dropin) else {
+                let Some(text) = Text::new(template, self.plain.family, self.address, dropin) else {
                     return false;
                 };
                 Some(text)
@@ -99,8 +104,8 @@ impl Reply<'_> {
 
     /// Writes the reply with at most one record, of so many octets.
     #[inline(always)]
-    fn write(&self, exchange: &mut Exchange<'_>, record: Option<(usize, impl FnOnce(&mut [u8]))>) -> bool {
-        let Self { plain, plan, udp_size, listed } = *self;
+    fn write(self, exchange: &mut Exchange<'_>, record: Option<(usize, impl FnOnce(&mut [u8]))>) -> bool {
+        let Self { plain, address, plan, context, listed } = self;
         let (code, tail) = match (&record, listed) {
             (Some(_), _) => (rcode::NOERROR, &plan.positive),
             (None, true) => (rcode::NOERROR, &plan.negative),
@@ -108,9 +113,10 @@ impl Reply<'_> {
         };
         let answers = u16::from(record.is_some());
         let octets = record.as_ref().map_or(0, |(octets, _)| *octets);
-        let opt_octets = if plain.edns.is_some() { OPT_OCTETS } else { 0 };
-        let end = plain.end() + octets + tail.len() + opt_octets;
-        if end > limit(plain, udp_size) {
+        let Ok(opt) = Opt::new(exchange, plain, plan, code, context) else { return false };
+        let records_end = plain.end() + octets + tail.len();
+        let end = records_end + opt.as_ref().map_or(0, Opt::octets);
+        if end > limit(plain, context.udp_size) {
             return false;
         }
         let buffer = &mut *exchange.buffer;
@@ -119,8 +125,8 @@ impl Reply<'_> {
             write(&mut behind[..octets]);
         }
         tail.write(plain.apex(), &mut behind[octets..]);
-        if let Some(edns) = plain.edns {
-            write_opt(edns.dnssec_ok, udp_size, &mut buffer[end - OPT_OCTETS..]);
+        if let Some(opt) = &opt {
+            opt.write(&mut buffer[records_end..]);
         }
         let additionals = tail.additionals + u16::from(plain.edns.is_some());
         finish_header(buffer, flag::AUTHORITATIVE, code, [1, answers, tail.authorities, additionals]);
@@ -133,9 +139,10 @@ impl Reply<'_> {
             answers,
             family: Some(plain.family),
             listed,
+            cookie: opt.map_or(Standing::None, |opt| opt.standing),
             ..Outcome::default()
         };
-        exchange.replied(end, outcome);
+        exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));
         true
     }
 }
@@ -189,19 +196,6 @@ impl<'v> Text<'v> {
             place.copy_from_slice(&piece[..written]);
             text = rest;
         });
-    }
-}
-
-/// Writes OPT without options.
-#[inline(always)]
-pub(super) fn write_opt(dnssec_ok: bool, udp_size: u16, place: &mut [u8]) {
-    // Root, type, size, extended response code, version and the first octet of the flags.
-    let start = u64::from(record_type::OPT) << 40 | u64::from(udp_size) << 24 | u64::from(dnssec_ok) << 7;
-    if let Some((place, rest)) = place.split_first_chunk_mut()
-        && let Some(rest) = rest.first_chunk_mut::<{ OPT_OCTETS - 8 }>()
-    {
-        *place = start.to_be_bytes();
-        *rest = [0; _];
     }
 }
 

@@ -20,14 +20,17 @@ use quick_cache::sync::Cache;
 use smallvec::SmallVec;
 
 use super::exchange::{BUFFER_OCTETS, Buffer, Exchange};
+use super::opt::{Context, Opt};
 use super::question::{OPT_OCTETS, Plain};
 use super::reply;
 use super::view::Plan;
 use crate::address::{MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
 use crate::answer::Outcome;
+use crate::cookie::Standing;
 use crate::dataset::TEST_V4;
 use crate::prefix_table::{Address, Range};
-use crate::wire::{HEADER_OCTETS, class, flag, record_type};
+use crate::rate_limit;
+use crate::wire::{HEADER_OCTETS, class, flag, rcode, record_type};
 use crate::zone::Family;
 
 /// Replies of signed zones.
@@ -117,13 +120,12 @@ impl Replies {
         plain: &Plain,
         address: u128,
         plan: &Plan,
-        now: u32,
-        udp_size: u16,
+        context: &Context<'_>,
     ) {
         let Some(question) = Question::of(exchange.buffer, plain, address, plan) else { return };
         let Some(kept) = self.kept.get(&question) else { return };
-        if kept.outcome.holds_until.is_none_or(|until| now < until) {
-            kept.write(exchange, plain, udp_size);
+        if kept.outcome.holds_until.is_none_or(|until| context.now < until) {
+            kept.write(exchange, plain, address, plan, context);
         }
     }
 
@@ -294,18 +296,30 @@ impl Kept {
             }
             at += FIXED + usize::from(word(at + FIXED - 2)?);
         }
-        let opt_octets = if plain.edns.is_some() { OPT_OCTETS } else { 0 };
         let octets = reply.get(plain.end()..at)?.into();
-        (at + opt_octets == reply.len()).then(|| Self { octets, pointers, counts, outcome: *outcome })
+        // OPT and nothing more; it is made anew for each reply.
+        let additionals = word(10)?;
+        let rest = if additionals == 0 { 0 } else { OPT_OCTETS + usize::from(word(at + OPT_OCTETS - 2)?) };
+        let is_plain = additionals == u16::from(plain.edns.is_some()) && at + rest == reply.len();
+        let is_of_data = matches!(outcome.rcode, rcode::NOERROR | rcode::NXDOMAIN);
+        (is_plain && is_of_data).then(|| Self { octets, pointers, counts, outcome: *outcome })
     }
 
     /// Writes the reply to a question like that in the place of its packet, if it fits.
     #[inline(always)]
-    fn write(&self, exchange: &mut Exchange<'_>, plain: &Plain, udp_size: u16) {
-        let opt_octets = if plain.edns.is_some() { OPT_OCTETS } else { 0 };
+    fn write(
+        &self,
+        exchange: &mut Exchange<'_>,
+        plain: &Plain,
+        address: u128,
+        plan: &Plan,
+        context: &Context<'_>,
+    ) {
         let start = plain.end();
-        let end = start + self.octets.len() + opt_octets;
-        if end > reply::limit(plain, udp_size).min(BUFFER_OCTETS) {
+        let Ok(opt) = Opt::new(exchange, plain, plan, self.outcome.rcode, context) else { return };
+        let records_end = start + self.octets.len();
+        let end = records_end + opt.as_ref().map_or(0, Opt::octets);
+        if end > reply::limit(plain, context.udp_size).min(BUFFER_OCTETS) {
             return;
         }
         let buffer = &mut *exchange.buffer;
@@ -316,8 +330,8 @@ impl Kept {
                 *place = value.to_be_bytes();
             }
         }
-        if let Some(edns) = plain.edns {
-            reply::write_opt(edns.dnssec_ok, udp_size, &mut buffer[end - OPT_OCTETS..]);
+        if let Some(opt) = &opt {
+            opt.write(&mut buffer[records_end..]);
         }
         let [answers, authorities] = self.counts;
         let additionals = u16::from(plain.edns.is_some());
@@ -327,7 +341,9 @@ impl Kept {
             self.outcome.rcode,
             [1, answers, authorities, additionals],
         );
-        let outcome = Outcome { query_type: plain.record_type, query_class: class::IN, ..self.outcome };
-        exchange.replied(end, outcome);
+        let cookie = opt.map_or(Standing::None, |opt| opt.standing);
+        let outcome =
+            Outcome { query_type: plain.record_type, query_class: class::IN, cookie, ..self.outcome };
+        exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));
     }
 }

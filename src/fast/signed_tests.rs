@@ -19,7 +19,7 @@ use crate::snapshot::Settings;
 use crate::zone::{EmptyNonTerminals, SignedBy, Status, Zone, ZoneOptions};
 use crate::zone_file::Kind;
 
-const NOW: u32 = 1_800_000_000;
+pub(super) const NOW: u32 = 1_800_000_000;
 const APEX: &str = "Bl.example";
 
 static SIGNER: LazyLock<Arc<ZoneSigner>> = LazyLock::new(|| {
@@ -42,7 +42,8 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
         datasets.retain(|(kind, _)| *kind != Kind::Acl);
         datasets
     });
-    (datasets, options).prop_map(|(datasets, (flags, udp_size))| {
+    let options = (options, tests::identity(), tests::cookies(), tests::stale_from(NOW));
+    (datasets, options).prop_map(|(datasets, ((flags, udp_size), identity, cookies, stale_from))| {
         let [six_to_four, tests, ranges, plain] = flags;
         let options = ZoneOptions {
             six_to_four,
@@ -56,8 +57,10 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
         };
         let empty_non_terminals = if plain { EmptyNonTerminals::Plain } else { EmptyNonTerminals::Marker };
         let zone = tests::zone(APEX, &datasets, Status::Serving, &options);
-        let zone = Arc::new(Arc::into_inner(zone).unwrap().with_ranges(None, &mut Default::default()));
-        let settings = Settings { udp_size, ..Settings::default() };
+        let zone = Arc::new(
+            Arc::into_inner(zone).unwrap().with_ranges(None, &mut Default::default()).stale_from(stale_from),
+        );
+        let settings = Settings { udp_size, identity, cookies, ..Settings::default() };
         Snapshot::new(vec![signed(zone, empty_non_terminals)], settings, None)
     })
 }

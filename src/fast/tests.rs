@@ -14,6 +14,7 @@ use super::*;
 use crate::access::{Account, AccountId, Beyond, KeyList, KeyTable, Plan, Policy, Rule, Verdict};
 use crate::answer::{self, Client, Outcome, Signing};
 use crate::config::ReadConfig;
+use crate::cookie::{Cookie, Cookies, Secret, Standing};
 use crate::dataset::Dataset;
 use crate::name::Name;
 use crate::snapshot::Settings;
@@ -21,6 +22,9 @@ use crate::wire::tests::{bytes, packet};
 use crate::zone::{Status, Zone, ZoneOptions};
 use crate::zone_file::diagnostic::Diagnostics;
 use crate::zone_file::{Kind, Parser, ReadOptions};
+
+/// When it is.
+const TIME: u32 = 1_000_000;
 
 /// Names that nest in each other, in part behind labels that addresses have.
 const APEXES: [&str; 8] = [
@@ -121,19 +125,52 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
     let options = (any::<[bool; 4]>(), 512u16..1400);
     let access =
         prop::option::weighted(0.2, Just((Kind::Acl, "192.0.2.0/24 :refuse\n192.0.2.4 :pass\n".to_string())));
-    (apexes, vec(content, 4), options, access).prop_map(|(apexes, contents, (flags, udp_size), access)| {
-        let [dropin, minimal, six_to_four, tests] = flags;
-        let options = ZoneOptions {
-            dropin,
-            six_to_four,
-            test_value: tests.then_some(Ipv4Addr::new(127, 0, 0, 2)),
-            ..Default::default()
-        };
-        let zones = apexes.iter().zip(contents);
-        let zones = zones.map(|(apex, (datasets, status))| zone(apex, &datasets, status, &options)).collect();
-        let settings = Settings { dropin, minimal, udp_size, ..Settings::default() };
-        Snapshot::new(zones, settings, access.as_ref().map(dataset))
-    })
+    (apexes, vec(content, 4), options, access, (identity(), cookies(), stale_from(TIME))).prop_map(
+        |(apexes, contents, (flags, udp_size), access, (identity, cookies, stale_from))| {
+            let [dropin, minimal, six_to_four, tests] = flags;
+            let options = ZoneOptions {
+                dropin,
+                six_to_four,
+                test_value: tests.then_some(Ipv4Addr::new(127, 0, 0, 2)),
+                ..Default::default()
+            };
+            let zone = |(apex, (datasets, status)): (&&str, (Vec<_>, _))| {
+                let zone = zone(apex, &datasets, status, &options);
+                Arc::new(Arc::into_inner(zone).unwrap().stale_from(stale_from))
+            };
+            let zones = apexes.iter().zip(contents).map(zone).collect();
+            let settings = Settings { dropin, minimal, udp_size, identity, cookies, ..Settings::default() };
+            Snapshot::new(zones, settings, access.as_ref().map(dataset))
+        },
+    )
+}
+
+pub(super) fn cookies() -> impl Strategy<Value = Option<Cookies>> {
+    prop::option::weighted(0.7, any::<bool>().prop_map(|required| Cookies::new(SECRET, vec![], required)))
+}
+
+/// From when data is stale: never, or about now.
+pub(super) fn stale_from(now: u32) -> impl Strategy<Value = Option<u32>> {
+    prop::option::weighted(0.3, now - 1..now + 1)
+}
+
+pub(super) fn identity() -> impl Strategy<Value = Option<String>> {
+    prop::option::weighted(0.3, Just("ns1.example".to_string()))
+}
+
+/// What cookies in tests are made with.
+const SECRET: Secret = Secret::new(*b"Not very secret.");
+
+/// A COOKIE option: of the client alone, a good one of the client that tests have most, bad ones.
+fn cookie_option() -> impl Strategy<Value = Vec<u8>> {
+    let times = select(vec![0u32, 1, 600, 0u32.wrapping_sub(1000), 0u32.wrapping_sub(3000), 1 << 31]);
+    let made = (times, select(vec![TIME, signed_tests::NOW])).prop_map(|(late, now)| {
+        let cookie = Cookie { client: *b"12345678", server: None };
+        let cookies = Cookies::new(SECRET, vec![], false);
+        cookies.answer(cookie, client(4).address, now.wrapping_add(late)).1.to_vec()
+    });
+    let other = prop_oneof![Just(8usize), Just(24), 0usize..50].prop_map(|octets| vec![7; octets]);
+    prop_oneof![made, other].prop_map(|data| [&[0, 10, 0, data.len() as u8][..], &data].concat())
 }
 
 /// Plans that always allow or never: what they say does not depend on what was asked before.
@@ -196,7 +233,9 @@ fn key_labels() -> impl Strategy<Value = Vec<String>> {
 fn opt() -> impl Strategy<Value = Vec<u8>> {
     let options = prop_oneof![
         3 => Just(vec![]),
-        1 => Just(b"\0\x0a\0\x0812345678".to_vec()),
+        3 => vec(cookie_option(), 1..3).prop_map(|options| options.concat()),
+        1 => cookie_option().prop_map(|cookie| [b"\0\x03\0\0", &cookie[..]].concat()),
+        1 => cookie_option().prop_map(|cookie| [&cookie[..], b"\0\x0c\0\x02\0\0"].concat()),
         1 => Just(b"\0\x0f\0\0\0\x03\0\x01x".to_vec()),
         1 => Just(b"\0\x0f\0\x09x".to_vec()),
     ];
@@ -275,14 +314,14 @@ fn check(snapshot: &Snapshot, packets: &[(Vec<u8>, Client)]) -> Vec<Option<Outco
             Exchange::new(buffer, packet.len(), *client, elsewhere)
         })
         .collect();
-    FastPath::new(snapshot).respond(snapshot, 0, &mut batch);
+    FastPath::new(snapshot).respond(snapshot, TIME, &mut batch);
     for (exchange, (packet, client)) in batch.iter().zip(packets) {
         let Some(outcome) = exchange.outcome() else {
             assert_eq!(exchange.packet(), packet, "was changed");
             continue;
         };
         let mut expected = Vec::new();
-        let signing = Signing::default();
+        let signing = Signing { now: TIME, ..Signing::default() };
         let outcome_expected = answer::respond(snapshot, packet, *client, signing, &mut expected);
         assert_eq!(*outcome, outcome_expected, "{packet:02x?}");
         assert_eq!(exchange.reply(), Some(&expected[..]), "{packet:02x?}");
@@ -367,6 +406,29 @@ fn what_is_plain_takes_the_fast_path() {
             let taken = outcomes[0].map(|outcome| (outcome.rcode, outcome.answers));
             assert_eq!(taken, expected, "{name} {record_type}");
         }
+    }
+    // Cookies do not make a question any less plain, unless they are to be good and are not.
+    let name = Name::from_text((reversed(listed) + "db.example").as_bytes()).unwrap();
+    let with_cookie = |data: &[u8]| {
+        let length = data.len() as u8;
+        let opt = [b"\0\0\x29\x10\0\0\0\0\0\0", &[length + 4, 0, 10, 0, length][..], data].concat();
+        (packet(0, [1, 0, 0, 1], &[name.wire(), &[0, 1, 0, 1], &opt]), client(4))
+    };
+    let cookies = Cookies::new(SECRET, vec![], false);
+    let (_, good) = cookies.answer(Cookie { client: [1; 8], server: None }, client(4).address, TIME);
+    for (required, data, expected) in [
+        (false, &[1; 8][..], Some(Standing::New)),
+        (false, &[1; 24], Some(Standing::Bad)),
+        (false, &good, Some(Standing::Good)),
+        (false, &[1; 16], None),
+        (false, &[1; 7], None),
+        (true, &good, Some(Standing::Good)),
+        (true, &[1; 8], None),
+    ] {
+        let mut snapshot = Snapshot::new(snapshot.zones().to_vec(), Settings::default(), None);
+        snapshot.settings.cookies = Some(Cookies::new(SECRET, vec![], required));
+        let outcomes = check(&snapshot, &[with_cookie(data)]);
+        assert_eq!(outcomes[0].map(|outcome| outcome.cookie), expected, "{required} {data:?}");
     }
     let (packet, _) = ask(&(reversed(listed) + "bl.example"), 1, true);
     let clients = [4, 5, 6, 4].map(|last| (packet.clone(), client(last)));

@@ -14,12 +14,13 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// `udp`, `tcp` or `tls`.
+    /// `udp`, `tcp`, `tls` or `quic`.
     pub fn transport(&self) -> &'static str {
         match self.transport {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
             Transport::Tls => "tls",
+            Transport::Quic => "quic",
         }
     }
 
@@ -121,6 +122,53 @@ impl Answer {
     };
 }
 
+/// What became of an answer over the rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// It was given: the limit only counts.
+    Counted,
+    /// It was given without records, with TC.
+    Slipped,
+    /// It was not given.
+    Dropped,
+}
+
+impl Limited {
+    /// All, in the order of their counters.
+    pub const ALL: [Self; 3] = [Self::Counted, Self::Slipped, Self::Dropped];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Slipped => "slipped",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// Why a packet, or a connection, was dropped unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// It came from a port that is refused.
+    Port,
+    /// It came from a proxy that does not say for whom it asks.
+    Proxy,
+}
+
+impl Dropped {
+    /// All, in the order of their counters.
+    pub const ALL: [Self; 2] = [Self::Port, Self::Proxy];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Port => "port",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
 /// The types that are counted one by one.
 const TYPES: [(u16, &str); TYPES_AND_OTHER - 1] = [
     (1, "A"),
@@ -162,11 +210,7 @@ pub(super) const CELLS: usize = FAMILIES * TYPES_AND_OTHER * ANSWERS;
 /// The place in a table for the query with this outcome.
 #[inline(always)]
 pub(super) fn cell(outcome: &Outcome) -> usize {
-    let family = match outcome.family {
-        None => 0,
-        Some(Family::V4) => 1,
-        Some(Family::V6) => 2,
-    };
+    let family = outcome.family.map_or(0, |family| 1 + family as usize);
     let record_type = match u8::try_from(outcome.query_type) {
         Ok(code) => TYPE_PLACES[usize::from(code)].into(),
         Err(_) => TYPES.len(),

@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use histogram::Buckets;
-pub use labels::{Answer, Labels, Origin};
+pub use labels::{Answer, Dropped, Labels, Limited, Origin};
 pub use statistics::StatisticsFile;
 pub use totals::{OriginTotals, Totals, ZoneTotals};
 pub use worker::{Tally, WorkerCounters};

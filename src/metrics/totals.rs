@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::histogram::Buckets;
-use super::labels::{Answer, Labels, Origin, labels};
+use super::labels::{Answer, Dropped, Labels, Limited, Origin, labels};
 use crate::access::Passage;
+use crate::cookie::Standing;
 use crate::name::Name;
 
 /// Sums over all workers since the process started. Counters are read one after the other while
@@ -43,12 +44,18 @@ pub struct OriginTotals {
     pub unsent: u64,
     /// Errors of the system while receiving or accepting.
     pub receive_errors: u64,
-    /// TCP connections that were served.
+    /// Connections that were accepted.
     pub connections: u64,
-    /// TCP connections that are open.
+    /// Connections that are open.
     pub open_connections: u64,
-    /// TCP connections closed at once because their client has too many.
+    /// Connections closed at once because their client has too many, or over QUIC all.
     pub refused_connections: u64,
+    /// Answers over the rate limit, in the order of [`Limited::ALL`].
+    pub limited: [u64; Limited::ALL.len()],
+    /// Answered queries with cookies, in the order of [`Standing::TOLD`].
+    pub cookies: [u64; Standing::TOLD.len()],
+    /// What was dropped unread, in the order of [`Dropped::ALL`].
+    pub dropped: [u64; Dropped::ALL.len()],
     /// The sizes of the answers, in octets.
     pub sizes: Buckets,
     /// The time between the arrival of a packet and the departure of its answer, in seconds; of a

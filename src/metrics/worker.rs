@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::ZoneSlot;
 use super::histogram::{Sizes, Times};
-use super::labels::{CELLS, Origin, cell};
+use super::labels::{CELLS, Dropped, Limited, Origin, cell};
 use super::passages::Passages;
 use super::totals::{Totals, ZoneTotals};
 use crate::answer::Outcome;
+use crate::cookie::Standing;
 
 /// Zones whose counters are allocated together.
 const CHUNK: usize = 16;
@@ -29,6 +30,9 @@ pub struct WorkerCounters {
     connections: AtomicU64,
     ended_connections: AtomicU64,
     refused_connections: AtomicU64,
+    limited: [AtomicU64; Limited::ALL.len()],
+    cookies: [AtomicU64; Standing::TOLD.len()],
+    dropped: [AtomicU64; Dropped::ALL.len()],
     sizes: Sizes,
     times: Times,
     passages: Passages,
@@ -70,6 +74,9 @@ impl WorkerCounters {
             connections: AtomicU64::default(),
             ended_connections: AtomicU64::default(),
             refused_connections: AtomicU64::default(),
+            limited: Default::default(),
+            cookies: Default::default(),
+            dropped: Default::default(),
             sizes: Sizes::default(),
             times: Times::default(),
             passages: Passages::default(),
@@ -100,12 +107,22 @@ impl WorkerCounters {
         self.increase(&self.receive_errors, 1);
     }
 
-    /// Counts a TCP connection that was closed at once because its client has too many.
+    /// Counts a connection that was closed at once because its client has too many.
     pub fn refused_connection(&self) {
         self.increase(&self.refused_connections, 1);
     }
 
-    /// Counts a TCP connection; [`Self::connection_ended`] takes it from those that are open.
+    /// Counts a packet, or a connection, that was dropped unread.
+    pub fn dropped(&self, why: Dropped) {
+        self.increase(&self.dropped[why as usize], 1);
+    }
+
+    /// Counts an answer over the rate limit.
+    pub fn limited(&self, what: Limited) {
+        self.increase(&self.limited[what as usize], 1);
+    }
+
+    /// Counts a connection; [`Self::connection_ended`] takes it from those that are open.
     pub fn connection(&self) {
         self.increase(&self.connections, 1);
     }
@@ -140,6 +157,9 @@ impl WorkerCounters {
         origin.unsent += self.unsent.load(Relaxed);
         origin.receive_errors += self.receive_errors.load(Relaxed);
         origin.refused_connections += self.refused_connections.load(Relaxed);
+        add_each(&mut origin.limited, &self.limited);
+        add_each(&mut origin.cookies, &self.cookies);
+        add_each(&mut origin.dropped, &self.dropped);
         // What ended is read first, so that it is never more.
         let ended = self.ended_connections.load(Relaxed);
         let connections = self.connections.load(Relaxed);
@@ -163,6 +183,10 @@ impl WorkerCounters {
             zones.iter_mut().zip(counters).for_each(|((_, zone), counters)| add(counters, zone));
         }
     }
+}
+
+fn add_each<const N: usize>(sums: &mut [u64; N], counters: &[AtomicU64; N]) {
+    sums.iter_mut().zip(counters).for_each(|(sum, counter)| *sum += counter.load(Relaxed));
 }
 
 /// Counts the packets of a batch. Those that follow each other mostly concern the same zone, which is
@@ -207,6 +231,9 @@ impl Tally<'_> {
             counters.increase(&counters.truncated, 1);
         }
         if let Some(counter) = outcome.access.and_then(|passage| counters.passages.counter(passage)) {
+            counters.increase(counter, 1);
+        }
+        if let Some(counter) = counters.cookies.get((outcome.cookie as usize).wrapping_sub(1)) {
             counters.increase(counter, 1);
         }
     }

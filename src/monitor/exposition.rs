@@ -7,8 +7,10 @@
 use std::fmt::{Display, Write};
 
 use crate::access::Verdict;
-use crate::metrics::{Answer, Buckets, OriginTotals, Totals, ZoneTotals};
+use crate::cookie::Standing;
+use crate::metrics::{Answer, Buckets, Dropped, Limited, Origin, OriginTotals, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
+use crate::reload::CertificateReport;
 use crate::status::usage::AccessStatus;
 use crate::status::{SigningStatus, Status, ZoneStatus, process};
 use crate::zone;
@@ -55,53 +57,95 @@ fn queries(text: &mut Text, totals: &Totals) {
 }
 
 fn origins(text: &mut Text, totals: &Totals) {
-    let over = |transport: &'static str| {
+    /// How queries come that a metric is about.
+    type Transports = fn(&str) -> bool;
+    const ALL: Transports = |_| true;
+    const UDP: Transports = |transport| transport == "udp";
+    const CONNECTED: Transports = |transport| transport != "udp";
+    let over = |transports: Transports| {
         let origins = totals.origins.iter().map(|(origin, counted)| {
             ([("transport", origin.transport()), ("client", origin.client())], counted)
         });
-        origins.filter(move |(labels, _)| transport.is_empty() || labels[0].1 == transport)
+        origins.filter(move |(labels, _)| transports(labels[0].1))
     };
-    let mut histogram = |name: &str, transport, help: &str, buckets: fn(&OriginTotals) -> &Buckets| {
+    let mut histogram = |name: &str, transports, help: &str, buckets: fn(&OriginTotals) -> &Buckets| {
         text.family(name, "histogram", help);
-        over(transport).for_each(|(labels, counted)| text.histogram(name, &labels, buckets(counted)));
+        over(transports).for_each(|(labels, counted)| text.histogram(name, &labels, buckets(counted)));
     };
-    histogram("nibbl_response_size_bytes", "", "Octets of an answer.", |counted| &counted.sizes);
+    histogram("nibbl_response_size_bytes", ALL, "Octets of an answer.", |counted| &counted.sizes);
     histogram(
         "nibbl_response_time_seconds",
-        "udp",
+        UDP,
         "Time from the arrival of a packet to the departure of its answer, of a sample of the packets.",
         |counted| &counted.times,
     );
-    let mut figure = |name: &str, transport, help: &str, figure: fn(&OriginTotals) -> u64| {
+    let mut figure = |name: &str, transports, help: &str, figure: fn(&OriginTotals) -> u64| {
         text.family(name, if name.ends_with("_total") { "counter" } else { "gauge" }, help);
-        over(transport).for_each(|(labels, counted)| text.sample(name, &labels, figure(counted)));
+        over(transports).for_each(|(labels, counted)| text.sample(name, &labels, figure(counted)));
     };
-    figure("nibbl_truncated_total", "udp", "Answers that were cut (TC).", |counted| counted.truncated);
+    figure("nibbl_truncated_total", UDP, "Answers that were cut (TC).", |counted| counted.truncated);
     figure(
         "nibbl_unanswered_total",
-        "",
+        ALL,
         "Packets that got no answer: no queries, or of clients that the access list ignores.",
         |counted| counted.unanswered,
     );
-    figure("nibbl_unsent_total", "", "Answers that the system would not send.", |counted| counted.unsent);
+    figure("nibbl_unsent_total", ALL, "Answers that the system would not send.", |counted| counted.unsent);
     figure(
         "nibbl_receive_errors_total",
-        "",
+        ALL,
         "Errors of the system while receiving or accepting.",
         |counted| counted.receive_errors,
     );
-    figure("nibbl_tcp_connections_total", "tcp", "TCP connections that were served.", |counted| {
+    figure("nibbl_connections_total", CONNECTED, "Connections that were accepted.", |counted| {
         counted.connections
     });
-    figure("nibbl_tcp_connections", "tcp", "TCP connections that are open.", |counted| {
-        counted.open_connections
-    });
+    figure("nibbl_connections", CONNECTED, "Connections that are open.", |counted| counted.open_connections);
     figure(
-        "nibbl_tcp_connections_refused_total",
-        "tcp",
-        "TCP connections that were closed at once since their client has too many.",
+        "nibbl_connections_refused_total",
+        CONNECTED,
+        "Connections that were closed at once since their client has too many, or over QUIC all.",
         |counted| counted.refused_connections,
     );
+    by_name(
+        text,
+        totals,
+        ("nibbl_rate_limited_total", "udp", "Answers over the rate limit, by what became of them."),
+        ("action", Limited::ALL.map(Limited::name)),
+        |counted| &counted.limited,
+    );
+    by_name(
+        text,
+        totals,
+        ("nibbl_cookies_total", "", "Answered queries with cookies, by what these say of their client."),
+        ("standing", Standing::TOLD.map(Standing::name)),
+        |counted| &counted.cookies,
+    );
+    by_name(
+        text,
+        totals,
+        ("nibbl_dropped_total", "", "Packets and connections that were dropped unread, by why."),
+        ("reason", Dropped::ALL.map(Dropped::name)),
+        |counted| &counted.dropped,
+    );
+}
+
+/// A counter that has one more label, over one transport, or all where that is empty.
+fn by_name<const N: usize>(
+    text: &mut Text,
+    totals: &Totals,
+    (name, transport, help): (&str, &str, &str),
+    (label, values): (&str, [&str; N]),
+    figures: fn(&OriginTotals) -> &[u64; N],
+) {
+    text.family(name, "counter", help);
+    let over = |origin: &Origin| transport.is_empty() || origin.transport() == transport;
+    for (origin, counted) in totals.origins.iter().filter(|(origin, _)| over(origin)) {
+        for (value, figure) in values.iter().zip(figures(counted)) {
+            let labels = [("transport", origin.transport()), ("client", origin.client()), (label, value)];
+            text.sample(name, &labels, figure);
+        }
+    }
 }
 
 fn zones(text: &mut Text, zones: &[ZoneStatus]) {
@@ -199,7 +243,7 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
     text.single(
         "nibbl_reload_success",
         "gauge",
-        "1 if all zones hold what their files hold.",
+        "1 if all is served as the files hold it.",
         u64::from(status.is_clean()),
     );
     if let Some(rules) = &status.access {
@@ -208,6 +252,24 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
     if let Some(signing) = &status.signing {
         signatures(text, signing);
     }
+    let mut of_certificates = |name: &str, help: &str, figure: fn(&CertificateReport) -> u64| {
+        if !status.certificates.is_empty() {
+            text.family(name, "gauge", help);
+        }
+        for certificate in &status.certificates {
+            text.sample(name, &[("file", &certificate.file)], figure(certificate));
+        }
+    };
+    of_certificates(
+        "nibbl_certificate_expires_timestamp_seconds",
+        "When the certificate that is served expires.",
+        |certificate| certificate.expires,
+    );
+    of_certificates(
+        "nibbl_certificate_outdated",
+        "1 if the files hold something else than is served.",
+        |certificate| certificate.problem.is_some().into(),
+    );
     text.single("nibbl_snapshots_total", "counter", "Times that new data was published.", status.generation);
     if let Some(log) = query_log {
         const NAME: &str = "nibbl_query_log_records_total";

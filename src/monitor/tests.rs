@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::answer::{Client, Outcome, Transport};
-use crate::metrics::{Metrics, Origin};
+use crate::cookie::Standing;
+use crate::metrics::{Dropped, Limited, Metrics, Origin};
 use crate::name::Name;
 use crate::query_log::{QueryLog, Target};
-use crate::reload::ZoneReport;
+use crate::reload::{CertificateReport, ZoneReport};
 use crate::status::usage::{AccessStatus, PlanStatus};
 use crate::status::{SigningStatus, Status, ZoneStatus};
 use crate::zone::{self, Family};
@@ -53,6 +54,7 @@ fn every_documented_metric_moves() {
         listed: true,
         family: Some(Family::V6),
         query_type: 16,
+        cookie: Standing::Good,
         ..Outcome::default()
     };
     for transport in [Transport::Udp, Transport::Tcp] {
@@ -65,6 +67,8 @@ fn every_documented_metric_moves() {
         worker.receive_error();
         worker.connection();
         worker.refused_connection();
+        worker.limited(Limited::Slipped);
+        worker.dropped(Dropped::Port);
     }
     let report = ZoneReport {
         name: apex.to_string(),
@@ -86,6 +90,8 @@ fn every_documented_metric_moves() {
         zones: vec![ZoneStatus { report, serial: 8, memory: 9, answered: 1, listed: 1 }],
         ..Status::default()
     };
+    status.certificates =
+        vec![CertificateReport { file: "chain.pem".into(), expires: 1, problem: Some("gone".into()) }];
     status.queries.shed = 1;
     status.signing =
         Some(SigningStatus { made: 1, kept: 1, kept_octets: 1, reply_octets: 1, waiting: 1, put_off: 1 });
@@ -109,6 +115,7 @@ fn every_documented_metric_moves() {
     );
     assert!(text.contains("le=\"0.000008192\"} 1\n"));
     status.zones[0].report.problem = None;
+    status.certificates.clear();
     let text = exposition::render(&status, &metrics.totals(), None);
     assert!(text.contains("\nnibbl_reload_success 1\n"));
 }

@@ -20,7 +20,7 @@ const _: () = assert!(HEADER_BITS + (MAX_RECORDS as u32 + 1) * 8 > BITS);
 
 /// The width of keys that are compared all at once, for which they are kept mirrored.
 const LANE: u32 = 32;
-/// Keys of so many bits take a whole lane: that costs a fifth of the room at most.
+/// Keys of so many bits take a whole lane: that costs a quarter of the room at most.
 const LEAST_IN_LANE: u32 = 24;
 const LANE_OCTETS: usize = (LANE / 8) as usize;
 /// Lanes of a block. The first holds the header.

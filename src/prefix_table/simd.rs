@@ -1,8 +1,9 @@
-//! What the portable code of a batch cannot say: that memory will be read soon, and that this
-//! machine has wider registers and cheaper shifts than the oldest of its kind.
+//! What the portable code of a batch cannot say: that memory will be read soon, that this machine has
+//! wider registers and cheaper shifts than the oldest of its kind, and a step that compilers do not
+//! find an instruction for by themselves.
 //!
-//! Nothing here changes a result. On other machines prefetching does nothing and [`widest`] runs the
-//! code as it is compiled for all.
+//! Nothing here changes a result. On other machines prefetching does nothing, and the rest runs as it
+//! is compiled for all.
 #![allow(unsafe_code)]
 
 /// Asks for the cache line of `place`.
@@ -55,4 +56,71 @@ pub(crate) fn widest<R>(work: impl FnOnce() -> R) -> R {
 #[target_feature(enable = "avx2,bmi2,popcnt")]
 fn with_avx2<R>(work: impl FnOnce() -> R) -> R {
     work()
+}
+
+/// The octets that nibbles make, two each, the lower one first. Every second octet, from the second on,
+/// is a nibble, the others are 0.
+#[inline(always)]
+pub(crate) fn join_nibbles(nibbles: &[u8; 64]) -> [u8; 16] {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the machine has just been asked for it.
+        return unsafe { join_nibbles_with_avx2(nibbles) };
+    }
+    join_nibbles_portably(nibbles)
+}
+
+#[inline(always)]
+fn join_nibbles_portably(nibbles: &[u8; 64]) -> [u8; 16] {
+    let mut joined = [0; 16];
+    let (words, _) = nibbles.as_chunks();
+    let (pairs, _) = joined.as_chunks_mut::<2>();
+    for (pair, word) in pairs.iter_mut().zip(words) {
+        let nibbles = u64::from_le_bytes(*word);
+        let octets = nibbles >> 8 | nibbles >> 20;
+        *pair = [octets as u8, (octets >> 32) as u8];
+    }
+    joined
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn join_nibbles_with_avx2(nibbles: &[u8; 64]) -> [u8; 16] {
+    use std::arch::x86_64::*;
+    // Once by 1 and once by 16, and their sums.
+    let weights = _mm256_set1_epi32(0x1000_0100);
+    let join = |nibbles| _mm256_madd_epi16(_mm256_maddubs_epi16(nibbles, weights), _mm256_set1_epi16(1));
+    // SAFETY: these are the two halves of 64 octets; the loads need no alignment.
+    let [low, high] = unsafe {
+        let start = nibbles.as_ptr().cast();
+        [join(_mm256_loadu_si256(start)), join(_mm256_loadu_si256(start.add(1)))]
+    };
+    let words = _mm256_packus_epi32(low, high);
+    let octets = _mm256_packus_epi16(words, words);
+    // Packing has left the quarters in another order.
+    let octets = _mm256_permutevar8x32_epi32(octets, _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5));
+    let mut joined = [0; 16];
+    // SAFETY: there is room for 16 octets; the store needs no alignment.
+    unsafe { _mm_storeu_si128(joined.as_mut_ptr().cast(), _mm256_castsi256_si128(octets)) };
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn nibbles_are_joined_alike(address: u128) {
+            let nibbles = std::array::from_fn(|place| match place % 2 {
+                0 => 0,
+                _ => (address >> (place / 2 * 4)) as u8 & 0xf,
+            });
+            prop_assert_eq!(join_nibbles_portably(&nibbles), address.to_le_bytes());
+            prop_assert_eq!(join_nibbles(&nibbles), address.to_le_bytes());
+        }
+    }
 }

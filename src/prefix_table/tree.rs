@@ -79,7 +79,7 @@ struct Item<K> {
 impl<K: Word> Tree<K> {
     /// The tree of packed blocks with these lowest keys, in order; `ends` is what the numbers of ends
     /// in them mean.
-    pub(super) fn new(blocks: Box<[Block]>, lowest_keys: &[K], ends: Box<[End]>) -> Self {
+    pub(super) fn new(blocks: Box<[Block]>, lowest_keys: &[K], ends: &[End]) -> Self {
         let reach = |end: &End| Reach { ones: K::ones(end.bits), split: end.split };
         Self { directory: Directory::build(lowest_keys), blocks, ends: ends.iter().map(reach).collect() }
     }

@@ -107,7 +107,7 @@ impl<K: Word> TreeBuilder<K> {
         items.finish(|key, end, state| packed.push(Record { key, end: numbers[end.kind()], state }));
         let last = packed.packer.block();
         packed.take(packed.packer.lowest_key(), last);
-        Tree::new(packed.blocks.into(), &packed.lowest_keys, ends)
+        Tree::new(packed.blocks.into(), &packed.lowest_keys, &ends)
     }
 }
 

@@ -81,6 +81,7 @@ impl Record {
                 Transport::Udp => "udp",
                 Transport::Tcp => "tcp",
                 Transport::Tls => "tls",
+                Transport::Quic => "quic",
             },
             name: (!self.name.is_empty()).then(|| self.shown_name().to_string()),
             r#type: Code(query_type, "TYPE", type_name).to_string(),

@@ -18,10 +18,13 @@ pub use plan::PlanError;
 
 use crate::config::spec::{self, SpecError, ZoneSpec};
 use crate::config::{
-    Config, Control, LogConfig, Process, ReadConfig, TtlConfig, Watch, ZoneConfig, address, duration,
+    Config, Control, CookieConfig, CookieMode, LogConfig, Process, ReadConfig, TtlConfig, Watch, ZoneConfig,
+    address, duration,
 };
 use crate::log::Format;
 use crate::name::Name;
+use crate::rate_limit::{Mode, RateLimit};
+use crate::server::Guard;
 use crate::snapshot::Settings;
 
 /// What `nibbl rbldnsd --help` says below the usage.
@@ -320,6 +323,12 @@ impl Options {
                     _ => None,
                 },
                 ..settings
+            },
+            cookies: CookieConfig { mode: CookieMode::Off, secrets: None },
+            guard: Guard {
+                rate_limit: RateLimit { mode: Mode::Off, ..RateLimit::default() },
+                refused_ports: Vec::new(),
+                ..Guard::default()
             },
             control: Control::Off,
             log: LogConfig { format: Format::Plain, ..LogConfig::default() },

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::cookies::CookieSecrets;
 use super::keys::Keys;
 use super::signing::Signers;
 use super::{LoadError, Loaded, Order, Round, Source};
@@ -28,6 +29,7 @@ pub struct Files<P> {
     published: RefCell<Vec<Arc<Zone>>>,
     signers: Signers,
     keys: Keys,
+    cookies: Option<CookieSecrets>,
 }
 
 impl<P: Fn(Arc<Snapshot>)> Files<P> {
@@ -40,6 +42,7 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
             published: RefCell::default(),
             signers: Signers::new(0),
             keys: Keys::none(),
+            cookies: None,
         }
     }
 
@@ -56,6 +59,11 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
     /// With rules for who may ask how much.
     pub fn with_keys(self, keys: Keys) -> Self {
         Self { keys, ..self }
+    }
+
+    /// Snapshots make cookies with these secrets.
+    pub fn with_cookies(self, cookies: Option<CookieSecrets>) -> Self {
+        Self { cookies, ..self }
     }
 
     /// Reads the files of a dataset.
@@ -149,7 +157,9 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         let before = published.iter().find(|zone| *zone.name() == config.name);
         let zone = zone.with_ranges(before.map(|zone| &**zone), diagnostics);
         let signing = self.signers.signing(config, &zone, diagnostics);
-        Arc::new(zone.with_signing(signing))
+        let stale_from = config.max_age.map(|age| modified.saturating_add(age.into()));
+        let stale_from = stale_from.map(|time| u32::try_from(time).unwrap_or(u32::MAX));
+        Arc::new(zone.with_signing(signing).stale_from(stale_from))
     }
 
     fn has_changed(&self, config: &ZoneConfig) -> bool {
@@ -164,10 +174,16 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         self.keys.problem()
     }
 
+    fn look_at_secrets(&self) -> Result<bool, String> {
+        self.cookies.as_ref().map_or(Ok(false), CookieSecrets::look)
+    }
+
     fn publish(&self, zones: Vec<Arc<Zone>>, access: Option<&Arc<Loaded<Self>>>) {
         let access = access.map(|loaded| loaded.dataset.clone());
         self.published.replace(zones.clone());
-        let snapshot = Snapshot::new(zones, self.settings.clone(), access);
+        let cookies = self.cookies.as_ref().map(CookieSecrets::current);
+        let settings = Settings { cookies, ..self.settings.clone() };
+        let snapshot = Snapshot::new(zones, settings, access);
         let snapshot = snapshot.with_gate(self.keys.policy(), self.keys.table().as_ref());
         (self.publish)(Arc::new(snapshot));
     }

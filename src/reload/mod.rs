@@ -14,6 +14,8 @@
 //! found out here. The world is behind [`Source`], so that all this is tested without files; the
 //! thread that runs a [`Loader`] is in [`service`].
 
+pub mod certificates;
+pub mod cookies;
 pub mod files;
 pub mod keys;
 pub mod report;
@@ -24,6 +26,7 @@ pub mod source;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use certificates::{CertificateReport, Certificates};
 pub use report::{Notice, Problem, Report, ZoneReport};
 pub use source::{LoadError, Loaded, Source};
 
@@ -152,6 +155,15 @@ impl<S: Source> Loader<S> {
                 zone.published = None;
             }
         }
+        match self.source.look_at_secrets() {
+            Ok(is_new) => {
+                if is_new {
+                    round.news.push("the secrets of cookies are read again".to_owned().into());
+                }
+                changed |= is_new;
+            }
+            Err(error) => round.complaints.push(format!("the secrets of cookies stay: {error}").into()),
+        }
         self.publish(changed, now, &mut round);
         round
     }
@@ -185,6 +197,7 @@ impl<S: Source> Loader<S> {
                 let problem = self.access.as_ref().and_then(|access| access.problem.clone());
                 problem.or_else(|| self.source.problem())
             },
+            certificates: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::CertificateReport;
 use crate::name::Name;
 use crate::zone::Status;
 
@@ -17,6 +18,9 @@ pub struct Report {
     /// Why the server's access list or its access keys are not those that the files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub access_problem: Option<String>,
+    /// The certificates of encrypted listeners.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub certificates: Vec<CertificateReport>,
 }
 
 /// One zone.
@@ -78,9 +82,11 @@ pub enum Problem {
 }
 
 impl Report {
-    /// True when every zone is served and holds what its files hold.
+    /// True when every zone is served, and all is as the files hold it.
     pub fn is_clean(&self) -> bool {
-        self.access_problem.is_none() && self.zones.iter().all(ZoneReport::is_clean)
+        self.access_problem.is_none()
+            && self.zones.iter().all(ZoneReport::is_clean)
+            && self.certificates.iter().all(|certificate| certificate.problem.is_none())
     }
 }
 

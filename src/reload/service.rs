@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
-use super::{Loader, Order, Report, Round, Source};
+use super::{Certificates, Loader, Order, Report, Round, Source};
 use crate::name::Name;
 
 /// Requests that may wait. Each makes a look at all files that it concerns, so more would not help.
@@ -92,6 +92,7 @@ impl Service {
     pub fn run<S: Source>(
         self,
         mut loader: Loader<S>,
+        mut certificates: Certificates,
         clock: impl Fn() -> SystemTime,
         mut log: impl FnMut(&Round),
     ) {
@@ -108,12 +109,13 @@ impl Service {
                 reply(request, Err(OrderError::UnknownZone(name)));
                 continue;
             }
-            let round = match &request {
+            let mut round = match &request {
                 Some(request) => loader.look(&request.order, clock()),
                 None => loader.expire(clock()),
             };
+            certificates.look(clock(), &mut round);
             log(&round);
-            let report = Arc::new(loader.report());
+            let report = Arc::new(Report { certificates: certificates.report(), ..loader.report() });
             self.report.store(report.clone());
             reply(request, Ok(report));
         }

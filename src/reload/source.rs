@@ -75,6 +75,14 @@ pub trait Source {
         None
     }
 
+    /// True if the secrets that all zones share are not those that were published last.
+    ///
+    /// # Errors
+    /// They cannot be read, for a reason that was not told before.
+    fn look_at_secrets(&self) -> Result<bool, String> {
+        Ok(false)
+    }
+
     /// Serves these zones (in the order of the configuration), and no others, from now on.
     fn publish(&self, zones: Vec<Self::Zone>, access: Option<&Arc<Loaded<Self>>>);
 }

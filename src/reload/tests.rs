@@ -469,7 +469,12 @@ fn requests_are_served_by_a_thread_and_answered() {
     let thread = std::thread::spawn(move || {
         let (_, loader) = world_of(&config);
         let mut lines = Vec::new();
-        service.run(loader, || at(1), |round| lines.extend(round.notices().map(ToString::to_string)));
+        service.run(
+            loader,
+            Certificates::default(),
+            || at(1),
+            |round| lines.extend(round.notices().map(ToString::to_string)),
+        );
         lines
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -16,10 +16,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 pub use statistics::Statistics;
 
@@ -29,26 +31,33 @@ use crate::check::octets;
 use crate::config::{Config, Control, TcpLimits};
 use crate::confinement;
 use crate::control::{self, Socket};
+use crate::cookie::file::SecretsError;
 use crate::metrics::Metrics;
 use crate::monitor;
 use crate::privileges::{self, Descent, DescentError};
 use crate::progress::Progress;
 use crate::query_log::{self, QueryLog};
+use crate::reload::cookies::CookieSecrets;
 use crate::reload::files::Files;
 use crate::reload::keys::{self, Keys};
 use crate::reload::report::ZoneReport;
 use crate::reload::service;
-use crate::reload::{Loader, Notice, Order, Report, Round, Source};
+use crate::reload::{Certificates, Loader, Notice, Order, Report, Round, Source};
 use crate::server::{
-    Bound, Certificate, Limits, Listener, Server, ServerError, SigningLimits, SnapshotResponder,
+    Bound, Limits, Listener, Passed, PassedError, Protocol, Server, ServerError, SigningLimits,
+    SnapshotResponder,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Settings, Snapshot};
 use crate::status::Observer;
 use crate::watch::Watcher;
 use crate::zone::Status;
 use crate::zone_file::diagnostic::Diagnostics;
 use readiness::Readiness;
 use signals::Signals;
+
+/// How long queries wait for the first load in sockets that were open before: resolvers ask again, or
+/// another server, after a second or two.
+const AS_LONG_AS_CLIENTS: Duration = Duration::from_secs(2);
 
 /// What is served, and what rbldnsd's options ask for besides.
 #[derive(Clone, Debug)]
@@ -78,6 +87,9 @@ pub enum ServeError {
     /// Sockets, certificates.
     #[error("{0}")]
     Server(#[from] ServerError),
+    /// Sockets of the service manager that are of no use.
+    #[error("{0}")]
+    Passed(#[from] PassedError),
     /// Root with nobody to become: what goes wrong in the server would go wrong in the system.
     #[error(
         "running as root on port {0}: say whom to become (`--user`, or `user` in `[process]`), or let the service \
@@ -119,6 +131,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// There are no secrets for cookies.
+    #[error("cookies: {0}")]
+    Cookies(#[from] SecretsError),
     /// Not all zones loaded ([`Plan::load_or_fail`]).
     #[error("zone loading errors, aborting")]
     Load,
@@ -149,9 +164,14 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
     if let Some(warning) = needs::open_files(&plan) {
         tracing::warn!("{warning}");
     }
-    let bound = Server::bind(&listeners, limits(config))?;
-    let bind = |address| monitor::bind(address).map_err(|source| ServeError::Monitor { address, source });
-    let monitor = config.metrics.map(bind).transpose()?;
+    let mut passed = Passed::from_environment()?;
+    let bound = Server::bind_passed(&listeners, limits(config), &mut passed)?.guarded(config.guard.clone());
+    let mut bind = |address| match passed.take_tcp(address) {
+        Some(listener) => Ok(listener),
+        None => monitor::bind(address).map_err(|source| ServeError::Monitor { address, source }),
+    };
+    let monitor = config.metrics.map(&mut bind).transpose()?;
+    passed.finish()?;
     let readiness =
         Readiness::connect(std::env::var_os("NOTIFY_SOCKET").as_deref()).unwrap_or_else(|error| {
             tracing::warn!("the service manager cannot be told of anything: {error}");
@@ -204,17 +224,26 @@ async fn run(
     let (handle, service) = service::channel(Report::default());
     let metrics = Arc::new(Metrics::default());
     let notified = handle.clone();
+    let cookies = CookieSecrets::new(&config.cookies)?;
+    let settings =
+        Settings { cookies: cookies.as_ref().map(CookieSecrets::current), ..config.settings.clone() };
     let responder = Arc::new(SnapshotResponder::new(
         // Until the first load is through, SERVFAIL sends resolvers to the next server at once.
-        Arc::new(not_loaded(config)),
+        Arc::new(not_loaded(config, settings)),
         metrics.clone(),
         Box::new(move |_| notified.look_again()),
     ));
+    let has_passed = bound.has_passed();
+    let mut certificates = Certificates::new(bound.certificates());
     let start = || {
         let runtime = tokio::runtime::Handle::current();
         let server = bound.start(responder.clone(), &metrics, query_log.map(QueryLog::sink), &runtime)?;
         for (listener, address) in listeners(config).iter().zip(server.addresses()) {
-            let transports: &[&str] = if listener.certificate.is_some() { &["tls"] } else { &["udp", "tcp"] };
+            let transports: &[&str] = match listener.protocol {
+                Protocol::Plain => &["udp", "tcp"],
+                Protocol::Tls(_) => &["tls"],
+                Protocol::Quic(_) => &["quic"],
+            };
             for transport in transports {
                 tracing::info!(transport, %address, "listening on {transport} {address}");
             }
@@ -238,36 +267,42 @@ async fn run(
     let first_load = {
         let (config, responder, keys) =
             (config.clone(), responder.clone(), keys(config, bookkeeper.as_ref()));
-        tokio::task::spawn_blocking(move || load(&config, keys, move |snapshot| responder.publish(snapshot)))
+        tokio::task::spawn_blocking(move || {
+            load(&config, cookies, keys, move |snapshot| responder.publish(snapshot))
+        })
     };
-    let loaded = async {
-        tokio::select! {
-            loaded = first_load => loaded.map(Some).map_err(io::Error::other),
-            () = signals.stop() => Ok(None),
-        }
+    // So long queries wait in the sockets for the data.
+    let patience = match config.settings.dropin {
+        true => Duration::MAX,
+        false if has_passed => AS_LONG_AS_CLIENTS,
+        false => Duration::ZERO,
     };
-    let ((server, observer), loaded) = if config.settings.dropin {
-        // As with rbldnsd, queries wait in the sockets.
-        let loaded = loaded.await?;
-        (start()?, loaded)
-    } else {
-        (start()?, loaded.await?)
+    let ((server, observer), loaded) = {
+        let mut loaded = pin!(async {
+            tokio::select! {
+                loaded = first_load => loaded.map(Some).map_err(io::Error::other),
+                () = signals.stop() => Ok(None),
+            }
+        });
+        let early = timeout(patience, loaded.as_mut()).await;
+        (start()?, if let Ok(loaded) = early { loaded? } else { loaded.await? })
     };
-    let Some((loader, round)) = loaded else { return Ok(()) };
+    let Some((loader, mut round)) = loaded else { return Ok(()) };
+    certificates.look(SystemTime::now(), &mut round);
     round.complaints.iter().for_each(warn);
     let snapshot = responder.snapshot();
     snapshot
         .withheld_ranges()
         .chain(snapshot.withheld_signatures())
         .for_each(|line| tracing::warn!("{line}"));
-    let report = loader.report();
+    let report = Report { certificates: certificates.report(), ..loader.report() };
     if plan.load_or_fail && report.zones.iter().any(|zone| zone.status == Status::NeverLoaded) {
         return Err(ServeError::Load);
     }
     service.publish(report.clone());
     std::thread::Builder::new()
         .name("reload".into())
-        .spawn(move || service.run(loader, SystemTime::now, log_round))?;
+        .spawn(move || service.run(loader, certificates, SystemTime::now, log_round))?;
     report.zones.iter().for_each(|zone| announce(zone, server.addresses()));
     if let Some(socket) = control_socket(config, default_control)? {
         tokio::spawn(control::serve(socket, observer));
@@ -308,10 +343,10 @@ async fn watch_over(listener: TcpListener, observer: Observer) {
 }
 
 /// All zones as they are before their first load.
-fn not_loaded(config: &Config) -> Snapshot {
+fn not_loaded(config: &Config, settings: Settings) -> Snapshot {
     let files = Files::new(config.settings.clone(), |_| ());
     let zone = |zone| files.zone(zone, &[], Status::NeverLoaded, &mut Diagnostics::default());
-    Snapshot::new(config.zones.iter().map(zone).collect(), config.settings.clone(), None)
+    Snapshot::new(config.zones.iter().map(zone).collect(), settings, None)
 }
 
 /// The store in a directory, and who writes it.
@@ -333,11 +368,18 @@ fn keys(config: &Config, bookkeeper: Option<&Bookkeeper>) -> Keys {
     Keys::new(Arc::new(policy), config.plans.key_file.clone(), open)
 }
 
-fn load<P: Fn(Arc<Snapshot>)>(config: &Config, keys: Keys, publish: P) -> (Loader<Files<P>>, Round) {
+fn load<P: Fn(Arc<Snapshot>)>(
+    config: &Config,
+    cookies: Option<CookieSecrets>,
+    keys: Keys,
+    publish: P,
+) -> (Loader<Files<P>>, Round) {
     let progress = Arc::new(Progress::new(octets(config)));
     let counting = progress.clone();
-    let files = Files::new(config.settings.clone(), publish).with_signatures(config.signing.cache);
-    let files = files.with_keys(keys);
+    let files = Files::new(config.settings.clone(), publish)
+        .with_signatures(config.signing.cache)
+        .with_cookies(cookies)
+        .with_keys(keys);
     let mut loader = Loader::new(files.with_progress(move |octets| counting.advance(octets)), config);
     let round = loader.look(&Order::default(), SystemTime::now());
     progress.finish();
@@ -345,12 +387,14 @@ fn load<P: Fn(Arc<Snapshot>)>(config: &Config, keys: Keys, publish: P) -> (Loade
 }
 
 fn listeners(config: &Config) -> Vec<Listener> {
-    let plain = config.listen.iter().map(|&address| Listener { address, certificate: None });
-    let tls = config.tls.iter().map(|tls| {
-        let certificate = Certificate { chain: tls.certificate.clone(), key: tls.key.clone() };
-        Listener { address: tls.listen, certificate: Some(certificate) }
-    });
-    plain.chain(tls).collect()
+    let plain = config.listen.iter().map(|&address| Listener { address, protocol: Protocol::Plain });
+    let tls =
+        config.tls.iter().map(|tls| Listener { address: tls.listen, protocol: Protocol::Tls(tls.files()) });
+    let quic = config
+        .quic
+        .iter()
+        .map(|quic| Listener { address: quic.listen, protocol: Protocol::Quic(quic.files()) });
+    plain.chain(tls).chain(quic).collect()
 }
 
 fn limits(config: &Config) -> Limits {

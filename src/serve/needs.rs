@@ -8,6 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::{Plan, limits, listeners};
 use crate::config::Control;
 use crate::confinement::Needs;
+use crate::server::{Listener, Protocol};
 
 /// Open files besides connections and UDP sockets: data files, logs, the watcher, the runtime.
 const OTHER_FILES: u64 = 64;
@@ -16,7 +17,8 @@ const OTHER_FILES: u64 = 64;
 pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
     let config = &plan.config;
     let data = config.data_files().cloned();
-    let certificates = config.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
+    let encrypted = config.encrypted_listeners();
+    let certificates = encrypted.flat_map(|listener| [listener.certificate.clone(), listener.key.clone()]);
     let keys = config.zones.iter().filter_map(|zone| Some(zone.signing.as_ref()?.keys.clone()));
     let control = match &config.control {
         Control::Default => Some(default_control),
@@ -26,7 +28,12 @@ pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
     let query_log = config.query_log.iter().filter_map(|target| target.file.clone());
     let statistics = plan.statistics.iter().filter_map(|statistics| statistics.file.clone());
     Needs {
-        read: data.chain(certificates).chain(keys).chain(config.process.read.iter().cloned()).collect(),
+        read: data
+            .chain(certificates)
+            .chain(keys)
+            .chain(config.cookies.secrets.clone())
+            .chain(config.process.read.iter().cloned())
+            .collect(),
         written: control
             .map(Path::to_owned)
             .into_iter()
@@ -41,8 +48,13 @@ pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
 /// does not allow as many.
 pub(super) fn open_files(plan: &Plan) -> Option<String> {
     let limits = limits(&plan.config);
-    let each = (limits.tcp_connections.get() + limits.udp_workers.get() + 1) as u64;
-    let needed = listeners(&plan.config).len() as u64 * each + OTHER_FILES;
+    // The connections of QUIC share a socket.
+    let files = |listener: &Listener| match listener.protocol {
+        Protocol::Plain => limits.tcp_connections.get() + limits.udp_workers.get() + 1,
+        Protocol::Tls(_) => limits.tcp_connections.get() + 1,
+        Protocol::Quic(_) => 1,
+    };
+    let needed = listeners(&plan.config).iter().map(files).sum::<usize>() as u64 + OTHER_FILES;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     if soft >= needed {
         return None;

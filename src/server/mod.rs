@@ -5,8 +5,9 @@
 //!                    │ start
 //!                    ▼
 //! udp.rs   one thread per worker and address ─┐
-//! tcp.rs   one task per connection ───────────┼─▶ Service::answer ─▶ Responder
-//! tls.rs   hickory-server's connections ──────┘        │
+//! tcp.rs   one task per connection, over TLS ─┼─▶ Service::answer ─▶ Responder
+//!          after the handshake of tls.rs      │        │
+//! quic.rs  one task per connection and query ─┘        │
 //!                                                      ├─▶ metrics, query log
 //!                                                      └─▶ signers.rs, where signatures are missing
 //! ```
@@ -15,11 +16,18 @@
 //! that is [`SnapshotResponder`]. A responder answers from a *moment*, which UDP workers take once
 //! per batch, so that one batch costs one load of the snapshot.
 
+mod certificates;
+mod clients;
+mod guard;
 mod later;
+mod passed;
+mod proxy;
+mod quic;
 mod responder;
 mod shed;
 mod signers;
 mod sockets;
+mod stream;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -30,7 +38,6 @@ mod udp;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -40,16 +47,19 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use certificates::{Certificate, CertificateError, CertificateFiles, Validity};
+pub use guard::{Guard, REFLECTORS};
+pub use passed::{Passed, PassedError};
 pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
 pub use shed::Shed;
 pub use signers::{SigningLimits, SigningQueue};
-pub use tls::CertificateError;
 
 use crate::answer::{Client, Effort, Outcome, Transport};
 use crate::fast::Exchange;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
 use crate::query_log::QuerySink;
 use crate::zone::Family;
+use guard::{Limiter, Sources};
 use signers::{Efforts, Queue, Send};
 use times::Times;
 
@@ -59,17 +69,19 @@ pub struct Listener {
     /// The address; an unspecified one (`0.0.0.0`, `::`) stands for all of its family, and of its
     /// family only.
     pub address: SocketAddr,
-    /// With a certificate, DNS over TLS (RFC 7858); without, UDP and TCP.
-    pub certificate: Option<Certificate>,
+    /// What is spoken there.
+    pub protocol: Protocol,
 }
 
-/// The PEM files of a certificate.
+/// What is spoken at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate {
-    /// The certificate and its chain, leaf first.
-    pub chain: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
+pub enum Protocol {
+    /// DNS over UDP and TCP.
+    Plain,
+    /// DNS over TLS (RFC 7858).
+    Tls(CertificateFiles),
+    /// DNS over QUIC (RFC 9250).
+    Quic(CertificateFiles),
 }
 
 /// What the server spends at most, and how it is spread over cores.
@@ -84,16 +96,17 @@ pub struct Limits {
     pub receive_buffer: usize,
     /// Answers over UDP are timed, of a sample of the batches.
     pub times: bool,
-    /// TCP connections at the same time, per address; further ones wait in the system's queue.
+    /// Connections (TCP, TLS, QUIC) at the same time, per address; further ones wait in the system's
+    /// queue, or are refused (QUIC).
     pub tcp_connections: NonZeroUsize,
-    /// TCP connections at the same time from one /32 (IPv4) or /56 (IPv6), per address; further
+    /// Connections at the same time from one /32 (IPv4) or /56 (IPv6), per address; further
     /// ones are closed at once.
     pub tcp_connections_per_client: usize,
-    /// Answers of one TCP connection that wait to be sent; further queries are not read meanwhile.
+    /// Answers of one connection that wait to be sent; further queries are not read meanwhile.
     pub tcp_in_flight: NonZeroUsize,
-    /// How long a TCP or TLS connection stays open without a whole query (RFC 7766, section 6.2.3).
+    /// How long a connection stays open without a whole query (RFC 7766, section 6.2.3).
     pub tcp_idle: Duration,
-    /// How long a TCP client may take no octet of an answer that waits for it.
+    /// How long a client of a connection may take no octet of an answer that waits for it.
     pub tcp_write_stall: Duration,
     /// How much is signed at most.
     pub signing: SigningLimits,
@@ -137,6 +150,14 @@ pub enum ServerError {
         /// What is wrong, and in which file.
         source: CertificateError,
     },
+    /// A certificate that can be read is of no use for the protocol.
+    #[error("{address}: {source}")]
+    Settings {
+        /// The listener's address.
+        address: SocketAddr,
+        /// What is wrong.
+        source: io::Error,
+    },
     /// A thread that makes signatures cannot be started.
     #[error("cannot start a signer: {0}")]
     Signer(io::Error),
@@ -154,13 +175,31 @@ pub enum ServerError {
 #[derive(Debug)]
 pub struct Bound {
     listeners: Vec<BoundListener>,
+    certificates: Vec<Arc<Certificate>>,
     limits: Limits,
+    guard: Guard,
+    has_passed: bool,
 }
 
 #[derive(Debug)]
 enum BoundListener {
-    Plain { address: SocketAddr, udp: Vec<UdpSocket>, tcp: TcpListener },
-    Tls { address: SocketAddr, tcp: TcpListener, config: Arc<rustls::ServerConfig> },
+    Plain {
+        address: SocketAddr,
+        /// One for each worker, unless they were passed: then those, and workers may share one.
+        udp: Vec<UdpSocket>,
+        passed: bool,
+        tcp: TcpListener,
+    },
+    Tls {
+        address: SocketAddr,
+        tcp: TcpListener,
+        settings: Arc<rustls::ServerConfig>,
+    },
+    Quic {
+        address: SocketAddr,
+        udp: UdpSocket,
+        settings: quinn::ServerConfig,
+    },
 }
 
 /// The running server. Dropped without [`Server::stop`], it stops too, but nobody waits for it.
@@ -170,6 +209,8 @@ pub struct Server {
     stopping: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     udp_sockets: Vec<Arc<UdpSocket>>,
+    /// Those among them that nobody else has.
+    own_udp_sockets: Vec<Arc<UdpSocket>>,
     udp_threads: Vec<JoinHandle<()>>,
     tasks: JoinSet<()>,
     queue: Arc<Queue>,
@@ -179,9 +220,26 @@ pub struct Server {
 impl Server {
     /// Opens the sockets of all listeners and reads their certificates, or none.
     pub fn bind(listeners: &[Listener], limits: Limits) -> Result<Bound, ServerError> {
-        let listeners =
-            listeners.iter().map(|listener| sockets::bind(listener, &limits)).collect::<Result<_, _>>()?;
-        Ok(Bound { listeners, limits })
+        Self::bind_passed(listeners, limits, &mut Passed::default())
+    }
+
+    /// As [`Self::bind`], with sockets of the service manager where there are some.
+    pub fn bind_passed(
+        listeners: &[Listener],
+        limits: Limits,
+        passed: &mut Passed,
+    ) -> Result<Bound, ServerError> {
+        let mut certificates = Vec::new();
+        let given = passed.count();
+        let mut bind = |listener| sockets::bind(listener, &limits, passed, &mut certificates);
+        let listeners = listeners.iter().map(&mut bind).collect::<Result<_, _>>()?;
+        Ok(Bound {
+            listeners,
+            certificates,
+            limits,
+            guard: Guard::default(),
+            has_passed: passed.count() < given,
+        })
     }
 
     /// The addresses listened on, in the order of the listeners, with their actual ports.
@@ -217,7 +275,7 @@ impl Server {
 
     fn signal_stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        for socket in &self.udp_sockets {
+        for socket in &self.own_udp_sockets {
             udp::wake(socket);
         }
         self.stop.send_replace(true);
@@ -238,7 +296,22 @@ impl Bound {
         self.listeners.iter().map(BoundListener::address).collect()
     }
 
-    /// Starts to answer; TCP and TLS run on `runtime`.
+    /// True where sockets were passed: queries may wait in them already.
+    pub fn has_passed(&self) -> bool {
+        self.has_passed
+    }
+
+    /// The certificates that are served, each pair of files once.
+    pub fn certificates(&self) -> &[Arc<Certificate>] {
+        &self.certificates
+    }
+
+    /// Takes and answers packets as `guard` says.
+    pub fn guarded(self, guard: Guard) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// Starts to answer; all but UDP runs on `runtime`.
     pub fn start<R: Responder>(
         self,
         responder: Arc<R>,
@@ -252,18 +325,22 @@ impl Bound {
             stopping: Arc::default(),
             stop,
             udp_sockets: Vec::new(),
+            own_udp_sockets: Vec::new(),
             udp_threads: Vec::new(),
             tasks: JoinSet::new(),
-            queue: Arc::new(Queue::new(self.limits.signing.workers)),
+            queue: Arc::new(Queue::new(self.limits.signing)),
             signers: Vec::new(),
         };
         let queue = server.queue.clone();
+        let sources = Arc::new(Sources::new(&self.guard));
+        let limiter = Limiter::new(&self.guard.rate_limit).map(Arc::new);
         let service = |counters: Arc<WorkerCounters>, later: &Arc<WorkerCounters>| Service {
             responder: responder.clone(),
             counters,
             later: later.clone(),
             query_log: query_log.clone(),
             queue: queue.clone(),
+            limiter: limiter.clone(),
         };
         server.signers = signers::spawn(self.limits.signing, &responder, &queue, query_log.as_ref())
             .map_err(ServerError::Signer)?;
@@ -277,19 +354,25 @@ impl Bound {
                 client: if address.is_ipv4() { Family::V4 } else { Family::V6 },
             };
             match listener {
-                BoundListener::Plain { address, udp, tcp } => {
+                BoundListener::Plain { address, udp, passed, tcp } => {
                     let later = metrics.shared_worker(origin(Transport::Udp));
-                    for (index, socket) in udp.into_iter().enumerate() {
+                    let sockets: Vec<_> = udp.into_iter().map(Arc::new).collect();
+                    server.udp_sockets.extend(sockets.iter().cloned());
+                    if !passed {
+                        server.own_udp_sockets.extend(sockets.iter().cloned());
+                    }
+                    let workers = self.limits.udp_workers.get().max(sockets.len());
+                    for (index, socket) in sockets.iter().cycle().take(workers).enumerate() {
                         let times =
-                            if self.limits.times { Times::start(&socket) } else { Ok(Times::default()) };
-                        let socket = Arc::new(socket);
-                        server.udp_sockets.push(socket.clone());
+                            if self.limits.times { Times::start(socket) } else { Ok(Times::default()) };
                         let worker = udp::Worker {
-                            socket,
+                            socket: socket.clone(),
+                            passed,
                             wildcard: address.ip().is_unspecified(),
                             core: self.limits.pin_workers.then_some(index),
                             service: service(metrics.worker(origin(Transport::Udp)), &later),
                             times: times.map_err(failed)?,
+                            sources: sources.clone(),
                             stopping: server.stopping.clone(),
                         };
                         server.udp_threads.push(worker.spawn(index).map_err(failed)?);
@@ -297,14 +380,30 @@ impl Bound {
                     let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
                     let counters = metrics.shared_worker(origin(Transport::Tcp));
                     let service = service(counters.clone(), &counters);
-                    let accepting = tcp::listen(listener, self.limits, service, stopped.clone());
+                    let accepting =
+                        tcp::listen(listener, None, self.limits, sources.clone(), service, stopped.clone());
                     server.tasks.spawn_on(accepting, runtime);
                 }
-                BoundListener::Tls { tcp, config, .. } => {
+                BoundListener::Tls { tcp, settings, .. } => {
+                    let listener = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
                     let counters = metrics.shared_worker(origin(Transport::Tls));
                     let service = service(counters.clone(), &counters);
-                    let serving = tls::listen(tcp, config, self.limits, service, stopped.clone());
-                    server.tasks.spawn_on(serving, runtime);
+                    let accepting = tcp::listen(
+                        listener,
+                        Some(settings),
+                        self.limits,
+                        sources.clone(),
+                        service,
+                        stopped.clone(),
+                    );
+                    server.tasks.spawn_on(accepting, runtime);
+                }
+                BoundListener::Quic { udp, settings, .. } => {
+                    let endpoint = quic::endpoint(udp, settings).map_err(failed)?;
+                    let counters = metrics.shared_worker(origin(Transport::Quic));
+                    let service = service(counters.clone(), &counters);
+                    let accepting = quic::listen(endpoint, self.limits, service, stopped.clone());
+                    server.tasks.spawn_on(accepting, runtime);
                 }
             }
         }
@@ -315,7 +414,7 @@ impl Bound {
 impl BoundListener {
     fn address(&self) -> SocketAddr {
         match self {
-            Self::Plain { address, .. } | Self::Tls { address, .. } => *address,
+            Self::Plain { address, .. } | Self::Tls { address, .. } | Self::Quic { address, .. } => *address,
         }
     }
 }
@@ -329,6 +428,8 @@ struct Service<R> {
     query_log: Option<QuerySink>,
     /// Where packets wait whose answer lacks signatures.
     queue: Arc<Queue>,
+    /// How often what is answered over UDP.
+    limiter: Option<Arc<Limiter>>,
 }
 
 impl<R: Responder> Service<R> {
@@ -349,7 +450,8 @@ impl<R: Responder> Service<R> {
         reply.clear();
         let outcome = self.responder.respond(moment, packet, client, effort, reply);
         if outcome.lacks.is_none() {
-            self.record(&mut self.counters.tally(), moment, packet, client, &outcome, reply.len());
+            let octets = [packet.len(), reply.len()];
+            self.record(&mut self.counters.tally(), moment, &outcome, octets, || (packet, client));
         }
         outcome
     }
@@ -358,8 +460,9 @@ impl<R: Responder> Service<R> {
     /// a reply later to the sender of the packet at a place.
     fn answer_batch(&self, moment: &R::Moment, batch: &mut [Exchange<'_>], send: impl Fn(usize) -> Send) {
         self.responder.respond_batch(moment, batch);
-        let mut efforts = Efforts::default();
+        let mut efforts = Efforts::new(batch.len());
         let mut tally = self.counters.tally();
+        let limiter = self.limiter.as_deref().map(|limiter| (limiter, limiter.now()));
         for (place, exchange) in batch.iter_mut().enumerate() {
             if exchange.outcome().is_none() && !exchange.packet().is_empty() {
                 exchange.respond(|packet, client, reply| {
@@ -369,30 +472,33 @@ impl<R: Responder> Service<R> {
                     self.hand_on(moment, packet, client, outcome, reply, || send(place))
                 });
             }
+            if limiter.is_some_and(|(limiter, now)| !limiter.allows(now, exchange, &self.counters)) {
+                continue;
+            }
             if let Some(outcome) = exchange.outcome().filter(|outcome| outcome.lacks.is_none()) {
-                let reply_octets = exchange.reply().map_or(0, <[u8]>::len);
-                let (packet, client) = (exchange.packet(), exchange.client());
-                self.record(&mut tally, moment, packet, client, outcome, reply_octets);
+                let octets = [exchange.packet_octets(), exchange.reply_octets()];
+                self.record(&mut tally, moment, outcome, octets, || (exchange.packet(), exchange.client()));
             }
         }
     }
 
-    /// Counts and logs. Of the packet only its length and its question count.
+    /// Counts a packet and its reply by their octets, and logs the packet and its client. Of the packet only
+    /// the question counts.
     #[inline(always)]
-    fn record(
+    fn record<'p>(
         &self,
         tally: &mut Tally<'_>,
         moment: &R::Moment,
-        packet: &[u8],
-        client: Client,
         outcome: &Outcome,
-        reply_octets: usize,
+        [octets, reply_octets]: [usize; 2],
+        packet: impl FnOnce() -> (&'p [u8], Client),
     ) {
         let slot = |zone| self.responder.zone_slot(moment, zone);
-        tally.count(outcome, slot, packet.len(), reply_octets);
+        tally.count(outcome, slot, octets, reply_octets);
         if let Some(log) = &self.query_log
             && outcome.reply
         {
+            let (packet, client) = packet();
             log.record(packet, client, outcome, reply_octets);
         }
     }

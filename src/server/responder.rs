@@ -40,6 +40,7 @@ pub trait Responder: Send + Sync + 'static {
         &self,
         moment: &Self::Moment,
         packet: &[u8],
+        client: Client,
         lacking: &Outcome,
         reply: &mut Vec<u8>,
     ) -> Outcome;
@@ -139,8 +140,15 @@ impl Responder for SnapshotResponder {
         outcome
     }
 
-    fn put_off(&self, moment: &Moment, packet: &[u8], lacking: &Outcome, reply: &mut Vec<u8>) -> Outcome {
-        answer::put_off(&moment.published.snapshot, packet, lacking, reply)
+    fn put_off(
+        &self,
+        moment: &Moment,
+        packet: &[u8],
+        client: Client,
+        lacking: &Outcome,
+        reply: &mut Vec<u8>,
+    ) -> Outcome {
+        answer::put_off(&moment.published.snapshot, packet, client, moment.now, lacking, reply)
     }
 
     fn respond_batch(&self, moment: &Moment, batch: &mut [Exchange<'_>]) {

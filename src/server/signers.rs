@@ -10,6 +10,10 @@
 //! it is full all are: an empty reply with TC sends the client to TCP. There each connection has at
 //! most one packet here, so that lane needs no bound of its own. The two lanes take turns.
 //!
+//! A UDP packet that comes alone while nothing waits is signed for by the worker that read it: it has
+//! nothing else to do, and a reply that comes at once spares a resolver the questions that it would have
+//! asked meanwhile. Whoever sends more has company in the next batch.
+//!
 //! Signers run at a low priority: where processors are scarce, the workers that answer go first.
 
 use std::collections::VecDeque;
@@ -55,8 +59,9 @@ pub(super) enum Answer {
 
 /// What is done for the packets of one batch. Also where all signatures are there, a denial takes as long
 /// as a hundred plain answers, so only a few of them are made beside those.
-#[derive(Default)]
 pub(super) struct Efforts {
+    /// The batch is one packet.
+    alone: bool,
     signed: usize,
 }
 
@@ -64,9 +69,18 @@ impl Efforts {
     /// Signed answers in a batch that may take long.
     const MOST: usize = 16;
 
+    /// For a batch of so many packets.
+    pub(super) fn new(packets: usize) -> Self {
+        Self { alone: packets == 1, signed: 0 }
+    }
+
     /// What is worth doing for the next packet.
     pub(super) fn next(&self, queue: &Queue) -> Effort {
-        if self.signed < Self::MOST { queue.effort() } else { Effort::Least }
+        match self.signed < Self::MOST {
+            true if self.alone && queue.is_idle() => Effort::Make,
+            true => queue.effort(),
+            false => Effort::Least,
+        }
     }
 
     /// Counts what was done.
@@ -97,7 +111,7 @@ impl<R: Responder> Service<R> {
         }
         self.queue.put_off.fetch_add(1, Ordering::Relaxed);
         reply.clear();
-        self.responder.put_off(moment, packet, &outcome, reply)
+        self.responder.put_off(moment, packet, client, &outcome, reply)
     }
 
     /// Answers a packet of a connection, which has time to wait for signatures. `None` where there is
@@ -133,6 +147,8 @@ pub(super) struct Queue {
     waiting: AtomicUsize,
     /// How many may be.
     places: usize,
+    /// Workers may make signatures, too: no rate has to be kept to.
+    at_once: bool,
     put_off: AtomicU64,
 }
 
@@ -172,9 +188,15 @@ pub struct SigningLimits {
 }
 
 impl Queue {
-    /// A queue before so many signers.
-    pub(super) fn new(signers: usize) -> Self {
-        Self { places: PLACES * signers, ..Self::default() }
+    /// The queue before the signers.
+    pub(super) fn new(limits: SigningLimits) -> Self {
+        let SigningLimits { workers, rate } = limits;
+        Self { places: PLACES * workers, at_once: workers > 0 && rate.is_none(), ..Self::default() }
+    }
+
+    /// Nothing waits, so that a signature more or less makes nobody wait either.
+    fn is_idle(&self) -> bool {
+        self.at_once && self.waiting.load(Ordering::Relaxed) == 0
     }
 
     /// What is worth doing for the answer to a UDP packet now.
@@ -287,8 +309,10 @@ fn run<R: Responder>(responder: &Arc<R>, queue: &Arc<Queue>, query_log: Option<&
                 counters,
                 query_log: query_log.cloned(),
                 queue: queue.clone(),
+                limiter: None,
             };
-            service.record(&mut service.counters.tally(), &moment, &packet, client, &outcome, buffer.len());
+            let octets = [packet.len(), buffer.len()];
+            service.record(&mut service.counters.tally(), &moment, &outcome, octets, || (&packet, client));
             if outcome.reply && !send(&buffer) {
                 service.counters.unsent(1);
             }
@@ -334,7 +358,7 @@ mod tests {
 
     #[test]
     fn negative_answers_give_way_first() {
-        let queue = Queue::new(1);
+        let queue = Queue::new(SigningLimits { workers: 1, rate: None });
         let offered = |lacking| (0..).take_while(|_| queue.offer(lacking, || job(0))).count();
         assert_eq!((offered(Lacking::Negative), queue.effort()), (PLACES / 2, Effort::Least));
         assert_eq!((offered(Lacking::Positive), offered(Lacking::Positive)), (PLACES / 2, 0));
@@ -347,7 +371,7 @@ mod tests {
 
     #[test]
     fn the_lanes_take_turns_until_all_is_done() {
-        let queue = Queue::new(1);
+        let queue = Queue::new(SigningLimits { workers: 1, rate: None });
         for _ in 0..3 {
             assert!(queue.offer(Lacking::Positive, || job(b'u')));
         }

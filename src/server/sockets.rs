@@ -2,16 +2,24 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
 
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::{setsockopt_impl, sockopt_impl};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::{BoundListener, Limits, Listener, ServerError, tls};
+use super::certificates::tls_settings;
+use super::{
+    BoundListener, Certificate, CertificateError, CertificateFiles, Limits, Listener, Passed,
+    Protocol as Spoken, ServerError, quic, tls,
+};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
+/// How often the workers on sockets that were passed look whether the server stops.
+const LOOK_UP: Duration = Duration::from_millis(250);
 /// How often a free port is looked for that is free for UDP and TCP.
 const PORT_ATTEMPTS: usize = 16;
 
@@ -34,19 +42,62 @@ sockopt_impl!(
     libc::c_int
 );
 
-/// Opens the sockets of one listener.
-pub(super) fn bind(listener: &Listener, limits: &Limits) -> Result<BoundListener, ServerError> {
+/// Opens the sockets of one listener, or takes those that were passed, and reads its certificate unless it is among those that are read.
+pub(super) fn bind(
+    listener: &Listener,
+    limits: &Limits,
+    passed: &mut Passed,
+    certificates: &mut Vec<Arc<Certificate>>,
+) -> Result<BoundListener, ServerError> {
     let address = listener.address;
-    if let Some(certificate) = &listener.certificate {
-        let config =
-            tls::config(certificate).map_err(|source| ServerError::Certificate { address, source })?;
-        let tcp = bind_tcp(address).map_err(failed(address, "TCP"))?;
-        let address = tcp.local_addr().map_err(failed(address, "TCP"))?;
-        return Ok(BoundListener::Tls { address, tcp, config });
+    let mut settings = |files: &CertificateFiles, protocol| {
+        let certificate = certificate(files, certificates)
+            .map_err(|source| ServerError::Certificate { address, source })?;
+        tls_settings(certificate, protocol).map_err(|source| ServerError::Settings { address, source })
+    };
+    match &listener.protocol {
+        Spoken::Plain => bind_plain_port(address, limits, passed),
+        Spoken::Tls(files) => {
+            let settings = settings(files, tls::PROTOCOL)?;
+            let tcp = tcp(address, passed).map_err(failed(address, "TCP"))?;
+            let address = tcp.local_addr().map_err(failed(address, "TCP"))?;
+            Ok(BoundListener::Tls { address, tcp, settings })
+        }
+        Spoken::Quic(files) => {
+            let settings = quic::settings(settings(files, quic::PROTOCOL)?, limits)
+                .map_err(|source| ServerError::Settings { address, source })?;
+            let udp = match passed.take_udp(address, 1).pop() {
+                Some(socket) => prepared(socket, limits.receive_buffer),
+                None => bind_udp(address, false, limits.receive_buffer),
+            };
+            let udp = udp.map_err(failed(address, "UDP"))?;
+            let address = udp.local_addr().map_err(failed(address, "UDP"))?;
+            Ok(BoundListener::Quic { address, udp, settings })
+        }
     }
+}
+
+/// The certificate of these files, which is read once.
+fn certificate(
+    files: &CertificateFiles,
+    certificates: &mut Vec<Arc<Certificate>>,
+) -> Result<Arc<Certificate>, CertificateError> {
+    if let Some(known) = certificates.iter().find(|known| known.files() == files) {
+        return Ok(known.clone());
+    }
+    let certificate = Arc::new(Certificate::read(files.clone())?);
+    certificates.push(certificate.clone());
+    Ok(certificate)
+}
+
+fn bind_plain_port(
+    address: SocketAddr,
+    limits: &Limits,
+    passed: &mut Passed,
+) -> Result<BoundListener, ServerError> {
     let mut attempt = 1;
     loop {
-        match bind_plain(address, limits) {
+        match bind_plain(address, limits, passed) {
             Err(ServerError::Bind { source, .. })
                 if address.port() == 0
                     && source.kind() == io::ErrorKind::AddrInUse
@@ -61,15 +112,38 @@ pub(super) fn bind(listener: &Listener, limits: &Limits) -> Result<BoundListener
 
 /// TCP comes first: unlike UDP sockets that share a port on purpose, a second TCP listener is
 /// refused, so two servers never split the queries of one address unnoticed.
-fn bind_plain(wanted: SocketAddr, limits: &Limits) -> Result<BoundListener, ServerError> {
-    let tcp = bind_tcp(wanted).map_err(failed(wanted, "TCP"))?;
+fn bind_plain(
+    wanted: SocketAddr,
+    limits: &Limits,
+    passed: &mut Passed,
+) -> Result<BoundListener, ServerError> {
+    let tcp = tcp(wanted, passed).map_err(failed(wanted, "TCP"))?;
     let address = tcp.local_addr().map_err(failed(wanted, "TCP"))?;
     let workers = limits.udp_workers.get();
-    let udp = (0..workers)
-        .map(|_| bind_udp(address, workers > 1, limits.receive_buffer))
-        .collect::<io::Result<_>>()
-        .map_err(failed(wanted, "UDP"))?;
-    Ok(BoundListener::Plain { address, udp, tcp })
+    let given = passed.take_udp(address, usize::MAX);
+    let passed = !given.is_empty();
+    let udp: io::Result<Vec<_>> = match passed {
+        true => given.into_iter().map(|socket| shared(prepared(socket, limits.receive_buffer)?)).collect(),
+        false => (0..workers).map(|_| bind_udp(address, workers > 1, limits.receive_buffer)).collect(),
+    };
+    let udp = udp.map_err(failed(wanted, "UDP"))?;
+    Ok(BoundListener::Plain { address, udp, passed, tcp })
+}
+
+/// A TCP listener: the one that was passed, or a new one.
+fn tcp(address: SocketAddr, passed: &mut Passed) -> io::Result<TcpListener> {
+    match passed.take_tcp(address) {
+        Some(listener) => Ok(listener),
+        None => bind_tcp(address),
+    }
+}
+
+/// Makes the workers on a socket look up now and then: to shut it down, as others are woken, would shut
+/// it down for whoever has it next.
+fn shared(socket: UdpSocket) -> io::Result<UdpSocket> {
+    socket.set_nonblocking(false)?;
+    socket.set_read_timeout(Some(LOOK_UP))?;
+    Ok(socket)
 }
 
 fn failed(address: SocketAddr, transport: &'static str) -> impl Fn(io::Error) -> ServerError {
@@ -92,6 +166,18 @@ fn bind_udp(address: SocketAddr, shared: bool, receive_buffer: usize) -> io::Res
     if shared {
         setsockopt(&socket, sockopt::ReusePort, &true)?;
     }
+    let socket = with_options(socket.into(), address, receive_buffer)?;
+    SockRef::from(&socket).bind(&SockAddr::from(address))?;
+    Ok(socket)
+}
+
+/// A socket that was passed, with the options of others.
+fn prepared(socket: UdpSocket, receive_buffer: usize) -> io::Result<UdpSocket> {
+    let address = socket.local_addr()?;
+    with_options(socket, address, receive_buffer)
+}
+
+fn with_options(socket: UdpSocket, address: SocketAddr, receive_buffer: usize) -> io::Result<UdpSocket> {
     // Beyond net.core.rmem_max only with CAP_NET_ADMIN.
     setsockopt(&socket, sockopt::RcvBufForce, &receive_buffer)
         .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &receive_buffer))?;
@@ -107,8 +193,7 @@ fn bind_udp(address: SocketAddr, shared: bool, receive_buffer: usize) -> io::Res
             setsockopt(&socket, Ipv6MtuDiscover, &libc::IPV6_PMTUDISC_OMIT)?;
         }
     }
-    socket.bind(&SockAddr::from(address))?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

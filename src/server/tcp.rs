@@ -1,26 +1,31 @@
-//! DNS over TCP (RFC 7766): an accept loop and one task per connection.
+//! DNS over TCP (RFC 7766), and over TLS (RFC 7858) once `tls` has made the handshake: an accept loop
+//! and one task per connection.
 //!
 //! A connection's task reads queries, pipelined as they come, answers each at once (an answer takes
 //! microseconds, or waits for signatures: none overtakes another) and writes the answers as the client takes them. While
 //! more answers wait than the limits allow, it does not read: the client's own TCP window pushes
 //! back, and memory stays bounded. A client that takes nothing, or sends no whole query, is cut off.
 
-use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Shutdown};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::clients::{Clients, Guest};
+use super::guard::Sources;
 use super::signers::Answer;
-use super::{Limits, Responder, Service, stopped};
+use super::stream::{Moved, Stream, transfer};
+use super::{Limits, Responder, Service, proxy, stopped, tls};
 use crate::answer::{Client, Transport};
+use crate::metrics::Dropped;
 
 /// Octets of answers that wait for a client before no further query is answered.
 const OUTPUT_OCTETS: usize = 64 << 10;
@@ -33,15 +38,18 @@ const MESSAGE_OCTETS: usize = LENGTH_OCTETS + u16::MAX as usize;
 /// How long to wait after an error of `accept` (such as too many open files).
 const AFTER_ERROR: Duration = Duration::from_millis(50);
 
-/// Accepts connections until told to stop; returns when the last has been drained.
+/// Accepts connections until told to stop, with these settings those of TLS; returns when the last has
+/// been drained.
 pub(super) async fn listen<R: Responder>(
     listener: TcpListener,
+    tls_settings: Option<Arc<ServerConfig>>,
     limits: Limits,
+    sources: Arc<Sources>,
     service: Service<R>,
     mut stop: watch::Receiver<bool>,
 ) {
     let service = Arc::new(service);
-    let clients = Arc::new(Clients::default());
+    let clients = Arc::new(Clients::new(limits.tcp_connections_per_client));
     let places = Arc::new(Semaphore::new(limits.tcp_connections.get().min(Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
     loop {
@@ -60,22 +68,71 @@ pub(super) async fn listen<R: Responder>(
             sleep(AFTER_ERROR).await;
             continue;
         };
-        let Some(guest) = Clients::enter(&clients, peer, limits.tcp_connections_per_client) else {
+        let address = peer.ip().to_canonical();
+        // For whom a proxy asks it says on the connection.
+        let guest = if sources.is_proxy(address) { None } else { Some(Clients::enter(&clients, address)) };
+        if matches!(guest, Some(None)) {
             service.counters.refused_connection();
             continue;
-        };
-        let connection = Connection::new(service.clone(), peer, limits);
-        let (service, stop) = (service.clone(), stop.clone());
+        }
+        let transport = if tls_settings.is_some() { Transport::Tls } else { Transport::Tcp };
+        let (service, clients, tls_settings) = (service.clone(), clients.clone(), tls_settings.clone());
+        let mut stop = stop.clone();
         service.counters.connection();
         connections.spawn(async move {
+            let serving = async {
+                let mut stream = stream;
+                stream.set_nodelay(true)?;
+                let mut client = Client { address, transport };
+                let mut proxied = None;
+                if guest.is_none() {
+                    proxied = tokio::select! {
+                        proxied = for_whom(&mut stream, &clients, limits, &service) => proxied?,
+                        () = stopped(&mut stop) => return Ok(()),
+                    };
+                }
+                if let Some((address, _guest)) = &proxied {
+                    client.address = *address;
+                }
+                let connection = Connection::new(service.clone(), client, limits);
+                let Some(settings) = tls_settings else { return connection.run(stream, stop).await };
+                let secured = tokio::select! {
+                    secured = tls::handshake(settings, stream, limits.tcp_idle) => secured?,
+                    () = stopped(&mut stop) => return Ok(()),
+                };
+                connection.run(secured, stop).await
+            };
             // Whatever ends a connection concerns its client only.
-            let _ = connection.run(stream, stop).await;
+            let _: io::Result<()> = serving.await;
             service.counters.connection_ended();
             drop((guest, place));
         });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// For whom a proxy asks on this connection, which then counts among that client's; `None` where it asks for
+/// itself, as often as it likes.
+async fn for_whom<R: Responder>(
+    stream: &mut TcpStream,
+    clients: &Arc<Clients>,
+    limits: Limits,
+    service: &Service<R>,
+) -> io::Result<Option<(IpAddr, Guest)>> {
+    let header = timeout(limits.tcp_idle, proxy::receive(stream)).await;
+    let Ok(Ok(said)) = header else {
+        service.counters.dropped(Dropped::Proxy);
+        return Err(ErrorKind::InvalidData.into());
+    };
+    let Some(address) = said.client else { return Ok(None) };
+    match Clients::enter(clients, address) {
+        Some(guest) => Ok(Some((address, guest))),
+        None => {
+            service.counters.refused_connection();
+            Err(ErrorKind::ConnectionRefused.into())
+        }
+    }
 }
 
 /// One connection: what was read and not yet answered, what was answered and not yet written.
@@ -85,7 +142,7 @@ struct Connection<R> {
     limits: Limits,
     input: Vec<u8>,
     output: Vec<u8>,
-    /// Octets of `output` that are written.
+    /// Octets of `output` that the stream has taken over.
     written: usize,
     /// Answers in `output`.
     in_flight: usize,
@@ -96,10 +153,10 @@ struct Connection<R> {
 }
 
 impl<R: Responder> Connection<R> {
-    fn new(service: Arc<Service<R>>, peer: SocketAddr, limits: Limits) -> Self {
+    fn new(service: Arc<Service<R>>, client: Client, limits: Limits) -> Self {
         Self {
             service,
-            client: Client { address: peer.ip().to_canonical(), transport: Transport::Tcp },
+            client,
             limits,
             input: Vec::new(),
             output: Vec::new(),
@@ -110,9 +167,7 @@ impl<R: Responder> Connection<R> {
         }
     }
 
-    async fn run(mut self, mut stream: TcpStream, mut stop: watch::Receiver<bool>) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let (mut reader, mut writer) = stream.split();
+    async fn run(mut self, mut stream: impl Stream, mut stop: watch::Receiver<bool>) -> io::Result<()> {
         // The client has closed its side, or the server has on its behalf.
         let mut ended = false;
         let mut stop_by = None;
@@ -121,18 +176,26 @@ impl<R: Responder> Connection<R> {
             if self.answer_queries() {
                 deadline = Instant::now() + self.limits.tcp_idle;
             }
-            let waiting = self.written < self.output.len();
+            let waiting = !self.output.is_empty();
             if waiting {
                 deadline = deadline.min(Instant::now() + self.limits.tcp_write_stall);
             } else if ended && self.coming.is_none() {
-                return writer.shutdown().await;
+                return timeout(self.limits.tcp_write_stall, stream.shutdown()).await?;
             }
-            let may_read = !ended && self.has_room();
+            let output = waiting.then(|| &self.output[self.written..]);
+            let input = (!ended && self.has_room()).then_some(&mut self.input);
             tokio::select! {
-                written = writer.write(&self.output[self.written..]), if waiting => {
-                    self.wrote(written?)?;
-                    deadline = Instant::now() + self.limits.tcp_idle;
-                }
+                moved = transfer(&mut stream, output, input) => match moved? {
+                    Moved::Read(octets) => ended = octets == 0,
+                    Moved::Written(octets) => {
+                        self.written += octets;
+                        deadline = Instant::now() + self.limits.tcp_idle;
+                    }
+                    Moved::Flushed => {
+                        self.sent();
+                        deadline = Instant::now() + self.limits.tcp_idle;
+                    }
+                },
                 signed = async { self.coming.as_mut()?.await.ok() }, if self.coming.is_some() => {
                     self.coming = None;
                     if let Some(reply) = signed {
@@ -141,13 +204,12 @@ impl<R: Responder> Connection<R> {
                     }
                     deadline = Instant::now() + self.limits.tcp_idle;
                 }
-                read = reader.read_buf(&mut self.input), if may_read => ended = read? == 0,
                 () = stopped(&mut stop), if stop_by.is_none() => {
                     // What has already come is still read and answered, then the end is read.
-                    SockRef::from(reader.as_ref()).shutdown(Shutdown::Read)?;
+                    SockRef::from(stream.socket()).shutdown(Shutdown::Read)?;
                     stop_by = Some(Instant::now() + self.limits.tcp_write_stall);
                 }
-                () = sleep_until(stop_by.map_or(deadline, |end| deadline.min(end))) => return Err(io::ErrorKind::TimedOut.into()),
+                () = sleep_until(stop_by.map_or(deadline, |end| deadline.min(end))) => return Err(ErrorKind::TimedOut.into()),
             }
         }
     }
@@ -200,19 +262,12 @@ impl<R: Responder> Connection<R> {
         }
     }
 
-    /// Octets of `output` have been written.
-    fn wrote(&mut self, octets: usize) -> io::Result<()> {
-        if octets == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        self.written += octets;
-        if self.written == self.output.len() {
-            self.output.clear();
-            self.output.shrink_to(INPUT_OCTETS);
-            self.written = 0;
-            self.in_flight = 0;
-        }
-        Ok(())
+    /// All of `output` is on its way.
+    fn sent(&mut self) {
+        self.output.clear();
+        self.output.shrink_to(INPUT_OCTETS);
+        self.written = 0;
+        self.in_flight = 0;
     }
 }
 
@@ -221,56 +276,4 @@ fn next_message(input: &[u8]) -> Option<usize> {
     let (length, rest) = input.split_first_chunk()?;
     let length = usize::from(u16::from_be_bytes(*length));
     (rest.len() >= length).then_some(length)
-}
-
-/// How many connections each client has.
-#[derive(Debug, Default)]
-struct Clients(Mutex<HashMap<IpAddr, usize>>);
-
-/// A connection that counts among its client's until dropped.
-struct Guest {
-    clients: Arc<Clients>,
-    client: IpAddr,
-}
-
-impl Clients {
-    /// Counts one more connection from `peer`, or `None` if it has `limit` already.
-    fn enter(clients: &Arc<Self>, peer: SocketAddr, limit: usize) -> Option<Guest> {
-        let client = client_prefix(peer.ip());
-        let mut counts = clients.lock();
-        let count = counts.entry(client).or_default();
-        if *count >= limit {
-            if *count == 0 {
-                counts.remove(&client);
-            }
-            return None;
-        }
-        *count += 1;
-        Some(Guest { clients: clients.clone(), client })
-    }
-
-    /// The map is whole after every statement, so a panic elsewhere leaves it usable.
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let mut counts = self.clients.lock();
-        if let Some(count) = counts.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.client);
-            }
-        }
-    }
-}
-
-/// The prefix that stands for one client: an IPv4 address, a /56 of IPv6.
-fn client_prefix(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !0 << 72).into(),
-        v4 => v4,
-    }
 }

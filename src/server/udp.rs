@@ -33,10 +33,12 @@ use nix::unistd::Pid;
 use smallvec::SmallVec;
 use socket2::SockRef;
 
+use super::guard::Sources;
 use super::times::Times;
 use super::{Responder, Service, later};
 use crate::answer::{Client, Transport};
 use crate::fast::{BATCH, BUFFER_OCTETS, Buffer, Exchange};
+use crate::metrics::WorkerCounters;
 
 /// How long to wait after an error that is no peer's fault (such as a lack of memory).
 const AFTER_ERROR: Duration = Duration::from_millis(10);
@@ -44,11 +46,14 @@ const AFTER_ERROR: Duration = Duration::from_millis(10);
 /// One thread on one socket.
 pub(super) struct Worker<R> {
     pub(super) socket: Arc<UdpSocket>,
+    /// The socket was passed: it outlives this process, and wakes up by itself now and then.
+    pub(super) passed: bool,
     /// The socket is for all addresses: replies must name the one that was asked.
     pub(super) wildcard: bool,
     pub(super) core: Option<usize>,
     pub(super) service: Service<R>,
     pub(super) times: Times,
+    pub(super) sources: Arc<Sources>,
     pub(super) stopping: Arc<AtomicBool>,
 }
 
@@ -76,12 +81,18 @@ impl<R: Responder> Worker<R> {
                 Ok(packets) => {
                     self.answer(&mut incoming, &mut outgoing);
                     self.times.finish(&self.service.counters);
-                    // Woken: everything that came before has been answered.
-                    if packets == 0 && self.stopping.load(Ordering::Acquire) {
+                    // Woken: everything that came before has been answered. What waits in a socket that was
+                    // passed is for the next process.
+                    if (packets == 0 || self.passed) && self.stopping.load(Ordering::Acquire) {
                         return;
                     }
                 }
-                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    if self.stopping.load(Ordering::Acquire) {
+                        return;
+                    }
+                }
                 Err(_) => {
                     self.service.counters.receive_error();
                     std::thread::sleep(AFTER_ERROR);
@@ -94,7 +105,7 @@ impl<R: Responder> Worker<R> {
     fn answer<P: Peer>(&self, incoming: &mut Incoming<P>, outgoing: &mut Outgoing<P>) {
         // Filled where it stays.
         let mut batch: SmallVec<[Exchange<'_>; BATCH]> = SmallVec::new();
-        batch.extend(incoming.exchanges(&outgoing.peers));
+        batch.extend(incoming.exchanges(&outgoing.peers, &self.sources, &self.service.counters));
         self.service.answer_batch(&self.service.moment(), &mut batch, |place| {
             let source = outgoing.sources.get(place).copied().flatten();
             later::sender(self.socket.clone(), outgoing.peers[place], source)
@@ -114,7 +125,7 @@ impl<R: Responder> Worker<R> {
 
 /// What is received, and the room for it.
 struct Incoming<P> {
-    buffers: Vec<Buffer>,
+    buffers: Box<[Buffer; BATCH]>,
     /// The replies that do not take the place of their packets.
     elsewhere: Vec<Vec<u8>>,
     /// How many packets there are.
@@ -136,7 +147,7 @@ impl<P: Peer> Incoming<P> {
             (true, true) => Some(timed_control_space()),
         };
         Self {
-            buffers: vec![[0; BUFFER_OCTETS]; BATCH],
+            buffers: Box::new([[0; BUFFER_OCTETS]; BATCH]),
             elsewhere: vec![Vec::new(); BATCH],
             received: 0,
             octets: [0; BATCH],
@@ -154,11 +165,7 @@ impl<P: Peer> Incoming<P> {
         outgoing: &mut Outgoing<P>,
         times: &mut Times,
     ) -> nix::Result<usize> {
-        let mut buffers = self.buffers.iter_mut();
-        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] = std::array::from_fn(|_| {
-            let buffer: &mut [u8] = buffers.next().map_or(&mut [], |buffer| buffer);
-            [IoSliceMut::new(buffer)]
-        });
+        let mut slices = self.buffers.each_mut().map(|buffer| [IoSliceMut::new(buffer)]);
         outgoing.sources.clear();
         let flags = MsgFlags::MSG_WAITFORONE;
         let timed = self.timed.as_mut().filter(|_| times.begin());
@@ -192,13 +199,19 @@ impl<P: Peer> Incoming<P> {
         Ok(packets)
     }
 
-    /// The packets that were received, from these senders.
-    fn exchanges(&mut self, peers: &[Option<P>; BATCH]) -> impl Iterator<Item = Exchange<'_>> {
-        let places = self.buffers.iter_mut().zip(&mut self.elsewhere).zip(&self.octets);
-        places.zip(peers).take(self.received).map(|(((buffer, elsewhere), &octets), peer)| {
-            let address = peer.and_then(|peer| peer.client());
-            let octets = if address.is_some() { octets } else { 0 };
-            let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    /// The packets that were received, from these senders; those that are not taken are empty.
+    fn exchanges(
+        &mut self,
+        peers: &[Option<P>; BATCH],
+        sources: &Sources,
+        counters: &WorkerCounters,
+    ) -> impl Iterator<Item = Exchange<'_>> {
+        let received = self.received.min(BATCH);
+        let buffers = self.buffers[..received].iter_mut().zip(&mut self.elsewhere[..received]);
+        let places = buffers.zip(&self.octets[..received]).zip(&peers[..received]);
+        places.map(|(((buffer, elsewhere), &octets), peer)| {
+            let taken = peer.and_then(|peer| sources.take(peer.sender(), buffer, octets, counters));
+            let (address, octets) = taken.unwrap_or((IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
             Exchange::new(buffer, octets, Client { address, transport: Transport::Udp }, elsewhere)
         })
     }
@@ -207,19 +220,19 @@ impl<P: Peer> Incoming<P> {
 /// The sender of a packet: with the family of its socket known, the addresses of a batch take few
 /// cache lines.
 pub(super) trait Peer: SockaddrLike + Copy + Send + 'static {
-    /// Its address, if it can be answered: nobody listens on port 0.
-    fn client(&self) -> Option<IpAddr>;
+    /// Its address and port.
+    fn sender(&self) -> (IpAddr, u16);
 }
 
 impl Peer for SockaddrIn {
-    fn client(&self) -> Option<IpAddr> {
-        (self.port() != 0).then(|| self.ip().into())
+    fn sender(&self) -> (IpAddr, u16) {
+        (self.ip().into(), self.port())
     }
 }
 
 impl Peer for SockaddrIn6 {
-    fn client(&self) -> Option<IpAddr> {
-        (self.port() != 0).then(|| IpAddr::V6(self.ip()).to_canonical())
+    fn sender(&self) -> (IpAddr, u16) {
+        (IpAddr::V6(self.ip()).to_canonical(), self.port())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::answer::Transport;
 use crate::metrics::{Answer, Labels, Metrics, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
 use crate::reload::service::Handle;
-use crate::reload::{Report, ZoneReport};
+use crate::reload::{CertificateReport, Report, ZoneReport};
 use crate::server::{Shed, SigningQueue, SnapshotResponder};
 use crate::snapshot::Snapshot;
 use crate::zone;
@@ -62,6 +62,9 @@ pub struct Status {
     /// Why the server's access list or its access keys are not those that the files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub access_problem: Option<String>,
+    /// The certificates of encrypted listeners.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub certificates: Vec<CertificateReport>,
     /// Answered queries.
     pub queries: Queries,
     /// What access rules made of queries, if there are any.
@@ -83,6 +86,9 @@ pub struct Queries {
     pub tcp: u64,
     /// Answered over TLS.
     pub tls: u64,
+    /// Answered over QUIC.
+    #[serde(default)]
+    pub quic: u64,
     /// Answered that what they ask about is listed.
     pub listed: u64,
     /// Answered with NXDOMAIN: it is not listed.
@@ -97,8 +103,11 @@ pub struct Queries {
     pub unanswered: u64,
     /// Packets that were lost since the sockets' buffers were full.
     pub shed: u64,
-    /// TCP connections that are open.
-    pub tcp_connections: u64,
+    /// Answers over the rate limit, given or not.
+    #[serde(default)]
+    pub limited: u64,
+    /// Connections that are open.
+    pub connections: u64,
 }
 
 /// What signing takes, over all signed zones.
@@ -166,6 +175,7 @@ impl Observer {
             generation: report.generation,
             looked: report.looked,
             access_problem: report.access_problem.clone(),
+            certificates: report.certificates.clone(),
             queries: Queries::new(totals, self.shed.count()),
             access: AccessStatus::new(snapshot.gate(), totals),
             signing: self.signing(&snapshot),
@@ -228,6 +238,7 @@ impl Queries {
             udp: over(Transport::Udp),
             tcp: over(Transport::Tcp),
             tls: over(Transport::Tls),
+            quic: over(Transport::Quic),
             listed: answered(Answer::Listed),
             nxdomain: answered(Answer::NxDomain),
             refused: answered(Answer::Refused),
@@ -235,22 +246,24 @@ impl Queries {
             truncated: totals.sum(|origin| origin.truncated),
             unanswered: totals.sum(|origin| origin.unanswered),
             shed,
-            tcp_connections: totals.sum(|origin| origin.open_connections),
+            limited: totals.sum(|origin| origin.limited.iter().sum()),
+            connections: totals.sum(|origin| origin.open_connections),
         }
     }
 
     /// All answered queries.
     pub fn answered(&self) -> u64 {
-        self.udp + self.tcp + self.tls
+        self.udp + self.tcp + self.tls + self.quic
     }
 }
 
 impl Status {
-    /// True when every zone is served and holds what its files hold.
+    /// True when every zone is served, and all is as the files hold it.
     pub fn is_clean(&self) -> bool {
         self.generation > 0
             && self.access_problem.is_none()
             && self.zones.iter().all(|zone| zone.report.is_clean())
+            && self.certificates.iter().all(|certificate| certificate.problem.is_none())
     }
 }
 

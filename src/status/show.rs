@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::usage::{PlanStatus, UsageReport};
 use super::{SigningStatus, Status, ZoneStatus};
-use crate::reload::{Report, ZoneReport};
+use crate::reload::{CertificateReport, Report, ZoneReport};
 use crate::zone;
 
 /// A report: a line a zone, and a line more for each problem.
@@ -14,6 +14,7 @@ pub fn report(report: &Report, now: SystemTime) -> String {
     let mut text = String::new();
     report.zones.iter().for_each(|zone| push_zone(&mut text, zone, width, None, now));
     push_access_problem(&mut text, report.access_problem.as_deref());
+    report.certificates.iter().for_each(|certificate| push_certificate(&mut text, certificate, now));
     text
 }
 
@@ -29,6 +30,7 @@ pub fn status(status: &Status, earlier: Option<(&Status, Duration)>, now: System
         push_zone(&mut text, &zone.report, width, Some(&figures), now);
     }
     push_access_problem(&mut text, status.access_problem.as_deref());
+    status.certificates.iter().for_each(|certificate| push_certificate(&mut text, certificate, now));
     text
 }
 
@@ -69,14 +71,16 @@ fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: Syste
         scale.share(queries.listed, |s| s.queries.listed, queries.answered(), |s| s.queries.answered());
     let _ = writeln!(
         text,
-        "queries: {} by UDP, {} by TCP, {} by TLS; {listed} listed; {} cut, {} unanswered, {} shed; {} TCP connections",
+        "queries: {} by UDP, {} by TCP, {} by TLS, {} by QUIC; {listed} listed; {} cut, {} unanswered, {} shed, {} over the rate; {} connections",
         figure(queries.udp, |s| s.queries.udp),
         figure(queries.tcp, |s| s.queries.tcp),
         figure(queries.tls, |s| s.queries.tls),
+        figure(queries.quic, |s| s.queries.quic),
         figure(queries.truncated, |s| s.queries.truncated),
         figure(queries.unanswered, |s| s.queries.unanswered),
         figure(queries.shed, |s| s.queries.shed),
-        queries.tcp_connections,
+        figure(queries.limited, |s| s.queries.limited),
+        queries.connections,
     );
     if let Some(access) = &status.access {
         let _ = writeln!(
@@ -141,6 +145,19 @@ fn push_access_problem(text: &mut String, problem: Option<&str>) {
     }
 }
 
+fn push_certificate(text: &mut String, certificate: &CertificateReport, now: SystemTime) {
+    let CertificateReport { file, expires, problem } = certificate;
+    let expires_at = UNIX_EPOCH.checked_add(Duration::from_secs(*expires)).unwrap_or(now);
+    let validity = match expires_at.duration_since(now) {
+        Ok(left) => format!("expires in {}", in_two_units(left)),
+        Err(_) => format!("expired {} ago", age(now, *expires)),
+    };
+    let _ = writeln!(text, "certificate {file}: {validity}");
+    if let Some(problem) = problem {
+        let _ = writeln!(text, "! the old one is kept: {problem}");
+    }
+}
+
 fn describe(zone: &ZoneReport, now: SystemTime) -> String {
     let status = match zone.status {
         zone::Status::Serving => "serving",
@@ -201,7 +218,12 @@ fn octets(octets: u64) -> String {
 /// How long ago a time (in seconds since 1970) is, in its two largest units.
 fn age(now: SystemTime, time: u64) -> String {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(time)).unwrap_or(now);
-    let seconds = now.duration_since(time).unwrap_or_default().as_secs();
+    in_two_units(now.duration_since(time).unwrap_or_default())
+}
+
+/// The two largest units of a time.
+fn in_two_units(time: Duration) -> String {
+    let seconds = time.as_secs();
     match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
         (0, 0, 0, seconds) => format!("{seconds} s"),
         (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),

@@ -66,7 +66,8 @@ fn status() -> Status {
             tcp: 10,
             listed: 100,
             shed: 7,
-            tcp_connections: 2,
+            limited: 8,
+            connections: 2,
             ..Queries::default()
         },
         zones: vec![of(serving), of(zone("x", zone::Status::NeverLoaded))],
@@ -80,7 +81,7 @@ fn shown_to_a_person() {
         show::status(&status(), None, at(1_000_000 + 90_061)),
         "nibbl 1.2.3, process 4711, not ready, up 1 d 1 h, 2.50 GB of memory\n\
          ! zone x: not loaded\n\
-         queries: 390 by UDP, 10 by TCP, 0 by TLS; 25.0 % listed; 0 cut, 0 unanswered, 7 shed; 2 TCP connections\n\
+         queries: 390 by UDP, 10 by TCP, 0 by TLS, 0 by QUIC; 25.0 % listed; 0 cut, 0 unanswered, 7 shed, 8 over the rate; 2 connections\n\
          signatures: 12 made, 10 kept (1.6 kB), 1 waiting, 2 put off\n\
          bl.example  serving  10000 entries, 1 errors, 2 warnings, of 1 d 1 h ago, loaded 1 d 1 h ago\n\
          \u{20}           300 queries, 33.3 % listed, serial 42, 1.2 MB\n\
@@ -99,7 +100,10 @@ fn rates_are_since_the_status_before() {
     now.queries.listed += 250;
     now.zones[0].answered += 1000;
     let text = show::status(&now, Some((&earlier, Duration::from_secs(2))), at(1_000_001));
-    assert!(text.contains("queries: 250/s by UDP, 0/s by TCP, 0/s by TLS; 50.0 % listed; "), "{text}");
+    assert!(
+        text.contains("queries: 250/s by UDP, 0/s by TCP, 0/s by TLS, 0/s by QUIC; 50.0 % listed; "),
+        "{text}"
+    );
     assert!(text.contains("500/s queries, 0.0 % listed"), "{text}");
     assert!(text.contains("0/s queries, none listed"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Notices that data files may have changed, and says so: nothing more. `reload` finds out what
+//! Notices that data files and certificates may have changed, and says so: nothing more. `reload` finds out what
 //! changed, so a false alarm costs a look at the files, and a missed one waits for the next poll.
 //!
 //! Directories are watched and not files, since files are replaced by renaming: the directory of
@@ -28,7 +28,7 @@ const FALLBACK_POLL: Duration = Duration::from_secs(5);
 /// Symbolic links on the way to one file; Linux follows 40.
 const MAX_LINKS: u32 = 40;
 
-/// Watches the data files of a configuration.
+/// Watches the files of a configuration.
 pub struct Watcher {
     files: Vec<PathBuf>,
     system: Option<System>,
@@ -55,10 +55,13 @@ struct Ways {
 }
 
 impl Watcher {
-    /// Watches all data files. The error says why the system does not tell of changes; the watcher
-    /// then only polls.
+    /// Watches all data files, certificates and secrets. The error says why the system does not tell of changes;
+    /// the watcher then only polls.
     pub fn new(config: &Config) -> (Self, Option<notify::Error>) {
         let mut files: Vec<PathBuf> = config.data_files().cloned().collect();
+        let encrypted = config.encrypted_listeners();
+        files.extend(encrypted.flat_map(|listener| [listener.certificate.clone(), listener.key.clone()]));
+        files.extend(config.cookies.secrets.clone());
         files.sort_unstable();
         files.dedup();
         let (sender, events) = mpsc::channel(1);

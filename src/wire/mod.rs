@@ -7,14 +7,16 @@
 //!
 //! `query` judges what `reader` found; `answer` decides what `writer` puts down.
 
+mod cut;
 mod reader;
 mod writer;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use reader::{Edns, Header, Message, Question};
-pub use writer::{DoesNotFit, Opt, Owner, Section, Writer};
+pub use cut::cut;
+pub use reader::{CookieOption, Edns, Header, Message, Question};
+pub use writer::{DoesNotFit, Opt, Owner, PADDED_TO, Section, Writer};
 
 /// Octets of the header of a message (RFC 1035, section 4.1.1).
 pub const HEADER_OCTETS: usize = 12;
@@ -73,20 +75,48 @@ pub mod rcode {
     pub const REFUSED: u16 = 5;
     /// An EDNS version above 0 (RFC 6891, section 6.1.3).
     pub const BADVERS: u16 = 16;
+    /// The cookie is not good, and the query is to come again with the one in the reply (RFC 7873, section 8).
+    pub const BADCOOKIE: u16 = 23;
+}
+
+/// Codes of EDNS options.
+pub mod option_code {
+    /// Which server answers (RFC 5001).
+    pub const NSID: u16 = 3;
+    /// See [`crate::cookie`] (RFC 7873).
+    pub const COOKIE: u16 = 10;
+    /// How long a TCP connection stays open (RFC 7828).
+    pub const KEEPALIVE: u16 = 11;
+    /// Octets that say nothing (RFC 7830).
+    pub const PADDING: u16 = 12;
+    /// Why an answer is as it is (RFC 8914).
+    pub const EXTENDED_DNS_ERROR: u16 = 15;
 }
 
 /// Info-codes of Extended DNS Errors (RFC 8914, section 4).
 pub mod extended_error {
     /// None of the other codes says it.
     pub const OTHER: u16 = 0;
+    /// The answer is from data that is older than it should be.
+    pub const STALE_ANSWER: u16 = 3;
     /// The zone was never loaded.
     pub const NOT_READY: u16 = 14;
     /// This client may not.
     pub const PROHIBITED: u16 = 18;
+    /// As [`STALE_ANSWER`], where the answer is NXDOMAIN.
+    pub const STALE_NXDOMAIN: u16 = 19;
     /// The name is in no zone of this server.
     pub const NOT_AUTHORITATIVE: u16 = 20;
+    /// The server does not do what is asked.
+    pub const NOT_SUPPORTED: u16 = 21;
     /// The zone's data has expired.
     pub const INVALID_DATA: u16 = 24;
+}
+
+/// The info-code of an answer from data that is older than it should be.
+#[inline(always)]
+pub fn stale(rcode: u16) -> u16 {
+    if rcode == rcode::NXDOMAIN { extended_error::STALE_NXDOMAIN } else { extended_error::STALE_ANSWER }
 }
 
 /// Bits of the header's second 16-bit word (RFC 1035, section 4.1.1; RFC 4035, section 3.2.2).

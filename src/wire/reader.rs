@@ -4,7 +4,8 @@
 //! the question and EDNS where they are whole (RFC 6891, section 6.1.1), and says that it is broken.
 //! Bytes behind the last record are passed over, as rbldnsd and BIND do: nothing can hang on them.
 
-use super::{HEADER_OCTETS, flag, record_type};
+use super::{HEADER_OCTETS, flag, option_code, record_type};
+use crate::cookie::Cookie;
 use crate::name::Name;
 
 /// A packet with at least a header.
@@ -63,15 +64,31 @@ pub struct Edns {
     pub version: u8,
     /// DO: the client wants signatures (RFC 3225).
     pub dnssec_ok: bool,
-    /// There is a COOKIE option (RFC 7873).
-    pub cookie: bool,
+    /// The first COOKIE option (RFC 7873).
+    pub cookie: CookieOption,
+    /// The client asks which server answers (RFC 5001).
+    pub nsid: bool,
+    /// There is an option on how long a TCP connection stays open (RFC 7828).
+    pub keepalive: bool,
+    /// The query is padded, and so may its reply be (RFC 7830).
+    pub padding: bool,
 }
 
-const COOKIE: u16 = 10;
+/// What a COOKIE option holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CookieOption {
+    /// There is none.
+    #[default]
+    Absent,
+    /// Its length is that of no cookie.
+    Malformed,
+    /// A cookie.
+    Present(Cookie),
+}
 
 /// Something does not parse.
 #[derive(Debug)]
-struct Malformed;
+pub(super) struct Malformed;
 
 impl<'p> Message<'p> {
     /// Reads a packet; `None` where it is shorter than a header.
@@ -203,23 +220,31 @@ impl Edns {
         let mut cursor = Cursor { packet: rdata, at: 0 };
         while self.version == 0 && cursor.at < rdata.len() {
             let (code, length) = (cursor.word()?, cursor.word()?);
-            cursor.take(usize::from(length))?;
-            self.cookie |= code == COOKIE;
+            let data = cursor.take(usize::from(length))?;
+            match code {
+                option_code::COOKIE if self.cookie == CookieOption::Absent => {
+                    self.cookie = Cookie::read(data).map_or(CookieOption::Malformed, CookieOption::Present);
+                }
+                option_code::NSID => self.nsid = true,
+                option_code::KEEPALIVE => self.keepalive = true,
+                option_code::PADDING => self.padding = true,
+                _ => {}
+            }
         }
         Ok(())
     }
 }
 
 /// A record, its owner skipped.
-struct Record<'p> {
-    record_type: u16,
+pub(super) struct Record<'p> {
+    pub(super) record_type: u16,
     class: u16,
     ttl: [u16; 2],
     rdata: &'p [u8],
 }
 
 impl<'p> Record<'p> {
-    fn read(cursor: &mut Cursor<'p>) -> Result<Self, Malformed> {
+    pub(super) fn read(cursor: &mut Cursor<'p>) -> Result<Self, Malformed> {
         skip_name(cursor)?;
         let (record_type, class) = (cursor.word()?, cursor.word()?);
         let ttl = [cursor.word()?, cursor.word()?];
@@ -233,7 +258,10 @@ impl<'p> Record<'p> {
             udp_size: self.class,
             version: self.ttl[0] as u8,
             dnssec_ok: self.ttl[1] & 0x8000 != 0,
-            cookie: false,
+            cookie: CookieOption::Absent,
+            nsid: false,
+            keepalive: false,
+            padding: false,
         }
     }
 }
@@ -246,7 +274,7 @@ fn skip_record(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
     }
 }
 
-fn skip_question(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
+pub(super) fn skip_question(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
     skip_name(cursor)?;
     cursor.take(4).map(|_| ())
 }
@@ -266,9 +294,9 @@ fn skip_name(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
 }
 
 /// A place in a packet; nothing is read beyond the end.
-struct Cursor<'p> {
-    packet: &'p [u8],
-    at: usize,
+pub(super) struct Cursor<'p> {
+    pub(super) packet: &'p [u8],
+    pub(super) at: usize,
 }
 
 impl<'p> Cursor<'p> {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use smallvec::smallvec;
 
 use super::*;
+use crate::cookie::Cookie;
 use crate::zone::RecordSet;
 
 /// A header with these flags and counts, and what follows it.
@@ -157,7 +158,32 @@ fn what_is_whole_is_kept_of_a_malformed_packet() {
     let message = Message::read(&two_opts).unwrap();
     assert!(message.malformed);
     assert_eq!(message.question.unwrap().name(), b"\x02Bl\x07example\0");
-    assert_eq!(message.edns, Some(Edns { udp_size: 1232, version: 0, dnssec_ok: false, cookie: true }));
+    let cookie = Cookie { client: *b"12345678", server: None };
+    let expected = Edns {
+        udp_size: 1232,
+        version: 0,
+        dnssec_ok: false,
+        cookie: CookieOption::Present(cookie),
+        nsid: false,
+        keepalive: false,
+        padding: false,
+    };
+    assert_eq!(message.edns, Some(expected));
+}
+
+/// Of several COOKIE options the first counts (RFC 7873, section 5.2).
+#[test]
+fn options_that_mean_something() {
+    let read = |options: &[u8]| {
+        let opt = [&OPT[..9], &(options.len() as u16).to_be_bytes(), options].concat();
+        let edns = Message::read(&packet(0, [1, 0, 0, 1], &[QUESTION, &opt])).unwrap().edns.unwrap();
+        (edns.cookie, edns.nsid)
+    };
+    let cookie = |server| CookieOption::Present(Cookie { client: *b"12345678", server });
+    assert_eq!(read(b"\0\x0a\0\x0812345678\0\x0a\0\x01x"), (cookie(None), false));
+    assert_eq!(read(b"\0\x03\0\0\0\x0a\0\x1812345678abcdefghijklmnop").0, cookie(Some(*b"abcdefghijklmnop")));
+    assert_eq!(read(b"\0\x0a\0\x1012345678abcdefgh\0\x03\0\0"), (cookie(Some([0; 16])), true));
+    assert_eq!(read(b"\0\x0a\0\x09123456789"), (CookieOption::Malformed, false));
 }
 
 #[test]
@@ -182,8 +208,15 @@ fn addresses(count: u8) -> RecordSet<'static> {
 fn names_of_a_reply_point_into_the_question() {
     let query = packet(0x0110, [1, 0, 0, 1], &[b"\x01F\x02Bl\x07eXample\0\0\x10\0\x01", OPT]);
     let message = Message::read(&query).unwrap();
-    let opt =
-        Opt { udp_size: 1232, dnssec_ok: true, error: Some(extended_error::PROHIBITED), error_text: "" };
+    let opt = Opt {
+        udp_size: 1232,
+        dnssec_ok: true,
+        cookie: Some([7; 24]),
+        nsid: Some(b"ns1"),
+        error: Some(extended_error::PROHIBITED),
+        error_text: "",
+        padded: false,
+    };
     let mut reply = b"before".to_vec();
     let mut writer = Writer::new(&mut reply, message.header, message.question.as_ref(), Some(opt), 512);
     let set = addresses(1);
@@ -194,7 +227,7 @@ fn names_of_a_reply_point_into_the_question() {
     writer.record_set(Section::Additional, Owner::Name(b"\0"), &set).unwrap();
     writer.finish(true, rcode::BADVERS);
     let fixed = b"\0\x01\0\x01\0\0\x01\x2c\0\x04\x7f\0\0\0";
-    let body: [&[u8]; 12] = [
+    let body: [&[u8]; 14] = [
         &query[12..30],
         b"\xc0\x0c",
         fixed,
@@ -206,7 +239,9 @@ fn names_of_a_reply_point_into_the_question() {
         fixed,
         b"\0",
         fixed,
-        b"\0\0\x29\x04\xd0\x01\0\x80\0\0\x06\0\x0f\0\x02\0\x12",
+        b"\0\0\x29\x04\xd0\x01\0\x80\0\0\x29\0\x0a\0\x18",
+        &[7; 24],
+        b"\0\x03\0\x03ns1\0\x0f\0\x02\0\x12",
     ];
     assert_eq!(reply, [b"before", &packet(0x8510, [1, 1, 1, 4], &body)[..]].concat());
 }
@@ -227,7 +262,15 @@ fn the_root_is_written_out() {
 fn sets_fit_whole_or_not_at_all() {
     let query = packet(0, [1, 0, 0, 0], &[QUESTION]);
     let message = Message::read(&query).unwrap();
-    let opt = Opt { udp_size: 1232, dnssec_ok: false, error: None, error_text: "" };
+    let opt = Opt {
+        udp_size: 1232,
+        dnssec_ok: false,
+        cookie: None,
+        nsid: None,
+        error: None,
+        error_text: "",
+        padded: false,
+    };
     let set = addresses(3);
     // Header, question, three records of 16 octets, OPT.
     let whole = 12 + 16 + 48 + 11;
@@ -238,10 +281,64 @@ fn sets_fit_whole_or_not_at_all() {
         writer.finish(false, 0);
         assert_eq!(reply.len(), if fits.is_ok() { whole } else { whole - 48 });
     }
+    // An identity for which there is no room is left out.
+    let identity = [b'n'; 255];
+    let opt = Opt { nsid: Some(&identity), ..opt };
+    for (limit, octets) in [(512, 12 + 16 + 11 + 4 + 255), (12 + 16 + 11 + 4 + 254, 12 + 16 + 11)] {
+        let mut reply = Vec::new();
+        Writer::new(&mut reply, message.header, message.question.as_ref(), Some(opt), limit).finish(false, 0);
+        assert_eq!(reply.len(), octets);
+    }
     let huge = RecordSet { record_type: 65280, ttl: 0, rdata: smallvec![vec![0; 65_536].into()] };
     let mut reply = Vec::new();
     let mut writer = Writer::new(&mut reply, message.header, None, None, usize::MAX);
     assert_eq!(writer.record_set(Section::Answer, Owner::Question, &huge), Err(DoesNotFit));
+}
+
+/// RFC 8467, section 4.1.
+#[test]
+fn padded_replies_fill_their_block() {
+    const OPT_PADDED: &[u8] = b"\0\0\x29\x04\xd0\0\0\0\0\0\x07\0\x0c\0\x03\0\0\0";
+    let query = packet(0, [1, 0, 0, 1], &[QUESTION, OPT_PADDED]);
+    let message = Message::read(&query).unwrap();
+    assert!(message.edns.unwrap().padding);
+    let padded = |rdata: usize, error| {
+        let opt = Opt {
+            udp_size: 1232,
+            dnssec_ok: false,
+            cookie: None,
+            nsid: None,
+            error,
+            error_text: "",
+            padded: true,
+        };
+        let mut reply = b"before".to_vec();
+        let question = message.question.as_ref();
+        let mut writer = Writer::new(&mut reply, message.header, question, Some(opt), 65_535);
+        let set = RecordSet { record_type: 65280, ttl: 0, rdata: smallvec![vec![0; rdata].into()] };
+        writer.record_set(Section::Answer, Owner::Question, &set).unwrap();
+        writer.finish(false, 0);
+        let reply = &reply[6..];
+        assert_eq!(op::Message::from_vec(reply).unwrap().answers.len(), 1);
+        assert!(
+            Message::read(reply).is_some_and(|message| message.edns.unwrap().padding && !message.malformed)
+        );
+        reply.len()
+    };
+    // Header, question, one record, OPT with the padding's head.
+    let unpadded = 12 + 16 + 12 + 15;
+    for (rdata, error, octets) in [
+        (1, None, 468),
+        (468 - unpadded, None, 468),
+        (468 - unpadded + 1, None, 936),
+        (468 - unpadded - 6, Some(14), 468),
+        (468 - unpadded - 5, Some(14), 936),
+        (65_535 - unpadded, None, 65_535),
+        (65_500 - unpadded, None, 65_520),
+        (65_530 - unpadded, None, 65_535),
+    ] {
+        assert_eq!(padded(rdata, error), octets, "{rdata} octets");
+    }
 }
 
 proptest! {

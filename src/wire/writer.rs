@@ -4,7 +4,8 @@
 //! The only names in a reply that repeat are the question's and those it ends in, so the question
 //! section is the whole dictionary of compression. Rdata is written as it is.
 
-use super::{HEADER_OCTETS, Header, Question, flag, record_type};
+use super::{HEADER_OCTETS, Header, Question, flag, option_code, record_type};
+use crate::cookie;
 use crate::zone::RecordSet;
 
 /// Writes one reply; [`Writer::finish`] makes it whole.
@@ -48,22 +49,29 @@ pub enum Owner<'n> {
 
 /// What the reply says of EDNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opt<'t> {
+pub struct Opt<'s> {
     /// The largest UDP message that this server takes.
     pub udp_size: u16,
     /// DO, copied from the query (RFC 3225, section 3).
     pub dnssec_ok: bool,
+    /// The client's cookie and the server's (RFC 7873).
+    pub cookie: Option<[u8; cookie::OCTETS]>,
+    /// Which server answers (RFC 5001); left out where a reply without records is too long with it.
+    pub nsid: Option<&'s [u8]>,
     /// The info-code of an Extended DNS Error: see [`super::extended_error`].
     pub error: Option<u16>,
     /// The text that goes with it.
-    pub error_text: &'t str,
+    pub error_text: &'s str,
+    /// The reply is padded (RFC 7830) to a multiple of [`PADDED_TO`] octets.
+    pub padded: bool,
 }
 
 /// An RRset has more octets than are left: it was left out whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoesNotFit;
 
-const EXTENDED_DNS_ERROR: u16 = 15;
+/// What padded replies are a multiple of (RFC 8467, section 4.1).
+pub const PADDED_TO: usize = 468;
 
 impl<'w> Writer<'w> {
     /// Begins the reply to a query behind what `out` holds already. It will have at most `limit`
@@ -72,7 +80,7 @@ impl<'w> Writer<'w> {
         out: &'w mut Vec<u8>,
         query: Header,
         question: Option<&'w Question<'w>>,
-        opt: Option<Opt<'w>>,
+        mut opt: Option<Opt<'w>>,
         limit: usize,
     ) -> Self {
         let start = out.len();
@@ -82,9 +90,12 @@ impl<'w> Writer<'w> {
             out.extend_from_slice(&question.record_type.to_be_bytes());
             out.extend_from_slice(&question.class.to_be_bytes());
         }
+        let (records, limit) = (out.len(), limit.min(usize::from(u16::MAX)));
+        if let Some(opt) = opt.as_mut().filter(|opt| records - start + opt.octets() > limit) {
+            opt.nsid = None;
+        }
         let reserved = opt.map_or(0, |opt| opt.octets());
-        let end = start + limit.min(usize::from(u16::MAX)).saturating_sub(reserved);
-        let records = out.len();
+        let end = start + limit.saturating_sub(reserved);
         Self { out, start, records, end, query, question, opt, counts: [0; 3], truncated: false }
     }
 
@@ -136,7 +147,7 @@ impl<'w> Writer<'w> {
     /// Z are clear.
     pub fn finish(mut self, authoritative: bool, rcode: u16) {
         if let Some(opt) = self.opt {
-            opt.write(self.out, rcode);
+            opt.write(self.out, self.start, rcode);
             self.counts[Section::Additional as usize] += 1;
         }
         let copied = flag::OPCODE | flag::RECURSION_DESIRED | flag::CHECKING_DISABLED;
@@ -191,22 +202,47 @@ impl<'w> Writer<'w> {
 }
 
 impl Opt<'_> {
+    /// Octets of the record before padding.
     fn octets(&self) -> usize {
-        11 + self.error.map_or(0, |_| 6 + self.error_text.len())
+        let option = |octets: Option<usize>| octets.map_or(0, |octets| 4 + octets);
+        let cookie = self.cookie.map(|cookie| cookie.len());
+        let padding = self.padded.then_some(0);
+        11 + option(cookie)
+            + option(self.nsid.map(<[u8]>::len))
+            + option(self.error.map(|_| 2 + self.error_text.len()))
+            + option(padding)
     }
 
-    /// The record, with the upper bits of `rcode` (RFC 6891, section 6.1.3).
-    fn write(&self, out: &mut Vec<u8>, rcode: u16) {
+    /// The record, with the upper bits of `rcode` (RFC 6891, section 6.1.3), at the end of a message that
+    /// begins at `start`.
+    fn write(&self, out: &mut Vec<u8>, start: usize, rcode: u16) {
+        let octets = out.len() - start + self.octets();
+        let padding = match self.padded {
+            true => octets.next_multiple_of(PADDED_TO).min(u16::MAX.into()) - octets,
+            false => 0,
+        };
         out.push(0);
         out.extend_from_slice(&record_type::OPT.to_be_bytes());
         out.extend_from_slice(&self.udp_size.to_be_bytes());
         out.extend_from_slice(&[(rcode >> 4) as u8, 0, u8::from(self.dnssec_ok) << 7, 0]);
-        let Some(error) = self.error else {
-            return out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(&((self.octets() - 11 + padding) as u16).to_be_bytes());
+        let mut option = |code: u16, data: &[u8]| {
+            out.extend_from_slice(&code.to_be_bytes());
+            out.extend_from_slice(&(data.len() as u16).to_be_bytes());
+            out.extend_from_slice(data);
         };
-        let octets = 2 + self.error_text.len() as u16;
-        for word in [4 + octets, EXTENDED_DNS_ERROR, octets, error] {
-            out.extend_from_slice(&word.to_be_bytes());
+        if let Some(cookie) = &self.cookie {
+            option(option_code::COOKIE, cookie);
+        }
+        if let Some(identity) = self.nsid {
+            option(option_code::NSID, identity);
+        }
+        if let Some(error) = self.error {
+            let text = self.error_text.as_bytes();
+            option(option_code::EXTENDED_DNS_ERROR, &[&error.to_be_bytes(), text].concat());
+        }
+        if self.padded {
+            option(option_code::PADDING, &[0; PADDED_TO][..padding]);
         }
         out.extend_from_slice(self.error_text.as_bytes());
     }

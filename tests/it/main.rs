@@ -4,15 +4,19 @@
 
 mod harness;
 
+mod abuse;
 mod access;
+mod activation;
 mod answers;
 mod book;
 mod commands;
 mod confinement;
 mod conformance;
+mod encrypted;
 mod export;
 mod logs;
 mod lookup;
+mod mail;
 mod manual;
 mod monitor;
 mod oracle;

@@ -36,7 +36,7 @@ fn list(directory: &Directory) {
 }
 
 /// All samples, by series.
-fn scrape(monitor: SocketAddr) -> BTreeMap<String, f64> {
+pub(crate) fn scrape(monitor: SocketAddr) -> BTreeMap<String, f64> {
     let (code, text) = get(monitor, "/metrics");
     assert_eq!(code, 200);
     let samples = text.lines().filter(|line| !line.starts_with('#'));
@@ -48,7 +48,7 @@ fn scrape(monitor: SocketAddr) -> BTreeMap<String, f64> {
 }
 
 /// The series that contain all `parts`, summed.
-fn sum(samples: &BTreeMap<String, f64>, parts: &[&str]) -> f64 {
+pub(crate) fn sum(samples: &BTreeMap<String, f64>, parts: &[&str]) -> f64 {
     let of = |series: &String| parts.iter().all(|part| series.contains(part));
     samples.iter().filter(|(series, _)| of(series)).map(|(_, value)| value).sum()
 }
@@ -76,13 +76,13 @@ fn metrics_move_with_what_happens() {
     ask_all_tcp(tcp, &[Query::new(LISTED, "TXT")]);
     // One connection is allowed; the second is closed at once.
     let held = std::net::TcpStream::connect(tcp).expect("connect");
-    wait_for(monitor, &["nibbl_tcp_connections{", "ipv4"], 1.0);
+    wait_for(monitor, &["nibbl_connections{", "ipv4"], 1.0);
     drop(std::net::TcpStream::connect(tcp));
     // A response is no query.
     let mut response = Query::new("bl.example", "SOA").to_wire(1);
     response[2] |= 0x80;
     bind(None, server.udp).send(&response).expect("send");
-    wait_for(monitor, &["nibbl_tcp_connections_refused_total"], 1.0);
+    wait_for(monitor, &["nibbl_connections_refused_total"], 1.0);
     wait_for(monitor, &["nibbl_unanswered_total"], 1.0);
 
     let after = scrape(monitor);
@@ -110,7 +110,7 @@ fn metrics_move_with_what_happens() {
     assert!(sum(&times, &["nibbl_response_time_seconds_bucket", "le=\"8.589934592\""]) >= 1.0);
     assert!(sum(&after, &["nibbl_query_bytes_total", "bl.example"]) > 8.0 * 30.0);
     assert!(sum(&after, &["nibbl_response_bytes_total", "bl.example"]) > 8.0 * 30.0);
-    assert_eq!(sum(&after, &["nibbl_tcp_connections_total"]), 2.0);
+    assert_eq!(sum(&after, &["nibbl_connections_total"]), 2.0);
     drop(held);
 
     std::fs::write(directory.path().join("list"), "2001:db8::/48\nnonsense\n").expect("write");

@@ -219,9 +219,9 @@ fn postfix_rejects_what_is_listed() {
 }
 
 /// Stops Postfix, whose master outlives the script that started it.
-struct Postfix {
-    program: PathBuf,
-    configuration: PathBuf,
+pub(crate) struct Postfix {
+    pub(crate) program: PathBuf,
+    pub(crate) configuration: PathBuf,
 }
 
 impl Drop for Postfix {
@@ -232,7 +232,7 @@ impl Drop for Postfix {
 }
 
 /// What an SMTP server says to a recipient when a client with this address comes.
-fn recipient(server: SocketAddr, client: &str) -> String {
+pub(crate) fn recipient(server: SocketAddr, client: &str) -> String {
     let stream = TcpStream::connect(server).expect("connect");
     stream.set_read_timeout(Some(PATIENCE)).expect("read timeout");
     let mut reader = BufReader::new(stream.try_clone().expect("clone"));
@@ -298,7 +298,7 @@ fn rspamd_rejects_what_is_listed() {
 }
 
 /// What rspamd says of a message from this client.
-fn judged(rspamd: SocketAddr, client: IpAddr) -> String {
+pub(crate) fn judged(rspamd: SocketAddr, client: IpAddr) -> String {
     let mut stream = TcpStream::connect(rspamd).expect("connect");
     stream.set_read_timeout(Some(PATIENCE)).expect("read timeout");
     let message = "From: sender@example.org\r\nSubject: test\r\n\r\ntext\r\n";

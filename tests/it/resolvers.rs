@@ -17,6 +17,9 @@ use crate::harness::server::{Server, free_port, peer};
 
 const ZONES: [&str; 3] = ["bl.example:ip4trie:v4", "bl.example:ip6trie:v6", "dbl.example:dnset:names"];
 
+/// What resolvers send to the server under test.
+const ZONES_ASKED: [&str; 3] = ["bl.example", "dbl.example", "wl.example"];
+
 /// What upstream queries may cost an unlisted address on average: the minimised name and the whole one.
 const MOST_QUERIES_EACH: f64 = 2.2;
 
@@ -190,7 +193,8 @@ fn listed() -> Vec<String> {
     addresses.chain(names.map(|name| format!("{name}.dbl.example"))).collect()
 }
 
-fn unbound(
+/// unbound with stubs for the zones.
+pub(crate) fn unbound(
     program: &Path,
     directory: &Path,
     upstream: SocketAddr,
@@ -198,15 +202,16 @@ fn unbound(
     address: SocketAddr,
 ) -> Process {
     let strict = if strict { "yes" } else { "no" };
-    let stubs: String = ["bl.example", "dbl.example"]
+    let stubs: String = ZONES_ASKED
         .map(|zone| format!("stub-zone:\n name: {zone}\n stub-addr: 127.0.0.1@{}\n", upstream.port()))
         .concat();
     let configuration = format!(
         "server:\n directory: \"{}\"\n chroot: \"\"\n username: \"\"\n pidfile: \"\"\n use-syslog: no\n \
-         do-daemonize: no\n interface: 127.0.0.1\n port: {}\n do-ip6: no\n do-not-query-localhost: no\n \
+         do-daemonize: no\n interface: {}\n port: {}\n do-ip6: no\n do-not-query-localhost: no\n \
          module-config: \"iterator\"\n qname-minimisation: yes\n qname-minimisation-strict: {strict}\n{stubs}\
          remote-control:\n control-enable: no\n",
         directory.display(),
+        address.ip(),
         address.port(),
     );
     let path = directory.join("unbound.conf");

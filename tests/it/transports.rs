@@ -1,9 +1,6 @@
-//! Ways to the server besides plain queries: TLS with a certificate of the configuration, NOTIFY, and the
-//! addresses of a wildcard listener.
+//! Ways to the server besides plain queries: NOTIFY, and the addresses of a wildcard listener.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::net::SocketAddr;
 
 use crate::harness::client::{PATIENCE, ask, ask_all, bind};
 use crate::harness::dns::{Query, Reply};
@@ -20,52 +17,6 @@ fn serve(directory: &Directory, configuration: &str) -> Server {
         format!("{configuration}[[zone]]\nname = 'bl.example'\ndatasets = ['ip:list']\n"),
     );
     Server::serve(["--config".as_ref(), path.as_os_str()])
-}
-
-fn ask_over_tls(address: SocketAddr, certificate: &rcgen::Certificate, query: &Query) -> Reply {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(certificate.der().clone()).expect("a certificate");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = "ns.example".try_into().expect("a name");
-    let connection = rustls::ClientConnection::new(Arc::new(config), name).expect("a connection");
-    let stream = TcpStream::connect(address).expect("connect");
-    stream.set_read_timeout(Some(PATIENCE)).expect("read timeout");
-    let mut stream = rustls::StreamOwned::new(connection, stream);
-    let wire = query.to_wire(7);
-    let length = u16::try_from(wire.len()).expect("short query").to_be_bytes();
-    stream.write_all(&[&length[..], &wire].concat()).expect("send");
-    let mut length = [0; 2];
-    stream.read_exact(&mut length).expect("length of an answer");
-    let mut reply = vec![0; u16::from_be_bytes(length).into()];
-    stream.read_exact(&mut reply).expect("an answer");
-    Reply::from_wire(&reply).expect("a well-formed answer")
-}
-
-/// The certificate and key files of the configuration, to the same answers as over UDP.
-#[test]
-fn tls() {
-    let directory = Directory::new();
-    let made = rcgen::generate_simple_self_signed(["ns.example".to_owned()]).expect("a certificate");
-    directory.write("chain.pem", made.cert.pem());
-    directory.write("key.pem", made.signing_key.serialize_pem());
-    directory.write("list", format!("{HEAD}1.2.3.4 :4:seen $\n"));
-    let address = free_port();
-    let listener = format!("[[tls]]\nlisten = '{address}'\ncertificate = 'chain.pem'\nkey = 'key.pem'\n");
-    let server = serve(&directory, &listener);
-    for (name, record_type) in
-        [(LISTED, "A"), (LISTED, "TXT"), ("5.3.2.1.bl.example", "A"), ("bl.example", "SOA"), ("other", "A")]
-    {
-        let query = Query { edns: Some(1232), ..Query::new(name, record_type) };
-        let over_udp = ask(server.udp, &query);
-        let over_tls = ask_over_tls(address, &made.cert, &query);
-        assert_eq!(Reply { id: 0, ..over_tls }, Reply { id: 0, ..over_udp }, "{query}");
-    }
-    server.stop();
 }
 
 /// RFC 1996: who is configured has the files looked at, at once; anybody else is refused.

@@ -255,8 +255,9 @@ fn nothing_is_signed_that_may_not_be() {
         let least = outcome(Effort::Least).0.lacks;
         assert_eq!(least, (lacking == Lacking::Negative).then_some(lacking));
         let (put_off, reply) = {
+            let client = Client { address: [192, 0, 2, 1].into(), transport: Transport::Udp };
             let mut reply = Vec::new();
-            (answer::put_off(&snapshot, &ask(key, 1), &made, &mut reply), reply)
+            (answer::put_off(&snapshot, &ask(key, 1), client, NOW, &made, &mut reply), reply)
         };
         let message = op::Message::from_vec(&reply).unwrap();
         assert!(put_off.truncated && message.metadata.truncation && message.answers.is_empty());

@@ -236,8 +236,11 @@ impl Response {
         let opt = query.edns.map(|edns| Opt {
             udp_size: UDP_SIZE,
             dnssec_ok: edns.dnssec_ok,
+            cookie: None,
+            nsid: None,
             error: self.error,
             error_text: "",
+            padded: false,
         });
         let limit = match (transport, query.edns) {
             (Transport::Udp, Some(edns)) => edns.udp_size.clamp(UDP_SIZE_WITHOUT_EDNS, UDP_SIZE),

@@ -1,5 +1,7 @@
 //! The transports over real sockets on loopback, with a responder that echoes.
 
+mod guard;
+mod quic;
 mod signed;
 mod tcp;
 mod tls;
@@ -74,7 +76,7 @@ impl Responder for Echo {
         }
     }
 
-    fn put_off(&self, (): &(), packet: &[u8], _lacking: &Outcome, reply: &mut Vec<u8>) -> Outcome {
+    fn put_off(&self, (): &(), packet: &[u8], _: Client, _lacking: &Outcome, reply: &mut Vec<u8>) -> Outcome {
         reply.extend_from_slice(&packet[..2]);
         Outcome { reply: true, truncated: true, ..Outcome::default() }
     }
@@ -101,7 +103,7 @@ fn fill(query: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn plain(address: &str) -> Listener {
-    Listener { address: address.parse().unwrap(), certificate: None }
+    Listener { address: address.parse().unwrap(), protocol: Protocol::Plain }
 }
 
 fn limits() -> Limits {
@@ -204,7 +206,7 @@ async fn answers_are_counted_and_logged() {
     drop(log);
     let totals = metrics.totals();
     let came = |transport| totals.count(|labels| labels.origin.transport == transport);
-    assert_eq!([Transport::Udp, Transport::Tcp, Transport::Tls].map(came), [1, 1, 0]);
+    assert_eq!([Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Quic].map(came), [1, 1, 0, 0]);
     assert_eq!((totals.elsewhere.octets_in, totals.elsewhere.octets_out), (54, 54));
     assert_eq!(totals.sum(|origin| origin.connections), 1);
     let log = std::fs::read_to_string(directory.path().join("q.log")).unwrap();

@@ -1,5 +1,7 @@
 //! Replies that wait for signatures.
 
+use super::quic::{connect, send, zero};
+use super::tls::TestCertificate;
 use super::*;
 
 fn signing(workers: usize) -> Limits {
@@ -52,5 +54,25 @@ async fn tcp_waits_for_signatures_and_keeps_the_order() {
     client.shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(read_framed(&mut client).unwrap()[..2], [0, 77]);
     assert!(closed(&mut client));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quic_replies_do_not_wait_for_others_that_take_signatures() {
+    let certificate = TestCertificate::new();
+    let limits = signing(1);
+    let server = start(Server::bind(&[certificate.quic(LOOPBACK[0])], limits).unwrap(), &Echo::new(fill));
+    let (connection, _endpoint) = connect(server.addresses()[0], &certificate, b"doq").await.unwrap();
+    let asked: Vec<_> = (0..40)
+        .map(|id| {
+            let end = if id % 3 == 0 { SIGNED } else { b"" };
+            let (connection, query) = (connection.clone(), framed(&[&zero(100 + id), end].concat()));
+            tokio::spawn(async move { (id, send(&connection, &query).await) })
+        })
+        .collect();
+    for asked in asked {
+        let (id, reply) = asked.await.unwrap();
+        assert_eq!(reply, fill(&zero(100 + id)));
+    }
     server.stop().await;
 }

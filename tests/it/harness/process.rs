@@ -22,9 +22,14 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a program; standard output and error are read as lines of one stream.
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// As [`Self::start`], with something else than nothing as standard input.
+    pub(crate) fn start_with(mut command: Command, input: Stdio) -> Self {
         let name = format!("{command:?}");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{name}: {e}"));
         let (sender, lines) = channel();
         forward(child.stdout.take().expect("piped"), sender.clone());

@@ -1,0 +1,161 @@
+//! What keeps clients from being harmed in each other's names, and the server by them: which packets are
+//! taken at all, for whom, and how often the same answer is given.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use ipnet::IpNet;
+
+use super::proxy;
+use crate::fast::{Buffer, Exchange};
+use crate::metrics::{Dropped, Limited, WorkerCounters};
+use crate::rate_limit::{Mode, RateLimit, RateLimiter, Ticks};
+
+/// What is configured against abuse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// How often what is answered over UDP.
+    pub rate_limit: RateLimit,
+    /// UDP packets from these ports are dropped, as those from port 0 are; [`REFLECTORS`] by default.
+    pub refused_ports: Vec<u16>,
+    /// Who says for whom it asks, in the PROXY protocol (version 2).
+    pub proxies: Vec<IpNet>,
+}
+
+/// Ports of services that answer whatever comes (echo, chargen) or much to little (NTP, SNMP, CLDAP): a packet
+/// from there is forged, to have the two of them talk, or to have an answer look like one of theirs. All are
+/// below 1024, where no resolver asks from but those that ask from 53.
+pub const REFLECTORS: [u16; 11] = [7, 13, 17, 19, 37, 111, 123, 137, 161, 389, 520];
+
+impl Default for Guard {
+    fn default() -> Self {
+        let (rate_limit, refused_ports) = (RateLimit::default(), REFLECTORS.to_vec());
+        Self { rate_limit, refused_ports, proxies: Vec::new() }
+    }
+}
+
+/// From where packets are taken.
+#[derive(Debug)]
+pub(super) struct Sources {
+    /// The refused ports below 1024, a bit each; port 0 is one of them.
+    low: [u64; 16],
+    high: Box<[u16]>,
+    proxies: Box<[IpNet]>,
+}
+
+impl Sources {
+    pub(super) fn new(guard: &Guard) -> Self {
+        let mut low = [0; 16];
+        let (lows, highs): (Vec<u16>, Vec<u16>) = guard.refused_ports.iter().partition(|&&port| port < 1024);
+        [0].iter().chain(&lows).for_each(|port| low[usize::from(port / 64)] |= 1 << (port % 64));
+        Self { low, high: highs.into(), proxies: guard.proxies.clone().into() }
+    }
+
+    /// Whether packets from a port are taken.
+    #[inline(always)]
+    fn takes(&self, port: u16) -> bool {
+        match self.low.get(usize::from(port / 64)) {
+            Some(ports) => ports >> (port % 64) & 1 == 0,
+            None => self.high.is_empty() || !self.high.contains(&port),
+        }
+    }
+
+    /// Whether somebody says for whom it asks.
+    #[inline(always)]
+    pub(super) fn is_proxy(&self, address: IpAddr) -> bool {
+        !self.proxies.is_empty() && self.proxies.iter().any(|prefix| prefix.contains(&address))
+    }
+
+    /// Takes a UDP packet of `octets` at the beginning of a buffer, or drops it. Returns whose it is, and its
+    /// length without a proxy's header.
+    #[inline(always)]
+    pub(super) fn take(
+        &self,
+        (address, port): (IpAddr, u16),
+        buffer: &mut Buffer,
+        octets: usize,
+        counters: &WorkerCounters,
+    ) -> Option<(IpAddr, usize)> {
+        if !self.takes(port) {
+            // What wakes a worker at the end comes from nowhere.
+            if octets > 0 {
+                counters.dropped(Dropped::Port);
+            }
+            return None;
+        }
+        if octets > 0 && self.is_proxy(address) {
+            return Self::unwrap(address, buffer, octets).or_else(|| {
+                counters.dropped(Dropped::Proxy);
+                None
+            });
+        }
+        Some((address, octets))
+    }
+
+    /// Takes a proxy's header off.
+    #[cold]
+    fn unwrap(address: IpAddr, buffer: &mut Buffer, octets: usize) -> Option<(IpAddr, usize)> {
+        let said = proxy::read(buffer.get(..octets)?).ok()?;
+        buffer.copy_within(said.octets..octets, 0);
+        Some((said.client.unwrap_or(address), octets - said.octets))
+    }
+}
+
+/// The rate limit, where there is one.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    counters: RateLimiter,
+    /// Answers over the limit are not given.
+    enforced: bool,
+    slip: u32,
+    /// Answers over the limit since the last that was cut.
+    withheld: AtomicU32,
+}
+
+impl Limiter {
+    /// `None` where nothing is counted.
+    pub(super) fn new(limit: &RateLimit) -> Option<Self> {
+        let enforced = match limit.mode {
+            Mode::Off => return None,
+            Mode::Count => false,
+            Mode::On => true,
+        };
+        let (counters, slip) = (RateLimiter::new(limit), limit.slip);
+        Some(Self { counters, enforced, slip, withheld: AtomicU32::new(0) })
+    }
+
+    /// The time of a batch.
+    pub(super) fn now(&self) -> Ticks {
+        self.counters.now()
+    }
+
+    /// Counts the answer of an exchange, and takes it back or cuts it where it is one too many. False if
+    /// there is nothing to be sent.
+    #[inline(always)]
+    pub(super) fn allows(&self, now: Ticks, exchange: &mut Exchange<'_>, counters: &WorkerCounters) -> bool {
+        let Some(outcome) = exchange.outcome().filter(|outcome| outcome.reply && !outcome.is_exempt()) else {
+            return true;
+        };
+        if !self.counters.exceeds(now, exchange.client().address, outcome, exchange.identity()) {
+            return true;
+        }
+        self.limit(exchange, counters)
+    }
+
+    #[cold]
+    fn limit(&self, exchange: &mut Exchange<'_>, counters: &WorkerCounters) -> bool {
+        if !self.enforced {
+            counters.limited(Limited::Counted);
+            return true;
+        }
+        let slips = self.slip > 0 && self.withheld.fetch_add(1, Relaxed) % self.slip == self.slip - 1;
+        if slips {
+            counters.limited(Limited::Slipped);
+            exchange.cut();
+        } else {
+            counters.limited(Limited::Dropped);
+            exchange.withhold();
+        }
+        slips
+    }
+}
