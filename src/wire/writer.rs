@@ -244,6 +244,5 @@ impl Opt<'_> {
         if self.padded {
             option(option_code::PADDING, &[0; PADDED_TO][..padding]);
         }
-        out.extend_from_slice(self.error_text.as_bytes());
     }
 }
