@@ -17,6 +17,8 @@ pub(crate) const ALL: [&str; 5] = ["echo", "nibbl", "rbldnsd", "nsd", "knot"];
 /// nibbl with access keys in the names.
 pub(crate) const KEYS: &str = "keys";
 
+/// How long a server may take to stop: under a profiler, one that puts a million accounts down takes its time.
+const STOPPING: Duration = Duration::from_secs(60);
 /// How long a server may load.
 const LOADING: Duration = Duration::from_secs(180);
 
@@ -210,7 +212,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
         let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(5) && matches!(self.child.try_wait(), Ok(None)) {
+        while begin.elapsed() < STOPPING && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(10));
         }
         let _ = self.child.kill();

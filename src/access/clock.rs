@@ -40,7 +40,7 @@ impl Clock {
     #[inline]
     pub fn set(&self, elapsed: Duration, seconds: u64) {
         let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        if nanos.wrapping_sub(self.nanos.load(Relaxed)) >= STEP {
+        if nanos.saturating_sub(self.nanos.load(Relaxed)) >= STEP {
             self.nanos.store(nanos, Relaxed);
         }
         let day = (seconds / SECONDS_OF_A_DAY) as u16;

@@ -217,7 +217,7 @@ impl KeyTable {
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.slots)
             + size_of_val(&*self.met)
-            + self.len * (size_of::<Account>() + 2 * size_of::<usize>())
+            + self.len * (size_of::<Account>() + align_of::<Account>())
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 pub use store::Store;
 
-use crate::access::{Account, AccountId, Call, Entry, Gate};
+use crate::access::{Account, AccountId, Call, Entry, Gate, Usage};
 
 /// Calls that may wait.
 const QUEUE: usize = 65_536;
@@ -71,8 +71,9 @@ impl Bookkeeper {
     /// Puts down exactly what the accounts of `gate` have asked. Nothing may be asked any more.
     pub fn finish(self, gate: &Gate) {
         let differs = |entry: &Entry<'_>| {
-            let put_down = self.store.get(entry.account.id).ok().flatten();
-            put_down.unwrap_or_default() != entry.account.usage()
+            let usage = entry.account.usage();
+            let put_down = || self.store.get(entry.account.id).ok().flatten().unwrap_or_default();
+            usage != Usage::default() && usage != put_down()
         };
         let used: Vec<_> = gate.entries().filter(differs).collect();
         let mut writer = lock(&self.writer);

@@ -36,6 +36,7 @@ pub(super) fn admit<'s>(
     let gate = snapshot.gate();
     let mut admitted =
         Admitted { entries: entries(gate, batch, asked, *waiting), judged: *waiting, denied: 0 };
+    admitted.entries.iter().flatten().for_each(|entry| entry.account.touch());
     for (place, plain, plan) in among(*waiting, asked) {
         let entry = admitted.entries[place];
         let verdict = match (plan.judged, entry) {

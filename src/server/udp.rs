@@ -103,9 +103,11 @@ impl<R: Responder> Worker<R> {
 
     /// Answers what was received.
     fn answer<P: Peer>(&self, incoming: &mut Incoming<P>, outgoing: &mut Outgoing<P>) {
-        // Filled where it stays.
+        // Filled where it stays; by `extend` it would be so by a function of its own.
         let mut batch: SmallVec<[Exchange<'_>; BATCH]> = SmallVec::new();
-        batch.extend(incoming.exchanges(&outgoing.peers, &self.sources, &self.service.counters));
+        for exchange in incoming.exchanges(&outgoing.peers, &self.sources, &self.service.counters) {
+            batch.push(exchange);
+        }
         self.service.answer_batch(&self.service.moment(), &mut batch, |place| {
             let source = outgoing.sources.get(place).copied().flatten();
             later::sender(self.socket.clone(), outgoing.peers[place], source)
@@ -209,11 +211,14 @@ impl<P: Peer> Incoming<P> {
         let received = self.received.min(BATCH);
         let buffers = self.buffers[..received].iter_mut().zip(&mut self.elsewhere[..received]);
         let places = buffers.zip(&self.octets[..received]).zip(&peers[..received]);
-        places.map(|(((buffer, elsewhere), &octets), peer)| {
-            let taken = peer.and_then(|peer| sources.take(peer.sender(), buffer, octets, counters));
-            let (address, octets) = taken.unwrap_or((IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
-            Exchange::new(buffer, octets, Client { address, transport: Transport::Udp }, elsewhere)
-        })
+        places.map(
+            #[inline(always)]
+            |(((buffer, elsewhere), &octets), peer)| {
+                let taken = peer.and_then(|peer| sources.take(peer.sender(), buffer, octets, counters));
+                let (address, octets) = taken.unwrap_or((IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
+                Exchange::new(buffer, octets, Client { address, transport: Transport::Udp }, elsewhere)
+            },
+        )
     }
 }
 
