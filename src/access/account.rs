@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::bucket::Bucket;
 use super::clock::Now;
 use super::plan::Plan;
+use crate::prefix_table::prefetch;
 
 /// What an account is known by: the first half of the SHA-256 digest of its key or rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,11 +104,10 @@ impl Account {
         }
     }
 
-    /// Reads it, so that it is in the cache when a question is counted. Counting is an atomic operation, and
-    /// the next account is not read before that is done; accounts that are only read come together.
+    /// Has it fetched into the cache, where a question will soon be counted.
     #[inline(always)]
-    pub fn touch(&self) {
-        self.granted.load(Relaxed);
+    pub(crate) fn expect(&self) {
+        prefetch(self);
     }
 
     /// Takes one question from what the plan allows. What is denied is not counted yet.

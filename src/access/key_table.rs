@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use super::account::{Account, AccountId, Usage};
 use super::plan::PlanId;
 use crate::name::Name;
+use crate::prefix_table::prefetch;
 
 /// The shortest key, in octets: longer than any label of an address.
 pub const SHORTEST_KEY: usize = 8;
@@ -144,10 +145,15 @@ impl KeyTable {
         self.len += 1;
     }
 
-    /// The fast hash of a label.
+    /// The fast hash of a label. Has what it leads to fetched into the cache.
     #[inline(always)]
     pub fn hash(&self, label: &Label) -> u128 {
-        xxh3_128_with_seed(label.octets(), self.seed)
+        let hash = xxh3_128_with_seed(label.octets(), self.seed);
+        let place = self.places(hash as u64).next();
+        if let Some(met) = place.and_then(|place| self.met.get(place)) {
+            prefetch(met);
+        }
+        hash
     }
 
     /// The account of a label with this hash, where it is a key.
@@ -192,7 +198,7 @@ impl KeyTable {
     }
 
     /// All places, from where a digest points.
-    #[inline]
+    #[inline(always)]
     fn places(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
         let mask = self.slots.len().wrapping_sub(1);
         (0..self.slots.len()).map(move |step| (hash as usize).wrapping_add(step) & mask)

@@ -184,6 +184,11 @@ impl Gate {
         self.keys.as_ref()
     }
 
+    /// True if the names of a zone have keys.
+    pub fn has_keys(&self) -> bool {
+        !self.policy.keyed.is_empty()
+    }
+
     /// Moves the time on, where anything depends on it: see [`Clock::set`].
     #[inline]
     pub fn set_time(&self, elapsed: Duration, seconds: u64) {

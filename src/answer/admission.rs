@@ -7,6 +7,7 @@ use crate::access::plan::BEYOND_TTL;
 use crate::access::{Beyond, By, Entry, Passage, Verdict};
 use crate::answer::Client;
 use crate::name::Name;
+use crate::query::Query;
 use crate::snapshot::{Snapshot, ZoneMatch};
 use crate::wire::{Question, extended_error};
 use crate::zone::{Always, View};
@@ -85,17 +86,20 @@ pub(super) fn admit<'s>(
     }
 }
 
-/// Where in the name the label begins that is a key, or may be meant as one.
-pub(super) fn key(
-    snapshot: &Snapshot,
-    found: &ZoneMatch<'_>,
-    question: &Question<'_>,
-    labels: &[&[u8]],
-) -> Option<u8> {
-    let key = labels.last().filter(|label| label.len() >= SHORTEST_KEY)?;
-    let is_key = snapshot.gate().judges(found.index) == By::Key;
-    let apex = question.suffix_offset(found.apex_labels);
-    is_key.then(|| (apex - 1 - key.len()) as u8)
+/// Where in the name asked for a label begins that is a key: the one right below the apex of a zone whose
+/// names have keys, as it may be meant as one, or wherever else there is one that somebody has.
+pub(super) fn key(snapshot: &Snapshot, query: &Query<'_>) -> Option<u8> {
+    let gate = snapshot.gate();
+    let question = query.question().filter(|_| gate.has_keys())?;
+    let offsets = question.label_offsets();
+    let keyed = snapshot.zone_of(question.lowercase_name(), offsets);
+    let keyed = keyed.filter(|found| gate.judges(found.index) == By::Key);
+    let below_apex = keyed.and_then(|found| offsets.len().checked_sub(found.apex_labels + 1));
+    let may_be_key = |&(place, label): &(usize, &[u8])| {
+        label.len() >= SHORTEST_KEY && (Some(place) == below_apex || gate.by_key(label).is_some())
+    };
+    let place = question.labels().enumerate().filter(may_be_key).map(|(place, _)| place).last()?;
+    offsets.get(place).copied()
 }
 
 /// True if a name server of the zone is asked for: resolvers must find its address.

@@ -89,6 +89,8 @@ pub struct Outcome {
     pub renew: bool,
     /// What access rules made of it, if there are any that concern it.
     pub access: Option<Passage>,
+    /// The name asked for has a key that somebody has, where the zone's names have one.
+    pub has_key: bool,
     /// Where in the name asked for a label begins that is a key, or may be meant as one: it is for no log.
     pub key: Option<u8>,
     /// What the query's cookie says of its client.
@@ -99,9 +101,8 @@ impl Outcome {
     /// Whether the answer goes to a client that has shown who it is, and so may ask as much as it likes: rate
     /// limiting leaves it alone.
     pub fn is_exempt(&self) -> bool {
-        let has_key =
-            self.key.is_some() && self.access.is_some_and(|access| access.verdict == Verdict::Granted);
-        self.cookie == Standing::Good || has_key
+        let is_granted = self.access.is_some_and(|access| access.verdict == Verdict::Granted);
+        self.cookie == Standing::Good || self.has_key && is_granted
     }
 }
 
@@ -155,7 +156,10 @@ pub fn respond(
     };
     match response {
         Some(Response { lacks: lacks @ Some(_), zone, .. }) => Outcome { lacks, zone, ..asked(&query) },
-        Some(response) => response::write(&response, &query, cookie, settings, client.transport, reply),
+        Some(response) => {
+            let outcome = response::write(&response, &query, cookie, settings, client.transport, reply);
+            Outcome { key: admission::key(snapshot, &query), ..outcome }
+        }
         None => asked(&query),
     }
 }
@@ -176,7 +180,8 @@ pub fn put_off(
     let response =
         Response { zone: outcome.zone, authoritative: true, truncated: true, ..Response::default() };
     let cookie = cookie(&snapshot.settings, &query, client, now);
-    response::write(&response, &query, cookie, &snapshot.settings, Transport::Udp, reply)
+    let outcome = response::write(&response, &query, cookie, &snapshot.settings, Transport::Udp, reply);
+    Outcome { key: admission::key(snapshot, &query), ..outcome }
 }
 
 /// What a query's cookie says of its client, and the one that it is answered with.
@@ -269,16 +274,16 @@ fn in_zone<'s>(
         Some(response) => Err(response),
         None => admission::admit(snapshot, &found, question, &labels, client, view),
     };
-    let key = admission::key(snapshot, &found, question, &labels);
     let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(response) => {
             let (zone, apex_labels) = place;
             let stale = found.zone.is_stale(signing.now).then(|| wire::stale(response.rcode));
             let error = response.error.or(stale);
-            return Some(Response { zone, apex_labels, family: family(&labels), key, error, ..response });
+            return Some(Response { zone, apex_labels, family: family(&labels), error, ..response });
         }
     };
+    let has_key = admitted.labels < labels.len();
     let (labels, view) = (&labels[..admitted.labels], &admitted.view);
     let response = match found.zone.signing() {
         zone::Signing::None => from_data(snapshot, found, view, question, labels, client.transport),
@@ -304,7 +309,7 @@ fn in_zone<'s>(
     let ((zone, apex_labels), access) = (place, admitted.access);
     let stale = found.zone.is_stale(signing.now).then(|| wire::stale(response.rcode));
     let error = response.error.or(stale);
-    Some(Response { zone, apex_labels, family: family(labels), access, key, error, ..response })
+    Some(Response { zone, apex_labels, family: family(labels), access, has_key, error, ..response })
 }
 
 /// The labels of a name left of the apex.

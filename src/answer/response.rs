@@ -40,9 +40,9 @@ pub(super) struct Response<'s> {
     pub(super) truncated: bool,
     /// All records or none: where some do not fit, nothing is sent but TC (RFC 4035, section 3.1.1).
     pub(super) whole: bool,
-    /// See [`Outcome::access`] and [`Outcome::key`].
+    /// See [`Outcome::access`] and [`Outcome::has_key`].
     pub(super) access: Option<Passage>,
-    pub(super) key: Option<u8>,
+    pub(super) has_key: bool,
     /// See [`Outcome::lacks`].
     pub(super) lacks: Option<Lacking>,
     /// See [`Outcome::holds_until`].
@@ -106,7 +106,7 @@ pub(super) fn write(
         holds_until: response.holds_until,
         renew: response.renew,
         access: response.access,
-        key: response.key,
+        has_key: response.has_key,
         cookie: cookie.map_or(Standing::None, |(standing, _)| standing),
         ..asked(query)
     };

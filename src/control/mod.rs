@@ -141,7 +141,12 @@ async fn answer(request: Request, server: &Observer) -> Reply {
     let (zones, force) = match request {
         Request::Reload { zones, force } => (zones, force),
         Request::Status => return Reply::Status(Box::new(server.status())),
-        Request::Usage { limit } => return Reply::Usage(server.usage(limit)),
+        Request::Usage { limit } => {
+            let server = server.clone();
+            // A million accounts take a while.
+            let report = tokio::task::spawn_blocking(move || server.usage(limit)).await;
+            return report.map_or_else(|error| Reply::Error(error.to_string()), Reply::Usage);
+        }
     };
     let names: Result<Vec<_>, _> = zones.iter().map(|zone| spec::zone_name(zone)).collect();
     let zones = match names {

@@ -9,9 +9,10 @@ use super::exchange::Exchange;
 use super::opt::Context;
 use super::question::{OPT_OCTETS, Plain};
 use super::view::Plan;
-use super::{Asked, BATCH, Places, reply};
+use super::{Asked, BATCH, Buffer, Places, reply};
 use crate::access::{Beyond, By, Entry, Gate, Label, Passage, Verdict};
 use crate::answer::Outcome;
+use crate::prefix_table::widest;
 use crate::rate_limit;
 use crate::snapshot::Snapshot;
 use crate::wire::{HEADER_OCTETS, class, extended_error, option_code, rcode, record_type};
@@ -36,7 +37,6 @@ pub(super) fn admit<'s>(
     let gate = snapshot.gate();
     let mut admitted =
         Admitted { entries: entries(gate, batch, asked, *waiting), judged: *waiting, denied: 0 };
-    admitted.entries.iter().flatten().for_each(|entry| entry.account.touch());
     for (place, plain, plan) in among(*waiting, asked) {
         let entry = admitted.entries[place];
         let verdict = match (plan.judged, entry) {
@@ -74,6 +74,7 @@ impl Admitted<'_> {
             let granted = |entry: Entry<'_>| Passage { plan: Some(entry.plan), verdict: Verdict::Granted };
             if let Some(outcome) = batch[place].outcome_mut() {
                 (outcome.access, outcome.key) = (entry.map(granted), key(plain, plan));
+                outcome.has_key = outcome.key.is_some();
             } else if let Some(entry) = entry {
                 gate.give_back(entry);
             }
@@ -100,24 +101,29 @@ fn entries<'s>(
     places: Places,
 ) -> [Option<Entry<'s>>; BATCH] {
     let keys = gate.keys().map(|keys| &**keys);
-    let label = |plain: &Plain, exchange: &Exchange<'_>| {
-        let place = plain.between();
-        let octets = exchange.buffer[place.start + 1..].first_chunk().copied().unwrap_or([0; Label::ROOM]);
-        Label::new(&octets, place.len() - 1)
-    };
-    // The hashes of all keys first, then their places in the table: cache misses overlap.
+    // The hashes of all keys first, then their places in the table, their accounts last: what one step finds
+    // out is fetched for the next, for all keys together.
     let mut hashes = [0; BATCH];
-    for (place, plain, plan) in among(places, asked) {
-        if let (By::Key, Some(keys)) = (plan.judged, keys) {
-            hashes[place] = keys.hash(&label(plain, &batch[place]));
-        }
+    if let Some(keys) = keys {
+        widest(
+            #[inline(always)]
+            || {
+                for (place, plain, _) in among(places, asked).filter(|(.., plan)| plan.judged == By::Key) {
+                    hashes[place] = keys.hash(&label(plain, batch[place].buffer));
+                }
+            },
+        );
     }
     let mut entries = [None; BATCH];
     let mut known = None;
     for (place, plain, plan) in among(places, asked) {
         entries[place] = match plan.judged {
             By::Nothing => None,
-            By::Key => keys.and_then(|keys| keys.find_label(hashes[place], || label(plain, &batch[place]))),
+            By::Key => {
+                let entry = keys
+                    .and_then(|keys| keys.find_label(hashes[place], || label(plain, batch[place].buffer)));
+                entry.inspect(|entry| entry.account.expect())
+            }
             By::Client => {
                 let client = batch[place].client.address;
                 match known {
@@ -129,6 +135,14 @@ fn entries<'s>(
         };
     }
     entries
+}
+
+/// The label in a packet that is to be a key.
+#[inline(always)]
+fn label(plain: &Plain, buffer: &Buffer) -> Label {
+    let place = plain.between();
+    let octets = buffer[place.start + 1..].first_chunk().copied().unwrap_or([0; Label::ROOM]);
+    Label::new(&octets, place.len() - 1)
 }
 
 /// The text of the refusal; `None` where something else is said.

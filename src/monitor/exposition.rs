@@ -11,7 +11,7 @@ use crate::cookie::Standing;
 use crate::metrics::{Answer, Buckets, Dropped, Limited, Origin, OriginTotals, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
 use crate::reload::CertificateReport;
-use crate::status::usage::AccessStatus;
+use crate::status::usage::{AccessStatus, UsageReport};
 use crate::status::{SigningStatus, Status, ZoneStatus, process};
 use crate::zone;
 
@@ -23,6 +23,24 @@ pub(super) fn render(status: &Status, totals: &Totals, query_log: Option<&QueryS
     zones(&mut text, &status.zones);
     server(&mut text, status, query_log);
     of_process(&mut text, status);
+    text.0
+}
+
+/// What accounts have asked, one series for each and what came of it.
+pub(super) fn render_accounts(report: &UsageReport) -> String {
+    const QUERIES: &str = "nibbl_account_queries_total";
+    let mut text = Text::default();
+    text.family(
+        QUERIES,
+        "counter",
+        "Queries of a key or of the clients of a rule, within its plan or beyond.",
+    );
+    for account in &report.usage {
+        for (result, count) in [("granted", account.total), ("denied", account.denied)] {
+            let labels = [("account", &*account.account), ("plan", &account.plan), ("result", result)];
+            text.sample(QUERIES, &labels, count);
+        }
+    }
     text.0
 }
 

@@ -1,6 +1,6 @@
 //! The HTTP listener for those who watch over the server: `/metrics` for Prometheus, `/healthz` and
-//! `/readyz` for whoever starts it and sends it clients, `/status` for programs and people, `/usage` for who
-//! bills customers.
+//! `/readyz` for whoever starts it and sends it clients, `/status` for programs and people, `/usage` (for
+//! Prometheus `/metrics/accounts`) for who bills customers.
 //!
 //! It only reads, and knows no users: it belongs on a loopback address. What it shows is made when it
 //! is asked for, by [`status`](crate::status) and `exposition`.
@@ -21,6 +21,10 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use crate::status::Observer;
+use crate::status::usage::UsageReport;
+
+/// The content type of Prometheus' text format.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Opens the socket, so that it can be bound before privileges are given up; [`serve`] answers.
 ///
@@ -43,6 +47,7 @@ pub async fn serve(listener: TcpListener, observer: Observer) -> io::Result<()> 
         .route("/readyz", get(ready))
         .route("/status", get(status))
         .route("/usage", get(usage))
+        .route("/metrics/accounts", get(accounts))
         .with_state(observer);
     axum::serve(tokio::net::TcpListener::from_std(listener)?, routes).await
 }
@@ -51,7 +56,7 @@ async fn metrics(State(observer): State<Observer>) -> impl IntoResponse {
     let totals = observer.metrics.totals();
     let status = observer.status_of(&totals, SystemTime::now());
     let text = exposition::render(&status, &totals, observer.query_log.as_ref());
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+    ([(CONTENT_TYPE, EXPOSITION)], text)
 }
 
 /// 200, or 503 and a line for each thing that is missing.
@@ -68,11 +73,27 @@ async fn status(State(observer): State<Observer>) -> Result<impl IntoResponse, S
     Ok(([(CONTENT_TYPE, "application/json")], text + "\n"))
 }
 
-/// Of as many accounts as `?limit=` says, the busiest of the month first.
+/// What accounts have asked, as JSON.
 async fn usage(
     State(observer): State<Observer>,
     RawQuery(query): RawQuery,
 ) -> Result<impl IntoResponse, StatusCode> {
+    let report = usage_report(observer, query).await?;
+    let text = serde_json::to_string(&report).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(CONTENT_TYPE, "application/json")], text + "\n"))
+}
+
+/// The same for Prometheus: not among the other metrics, since each account is a series.
+async fn accounts(
+    State(observer): State<Observer>,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, StatusCode> {
+    let report = usage_report(observer, query).await?;
+    Ok(([(CONTENT_TYPE, EXPOSITION)], exposition::render_accounts(&report)))
+}
+
+/// Of as many accounts as `?limit=` says, the busiest of the month first.
+async fn usage_report(observer: Observer, query: Option<String>) -> Result<UsageReport, StatusCode> {
     const DEFAULT: usize = 1000;
     let limit = match query.as_deref() {
         None => DEFAULT,
@@ -82,7 +103,6 @@ async fn usage(
         }
     };
     // A million accounts take a while.
-    let report = tokio::task::spawn_blocking(move || serde_json::to_string(&observer.usage(limit))).await;
-    let text = report.ok().and_then(Result::ok).ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
-    Ok(([(CONTENT_TYPE, "application/json")], text + "\n"))
+    let report = tokio::task::spawn_blocking(move || observer.usage(limit)).await;
+    report.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }

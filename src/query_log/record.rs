@@ -12,9 +12,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use smallvec::SmallVec;
 
 use super::Format;
-use crate::access::AccountId;
+use crate::access::key_table::SHORTEST_KEY;
+use crate::access::{AccountId, Verdict};
 use crate::answer::{Client, Outcome, Transport};
-use crate::name::Name;
+use crate::name::{Name, labels};
 
 pub(super) const HEADER_OCTETS: usize = 12;
 
@@ -23,7 +24,7 @@ pub(super) const HEADER_OCTETS: usize = 12;
 pub(super) struct Record {
     pub(super) time: SystemTime,
     pub(super) client: Client,
-    /// The question's name in wire form; empty where none could be read.
+    /// The question's name in wire form; empty where no question could be read.
     pub(super) name: SmallVec<[u8; 96]>,
     pub(super) outcome: Outcome,
     pub(super) reply_octets: usize,
@@ -57,18 +58,26 @@ impl Record {
         }
     }
 
-    /// The name; of a key in it only what it is known by.
+    /// The name. A key in it is shown by what it is known by; and if nobody has it, so is every label before it
+    /// that is as long: who types it wrong may put it in a wrong place.
     fn shown_name(&self) -> Name {
-        let key = self.outcome.key.and_then(|at| {
-            let (before, rest) = self.name.split_at_checked(at.into())?;
-            let (&length, rest) = rest.split_first()?;
-            let (key, behind) = rest.split_at_checked(length.into())?;
-            let shown = format!("key-{}", AccountId::of_key(key));
-            Some(Name::from_wire_unchecked(
-                &[before, &[shown.len() as u8], shown.as_bytes(), behind].concat(),
-            ))
-        });
-        key.unwrap_or_else(|| Name::from_wire_unchecked(&self.name))
+        let Some(key) = self.outcome.key else { return Name::from_wire_unchecked(&self.name) };
+        let is_known = self.outcome.access.is_some_and(|access| access.verdict != Verdict::UnknownKey);
+        let mut shown = Vec::new();
+        let mut at = 0;
+        for label in labels(&self.name) {
+            let may_be_key = at < usize::from(key) && label.len() >= SHORTEST_KEY && !is_known;
+            if at == usize::from(key) || may_be_key {
+                let hidden = format!("key-{}", AccountId::of_key(label));
+                shown.push(hidden.len() as u8);
+                shown.extend_from_slice(hidden.as_bytes());
+            } else {
+                shown.extend_from_slice(&self.name[at..=at + label.len()]);
+            }
+            at += 1 + label.len();
+        }
+        shown.push(0);
+        Name::from_wire_unchecked(&shown)
     }
 
     fn object(&self) -> Object {

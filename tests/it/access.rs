@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::encrypted;
 use crate::harness::client::{ask, ask_all, ask_all_tcp, bind};
 use crate::harness::dns::{Query, Reply, reversed};
 use crate::harness::files::Directory;
 use crate::harness::http::get;
 use crate::harness::process::Process;
-use crate::harness::server::{Server, listening, nibbl};
+use crate::harness::server::{Server, free_port, listening, nibbl, peer};
 
 const LIST: &str = "$SOA 1h ns1.dq.example host.example.net 7 2h 30m 7d 10m\n$NS 1d ns1.dq.example\n\
                     3fff:1::/48 :4:listed $\n192.0.2.0/24\n";
@@ -35,7 +36,7 @@ fn serve(directory: &Directory, more: &str) -> (Server, SocketAddr) {
 
 fn configuration(directory: &Directory, more: &str) -> PathBuf {
     let config = format!(
-        "[metrics]\nlisten = '127.0.0.1:0'\n[server]\nworkers = 2\n\
+        "[metrics]\nlisten = '127.0.0.1:0'\n[server]\nworkers = 2\nproxy_from = ['127.0.0.5']\n\
          [access_keys]\nfile = 'keys'\nzones = ['dq.example']\ntext = 'whose?'\n\
          [usage]\ndirectory = 'usage'\n\
          [[plan]]\nname = 'gold'\n\
@@ -185,6 +186,85 @@ fn keys_and_prefixes_decide() {
     assert!(!said.contains(GOLD) && !said.contains(SMALL), "{said}");
 }
 
+/// The same over TCP, TLS and QUIC, and for the clients that a proxy speaks for.
+#[test]
+fn rules_hold_over_all_transports() {
+    let directory = Directory::new();
+    directory.write("keys", format!("{GOLD} gold\n{SMALL} none\n"));
+    let certificate = encrypted::make(&directory.path().join("chain.pem"), &directory.path().join("key.pem"));
+    let address = free_port();
+    let listener = format!("listen = '{address}'\ncertificate = 'chain.pem'\nkey = 'key.pem'\n");
+    let (server, monitor) = serve(
+        &directory,
+        &format!(
+            "[[tls]]\n{listener}[[quic]]\n{listener}\
+             [[client]]\nprefixes = ['127.0.0.0/8']\nplan = 'gold'\n\
+             [[client]]\nprefixes = ['127.0.0.5/32', '192.0.2.0/24', '2001:db8::/32']\nplan = 'none'\n"
+        ),
+    );
+    let [gold, small] = [GOLD, SMALL].map(|key| listed(&format!("{key}.dq.example")));
+    let open = listed("bl.example");
+    let asked = [(&gold, "NOERROR"), (&small, "REFUSED"), (&open, "NOERROR")];
+    let kdig = peer("kdig");
+    let trust = format!("+tls-ca={}", directory.path().join("chain.pem").display());
+    for (name, expected) in asked {
+        let query = Query { edns: Some(1232), ..Query::new(name, "A") };
+        let over_tcp = ask_all_tcp(server.tcp.expect("TCP"), std::slice::from_ref(&query)).remove(0);
+        let over_tls = encrypted::ask_over_tls(address, &certificate, &query).expect("an answer");
+        assert_eq!([over_tcp.expect("an answer").rcode, over_tls.rcode], [expected; 2], "{name}");
+        let Some(kdig) = &kdig else { continue };
+        let output = std::process::Command::new(kdig)
+            .args([
+                &format!("@{}", address.ip()),
+                "-p",
+                &address.port().to_string(),
+                "+quic",
+                "+edns",
+                &trust,
+            ])
+            .args(["+tls-hostname=ns.example", name])
+            .output()
+            .expect("kdig");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(&format!("status: {expected}")), "{said}");
+        assert_eq!(said.contains(TEXT), name == &small, "{said}");
+    }
+    let count = |result: &str| series(monitor, &format!("nibbl_access_queries_total{{plan=\"{result}"));
+    let transports = if kdig.is_some() { 3.0 } else { 2.0 };
+    let told = [count("gold\",result=\"granted"), count("none\",result=\"not_in_plan")];
+    assert_eq!(told, [2.0 * transports, transports]);
+
+    // The proxy's own address has the plan that allows nothing.
+    let proxy = bind(Some(Ipv4Addr::new(127, 0, 0, 5).into()), server.udp);
+    proxy.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+    let mut buffer = [0; 600];
+    for (client, expected) in [
+        ("127.0.0.9", "NOERROR"),
+        ("192.0.2.9", "REFUSED"),
+        ("198.51.100.9", "NOERROR"),
+        ("2001:db8::9", "REFUSED"),
+        ("2001:db9::9", "NOERROR"),
+    ] {
+        let (family, addresses) = match client.parse().expect("an address") {
+            IpAddr::V4(client) => (0x12, [client.octets(), [127, 0, 0, 1]].concat()),
+            IpAddr::V6(client) => (0x22, [client.octets(), [0; 16]].concat()),
+        };
+        let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21".to_vec();
+        header.extend([family, 0, addresses.len() as u8 + 4]);
+        header.extend(addresses);
+        header.extend([99, 99, 0, 53]);
+        for name in [&open, &format!("ns1.{open}")] {
+            proxy.send(&[&header[..], &Query::new(name, "A").to_wire(7)].concat()).expect("send");
+            let length = proxy.recv(&mut buffer).expect("an answer");
+            let rcode = Reply::from_wire(&buffer[..length]).expect("an answer").rcode;
+            // Below an address is nothing.
+            let is_listed = name == &open || expected == "REFUSED";
+            assert_eq!(rcode, if is_listed { expected } else { "NXDOMAIN" }, "{client}");
+        }
+    }
+    server.stop();
+}
+
 /// The line of [`HASHED`] for a key file, made by `nibbl access hash`.
 fn hashed_line(directory: &Directory) -> String {
     let plain = directory.write("plain", format!("{HASHED} gold\n"));
@@ -253,12 +333,30 @@ fn no_key_in_the_query_log() {
         rcode(&server, format!("{key}.dq.example"), None);
         // Left to the general path.
         ask(server.udp, &Query::new(listed(&format!("{key}.dq.example")), "ANY"));
+        ask(server.udp, &Query { class: 3, ..Query::new(listed(&format!("{key}.dq.example")), "A") });
     }
+    // In a wrong place: a zone without keys, no zone of ours, too deep in the right one.
+    for behind in ["bl.example", "elsewhere.example", "zen.dq.example", "nobodys-key.dq.example"] {
+        rcode(&server, listed(&format!("{GOLD}.{behind}")), None);
+    }
+    // Two questions are none.
+    let two = {
+        let mut packet = Query::new(listed(&format!("{GOLD}.dq.example")), "A").to_wire(1);
+        let question = packet[12..].to_vec();
+        packet[5] = 2;
+        [packet, question].concat()
+    };
+    let socket = bind(None, server.udp);
+    socket.send(&two).expect("send");
+    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+    socket.recv(&mut [0; 512]).expect("FORMERR");
     server.stop();
     let lines = fs::read_to_string(log).expect("the log");
-    assert_eq!(lines.lines().count(), 6, "{lines}");
+    assert_eq!(lines.lines().count(), 13, "{lines}");
     assert!(!lines.to_lowercase().contains("gold-key") && !lines.contains("small"), "{lines}");
-    assert_eq!(lines.matches(".key-").count() + lines.matches("\"key-").count(), 6, "{lines}");
+    assert!(!lines.contains("nobodys"), "{lines}");
+    let shown = lines.lines().filter(|line| line.contains(".key-") || line.contains("\"key-")).count();
+    assert_eq!((shown, lines.matches("\"name\":null").count()), (12, 1), "{lines}");
 }
 
 /// Asks until someone says stop or the server is gone; counts what is answered.
@@ -328,6 +426,11 @@ fn quotas_survive_sudden_ends() {
     let http: serde_json::Value = serde_json::from_str(&http).expect("JSON");
     assert_eq!((code, &http), (200, &before));
     assert_eq!(get(monitor, "/usage?limit=all").0, 400);
+    let account = before["usage"][0]["account"].as_str().expect("an account");
+    let name = format!("nibbl_account_queries_total{{account=\"{account}\",plan=\"small\",result=\"");
+    let accounts = get(monitor, "/metrics/accounts?limit=5").1;
+    assert!(accounts.contains(&format!("{name}granted\"}} {}", before["usage"][0]["total"])), "{accounts}");
+    assert!(accounts.contains(&format!("{name}denied\"}} ")) && !accounts.contains(SMALL), "{accounts}");
     let shown = server.control(&["access", "usage"]).1;
     assert!(shown.contains("small") && shown.contains("40000") && !shown.contains(SMALL), "{shown}");
     server.stop();
