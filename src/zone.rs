@@ -17,6 +17,7 @@ mod range_map;
 mod ranges;
 #[cfg(test)]
 mod ranges_tests;
+mod sub_zone;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -36,15 +37,17 @@ pub use list::List;
 pub(crate) use list::entry_text;
 pub use range_map::RangeMap;
 pub use ranges::{Block, Ranges};
+pub(crate) use sub_zone::{SubZone, SubZones};
 
 use crate::dataset::{Access, AccessTable, Data, Dataset, GenericSet, Saying};
 use crate::dnssec::signer::ZoneSigner;
-use crate::name::{Name, labels};
+use crate::name::Name;
 use crate::range_record;
 use crate::range_record::name::RangesName;
 use crate::zone_file::diagnostic::{Diagnostics, Severity};
 use delegation::Delegations;
 use meaning::TooManyStates;
+use sub_zone::same_labels;
 
 /// A zone as it is served.
 #[derive(Debug)]
@@ -69,12 +72,6 @@ pub struct Zone {
     /// From when its data is older than it should be, in seconds since 1970.
     stale_from: Option<u32>,
 }
-
-/// The labels of a sub-zone, left to right and in lower case; none for the zone itself.
-pub(crate) type SubZone = Vec<Box<[u8]>>;
-
-/// The lists of a combined dataset.
-pub(crate) type SubZones = BTreeMap<SubZone, List>;
 
 /// How a zone is served; times in seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,7 +227,10 @@ impl Zone {
                     let mut sub_zones = BTreeMap::<_, Vec<_>>::new();
                     for section in sections {
                         for sub_zone in &section.sub_zones {
-                            sub_zones.entry(key(sub_zone)).or_default().push(section.dataset.clone());
+                            sub_zones
+                                .entry(sub_zone::key(sub_zone))
+                                .or_default()
+                                .push(section.dataset.clone());
                         }
                     }
                     let lists =
@@ -451,7 +451,7 @@ impl Zone {
             found.push_apex(&self.apex);
         }
         for sub_zones in &self.combined {
-            let (sub_zone, sub_zone_below) = longest_suffix(sub_zones, labels);
+            let (sub_zone, sub_zone_below) = sub_zone::longest_suffix(sub_zones, labels);
             below |= sub_zone_below;
             if let Some((length, list)) = sub_zone {
                 exists |= length == labels.len();
@@ -491,33 +491,4 @@ pub fn access_table(dataset: &Dataset) -> Option<&AccessTable> {
         Data::Access(table) => Some(table),
         _ => None,
     }
-}
-
-/// The labels of a sub-zone as its key.
-fn key(sub_zone: &Name) -> Vec<Box<[u8]>> {
-    labels(&sub_zone.lowercase_wire()).map(Box::from).collect()
-}
-
-/// The longest sub-zone that is a suffix of `labels`, with its number of labels; and whether any
-/// sub-zone lies below `labels`.
-fn longest_suffix<'z>(sub_zones: &'z SubZones, labels: &[&[u8]]) -> (Option<(usize, &'z List)>, bool) {
-    let ends_with = |long: &[&[u8]], short: &[Box<[u8]>]| {
-        long.len() >= short.len() && same_labels(&long[long.len() - short.len()..], short)
-    };
-    let mut longest = None;
-    let mut below = false;
-    for (sub_zone, list) in sub_zones {
-        let longer = longest.is_none_or(|(length, _)| length < sub_zone.len());
-        if longer && ends_with(labels, sub_zone) {
-            longest = Some((sub_zone.len(), list));
-        }
-        below |=
-            sub_zone.len() > labels.len() && same_labels(labels, &sub_zone[sub_zone.len() - labels.len()..]);
-    }
-    (longest, below)
-}
-
-/// True if two names of equally many labels are the same.
-fn same_labels(one: &[&[u8]], other: &[Box<[u8]>]) -> bool {
-    one.iter().zip(other).all(|(a, b)| a.eq_ignore_ascii_case(b))
 }

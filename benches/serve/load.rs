@@ -39,6 +39,31 @@ pub(crate) struct Load {
     start: Instant,
 }
 
+/// The moments when questions are due: a Poisson process.
+struct Moments {
+    random: List,
+    /// A second.
+    rate: f64,
+    /// The next, in nanoseconds since the start of the load.
+    due: f64,
+    /// Which socket asks.
+    turn: usize,
+}
+
+impl Moments {
+    fn of(load: &Load, rate: f64) -> Self {
+        Self { random: List::new(7, 1), rate, due: load.start.elapsed().as_nanos() as f64, turn: 0 }
+    }
+
+    /// Goes on to the next moment, if one has come.
+    fn pass(&mut self, now: f64) -> Option<()> {
+        (self.due <= now).then(|| {
+            let part = ((self.random.next() >> 11) + 1) as f64 / (1u64 << 53) as f64;
+            self.due -= part.ln() / self.rate * 1e9;
+        })
+    }
+}
+
 /// One socket and what is under way on it.
 struct Flow {
     socket: UdpSocket,
@@ -99,29 +124,48 @@ impl Load {
 
     /// Asks `rate` questions a second, at random moments, for a time.
     pub(crate) fn pace(&mut self, zone: &mut Zone, rate: f64, time: Duration) -> io::Result<Outcome> {
-        let mut outcome = Outcome::default();
-        let mut random = List::new(7, 1);
-        let mut gap = || -(((random.next() >> 11) + 1) as f64 / (1u64 << 53) as f64).ln() / rate * 1e9;
-        let begin = self.start.elapsed().as_nanos() as f64;
-        let end = begin + time.as_nanos() as f64;
-        let mut due = begin + gap();
-        let mut turn = 0;
-        while due < end {
-            let now = self.start.elapsed().as_nanos() as f64;
-            while due <= now {
-                let sockets = self.flows.len();
-                self.flows[turn % sockets].send(zone, 1, due as u64)?;
-                turn += 1;
-                due += gap();
-            }
-            for flow in self.flows.iter_mut().filter(|flow| flow.under_way > 0) {
-                flow.receive(self.start, &mut outcome)?;
+        let end = Instant::now() + time;
+        let [outcome] = Self::pace_together([self], zone, rate, || Instant::now() < end)?;
+        Ok(outcome)
+    }
+
+    /// Asks several servers so many questions a second each, as long as `more` is true.
+    pub(crate) fn pace_together<const N: usize>(
+        mut loads: [&mut Self; N],
+        zone: &mut Zone,
+        rate: f64,
+        more: impl Fn() -> bool,
+    ) -> io::Result<[Outcome; N]> {
+        let mut outcomes = [(); N].map(|()| Outcome::default());
+        let mut moments = std::array::from_fn::<_, N, _>(|place| Moments::of(loads[place], rate));
+        let begin = Instant::now();
+        while more() {
+            for ((load, outcome), moments) in loads.iter_mut().zip(&mut outcomes).zip(&mut moments) {
+                load.ask_what_is_due(zone, moments)?;
+                for flow in load.flows.iter_mut().filter(|flow| flow.under_way > 0) {
+                    flow.receive(load.start, outcome)?;
+                }
             }
         }
-        outcome.seconds = time.as_secs_f64();
-        self.drain(&mut outcome)?;
-        outcome.latencies.sort_unstable();
-        Ok(outcome)
+        let seconds = begin.elapsed().as_secs_f64();
+        for (load, outcome) in loads.iter_mut().zip(&mut outcomes) {
+            outcome.seconds = seconds;
+            load.drain(outcome)?;
+            outcome.latencies.sort_unstable();
+        }
+        Ok(outcomes)
+    }
+
+    /// Asks what is due by now, as one batch of one socket.
+    fn ask_what_is_due(&mut self, zone: &mut Zone, moments: &mut Moments) -> io::Result<()> {
+        let (now, first) = (self.start.elapsed().as_nanos() as f64, moments.due);
+        let count = std::iter::from_fn(|| moments.pass(now)).take(BATCH).count();
+        if count > 0 {
+            let socket = moments.turn % self.flows.len();
+            moments.turn += 1;
+            self.flows[socket].send(zone, count, first as u64)?;
+        }
+        Ok(())
     }
 
     fn drain(&mut self, outcome: &mut Outcome) -> io::Result<()> {

@@ -6,6 +6,8 @@
 //!     [--sockets 16] [--window 16] [--no-latency] [--picture docs/serve.svg]
 //!     [--under 'PROFILER ARGUMENTS'] [--keys 1000000]
 //! cargo bench --bench serve -- --instructions 100000 [--size 1000000] [--seed 1] [--profile FILE]
+//! cargo bench --bench serve -- --reloads 10 [--size 1000000] [--seed 1]
+//! cargo bench --bench serve -- --overload [--size 1000000] [--seconds 2] [--seed 1]
 //! ```
 //!
 //! All servers have one thread (nibbl `--workers`) on the first core, the load has the second; where
@@ -23,6 +25,9 @@
 //!
 //! Every phase lasts `--seconds`, so a run takes about 2 × rounds × servers × seconds, and loading.
 //!
+//! `--reloads` asks nibbl, and the echo server beside it, while the list is loaded again so many times;
+//! `--overload` asks more than can be answered.
+//!
 //! With `--instructions` only nibbl runs, and is asked that many questions under callgrind.
 
 mod echo;
@@ -30,8 +35,10 @@ mod echo;
 mod generated;
 mod instructions;
 mod load;
+mod overload;
 mod picture;
 mod questions;
+mod reload;
 mod servers;
 
 use std::path::Path;
@@ -59,12 +66,14 @@ fn main() {
         return;
     }
     let mut keyed = Zone::new(options.size, QUESTIONS, options.keys, options.seed);
-    let files = Files {
-        directory: directory.path(),
-        workers: options.workers,
-        under: options.under.clone(),
-        keys: options.keys,
-    };
+    if let Some(reloads) = argument("--reloads") {
+        let reloads = reloads.parse().expect("a number");
+        return reload::measure(&mut zone, reloads, directory.path(), &options);
+    }
+    if std::env::args().any(|argument| argument == "--overload") {
+        return overload::measure(&mut zone, directory.path(), &options);
+    }
+    let files = Files::new(directory.path(), &options);
     files.write(&zone, options.wildcards).expect("room for the data");
     let mut servers: Vec<Server> = Vec::new();
     let all = servers::ALL.into_iter().chain([servers::KEYS]);

@@ -12,6 +12,8 @@ use crate::generated::{List, v6_entries, v6_miss};
 /// The zone's name in wire form, and as text.
 const APEX: &[u8] = b"\x02bl\x07example\0";
 pub(crate) const ZONE: &str = "bl.example";
+/// Where the digit of the serial is in the ip6trie file.
+pub(crate) const SERIAL_AT: u64 = "$SOA 300 ns.bl.example hostmaster.bl.example ".len() as u64;
 
 /// Octets of an access key.
 const KEY_OCTETS: usize = 26;

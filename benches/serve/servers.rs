@@ -10,6 +10,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::Options;
 use crate::questions::{ZONE, Zone, key};
 
 /// The servers in the order of the table.
@@ -47,7 +48,11 @@ pub(crate) struct Files<'d> {
     pub(crate) keys: usize,
 }
 
-impl Files<'_> {
+impl<'d> Files<'d> {
+    pub(crate) fn new(directory: &'d Path, options: &Options) -> Self {
+        Self { directory, workers: options.workers, under: options.under.clone(), keys: options.keys }
+    }
+
     /// Writes what all servers read. NSD and Knot get at most `wildcards` listings.
     pub(crate) fn write(&self, zone: &Zone, wildcards: usize) -> io::Result<()> {
         zone.write_ip6trie(&self.path("list"))?;
@@ -93,6 +98,7 @@ impl Files<'_> {
             }
             "nibbl" | KEYS => {
                 let workers = self.workers;
+                let control = if name == KEYS { "control-keys" } else { "control" };
                 let (zone, plans) = match (name, self.keys) {
                     (KEYS, _) => {
                         let keys: String = (0..self.keys).map(|number| key(number) + " gold\n").collect();
@@ -106,8 +112,9 @@ impl Files<'_> {
                     (_, _) => (format!("{}.{ZONE}", key(0)), String::new()),
                 };
                 let text = format!(
-                    "[server]\nlisten = [\"{address}\"]\nworkers = {workers}\ncontrol = false\n\n{plans}\n[[zone]]\n\
-                     name = \"{zone}\"\ndatasets = [\"ip6trie:list\"]\naccess = [\"clients\"]\n"
+                    "[server]\nlisten = [\"{address}\"]\nworkers = {workers}\ncontrol = \"{directory}/{control}\"\n\n\
+                     [reload]\nnotify = false\npoll = \"1h\"\n\n{plans}\n[[zone]]\nname = \"{zone}\"\n\
+                     datasets = [\"ip6trie:list\"]\naccess = [\"clients\"]\n"
                 );
                 std::fs::write(&configuration, text)?;
                 command.args(["serve", "--config"]).arg(configuration);

@@ -15,6 +15,8 @@ mod tests;
 
 use std::net::IpAddr;
 
+use rustix::rand::GetRandomFlags;
+
 /// Octets of a client's cookie.
 pub const CLIENT_OCTETS: usize = 8;
 /// Octets of a server's cookie, as RFC 9018 makes them.
@@ -114,7 +116,8 @@ impl Secret {
     /// The system has no random octets.
     pub fn random() -> std::io::Result<Self> {
         let mut octets = [0; 16];
-        getrandom::fill(&mut octets)?;
+        // Never fewer than asked for, up to 256 (getrandom(2)).
+        rustix::rand::getrandom(&mut octets, GetRandomFlags::empty())?;
         Ok(Self::new(octets))
     }
 

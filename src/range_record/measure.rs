@@ -7,7 +7,7 @@
 //! measured once, when a table is compiled, and kept in its [`Summary`]: 20 octets for each. Where
 //! listings are spread evenly, at most 0.7 octets a listing, and in lists clustered as real ones are a
 //! tenth to half of an octet. The bound is higher: a run is counted once for each length, so a list
-//! made for the purpose could need 20 octets for each of 31 lengths every 64 runs.
+//! made for the purpose could need 20 octets for each of 31 lengths every 56 runs.
 
 use smallvec::SmallVec;
 

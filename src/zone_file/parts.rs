@@ -33,7 +33,7 @@ pub(super) struct Division {
 
 impl Default for Division {
     fn default() -> Self {
-        Self { block: 1 << 17, head: 8, threads: None }
+        Self { block: 1 << 16, head: 16, threads: None }
     }
 }
 
