@@ -214,19 +214,21 @@ fn rules_hold_over_all_transports() {
         assert_eq!([over_tcp.expect("an answer").rcode, over_tls.rcode], [expected; 2], "{name}");
         let Some(kdig) = &kdig else { continue };
         let output = std::process::Command::new(kdig)
+            .args([&format!("@{}", address.ip()), "-p", &address.port().to_string(), &trust])
             .args([
-                &format!("@{}", address.ip()),
-                "-p",
-                &address.port().to_string(),
+                "+tls-hostname=ns.example",
+                "+padding",
                 "+quic",
                 "+edns",
-                &trust,
+                "+nocrypto",
+                "+retry=0",
+                name,
+                "A",
             ])
-            .args(["+tls-hostname=ns.example", name])
             .output()
             .expect("kdig");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(said.contains(&format!("status: {expected}")), "{said}");
+        assert!(said.contains(&format!("status: {expected}")), "{output:?}");
         assert_eq!(said.contains(TEXT), name == &small, "{said}");
     }
     let count = |result: &str| series(monitor, &format!("nibbl_access_queries_total{{plan=\"{result}"));
