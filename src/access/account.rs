@@ -20,20 +20,20 @@ use crate::prefix_table::prefetch;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId(pub [u8; 16]);
 
-/// What one key or rule has asked. It has a cache line of its own, which is all that a question waits for.
+/// What one key or rule has asked. What a question changes is together, so that it waits for little memory.
 #[derive(Debug, Default)]
-#[repr(align(64))]
+#[repr(C)]
 pub struct Account {
-    /// Whose it is.
-    pub id: AccountId,
-    bucket: Bucket,
     granted: AtomicU64,
-    denied: AtomicU64,
     day: AtomicU64,
     month: AtomicU64,
+    bucket: Bucket,
     /// When `granted` passes this, a new slice is needed; [`CALLED`] while that is under way, 0 before the
     /// first question.
     enough_until: AtomicU64,
+    denied: AtomicU64,
+    /// Whose it is.
+    pub id: AccountId,
 }
 
 /// What became of a question.
@@ -107,7 +107,8 @@ impl Account {
     /// Has it fetched into the cache, where a question will soon be counted.
     #[inline(always)]
     pub(crate) fn expect(&self) {
-        prefetch(self);
+        prefetch(&self.granted);
+        prefetch(&self.enough_until);
     }
 
     /// Takes one question from what the plan allows. What is denied is not counted yet.

@@ -31,8 +31,8 @@ pub struct KeyList {
 /// All keys, by their digests. Made once and never changed.
 #[derive(Debug, Default)]
 pub struct KeyTable {
-    /// A power of two of places, less than three quarters of them taken. A key is at the first free
-    /// place from where the low bits of its digest point.
+    /// Half as many places again as keys: the fewer pages, the better they are known to the processor. A key is
+    /// at the first free place from where its digest points.
     slots: Box<[Slot]>,
     len: usize,
     /// Those that were asked for: as many places, by the fast hash.
@@ -122,7 +122,7 @@ impl KeyTable {
     /// The table of a list. Accounts of keys that were in the table `before` are kept; `open` makes
     /// the others.
     pub fn new(list: &KeyList, before: &Self, mut open: impl FnMut(AccountId) -> Account) -> Self {
-        let places = (list.keys.len() * 4 / 3 + 1).next_power_of_two();
+        let places = list.keys.len() + list.keys.len() / 2 + 1;
         let mut table = Self {
             slots: vec![Slot::default(); places].into(),
             len: 0,
@@ -141,7 +141,7 @@ impl KeyTable {
         let free = self.places(hash).find(|&place| self.slots[place].account.is_none());
         // There are more places than keys.
         let Some(place) = free else { return };
-        self.slots[place] = Slot { tag: (hash >> 32) as u32, plan, account: Some(account) };
+        self.slots[place] = Slot { tag: hash as u32, plan, account: Some(account) };
         self.len += 1;
     }
 
@@ -190,18 +190,19 @@ impl KeyTable {
         for place in self.places(hash) {
             let slot = self.slots.get(place)?;
             let account = slot.account.as_ref()?;
-            if slot.tag == (hash >> 32) as u32 && account.id == id {
+            if slot.tag == hash as u32 && account.id == id {
                 return Some(Entry { account, plan: slot.plan });
             }
         }
         None
     }
 
-    /// All places, from where a digest points.
+    /// All places, from where the high bits of a hash point.
     #[inline(always)]
     fn places(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
-        let mask = self.slots.len().wrapping_sub(1);
-        (0..self.slots.len()).map(move |step| (hash as usize).wrapping_add(step) & mask)
+        let places = self.slots.len();
+        let first = (u128::from(hash) * places as u128 >> u64::BITS) as usize;
+        (first..places).chain(0..first)
     }
 
     /// All accounts and their plans.
@@ -223,7 +224,7 @@ impl KeyTable {
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.slots)
             + size_of_val(&*self.met)
-            + self.len * (size_of::<Account>() + align_of::<Account>())
+            + self.len * (size_of::<Account>() + 2 * size_of::<usize>())
     }
 }
 
