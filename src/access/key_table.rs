@@ -31,8 +31,8 @@ pub struct KeyList {
 /// All keys, by their digests. Made once and never changed.
 #[derive(Debug, Default)]
 pub struct KeyTable {
-    /// Half as many places again as keys: the fewer pages, the better they are known to the processor. A key is
-    /// at the first free place from where its digest points.
+    /// Half as many places again as keys, and no more: to find a page takes longer than to pass over a few
+    /// places. A key is at the first free place from where its digest points.
     slots: Box<[Slot]>,
     len: usize,
     /// Those that were asked for: as many places, by the fast hash.
@@ -201,7 +201,7 @@ impl KeyTable {
     #[inline(always)]
     fn places(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
         let places = self.slots.len();
-        let first = (u128::from(hash) * places as u128 >> u64::BITS) as usize;
+        let first = ((u128::from(hash) * places as u128) >> u64::BITS) as usize;
         (first..places).chain(0..first)
     }
 
