@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::sys::prctl::set_no_new_privs;
 use nix::unistd::{Gid, Group, Uid, User, chown, chroot, geteuid, getgrouplist, setgid, setgroups, setuid};
 
 /// What is to be given up, in this order; `None` is left as it is.
@@ -99,6 +100,16 @@ pub fn make_directory(path: &Path, descent: &Descent) -> Result<(), DescentError
             .map_err(failed("cannot give away the directory", path)),
         None => Ok(()),
     }
+}
+
+/// From now on no program that this thread or one that it starts executes has more privileges than it has itself
+/// (prctl(2), PR_SET_NO_NEW_PRIVS).
+///
+/// # Errors
+/// The system refuses.
+pub fn gain_none() -> Result<(), DescentError> {
+    let process = Path::new("for this process");
+    set_no_new_privs().map_err(io::Error::from).map_err(failed("cannot rule new privileges out", process))
 }
 
 struct Identity {

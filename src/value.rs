@@ -74,9 +74,10 @@ impl ValueTable {
         Some(id)
     }
 
-    /// The values, by id, given away.
-    pub fn into_values(self) -> Vec<Value> {
-        self.values
+    /// The values, by id, given away; the table is empty then.
+    pub fn drain(&mut self) -> impl Iterator<Item = Value> {
+        self.ids.clear();
+        self.values.drain(..)
     }
 
     /// The values, by id.

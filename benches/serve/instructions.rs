@@ -4,6 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use nibbl::config::CookieMode;
+use nibbl::server::Guard;
+
 use crate::load::{Load, Outcome};
 use crate::questions::Zone;
 use crate::servers::{Files, KEYS};
@@ -54,5 +57,17 @@ pub(crate) fn count(
     // What comes too late to count was answered all the same.
     let each = total.expect("a total") / (answered + lost) as f64;
     println!("{} prefixes, {answered} answers, {lost} more that were late, {wrong} wrong", options.size);
-    println!("{name}: {each:.0} instructions a query");
+    println!("{name}: {each:.0} instructions a query, {}", shipped());
+}
+
+/// The settings that nibbl runs with: those that it has where none are made, as the benchmark makes none.
+fn shipped() -> String {
+    let Guard { rate_limit, refused_ports, .. } = Guard::default();
+    format!(
+        "as shipped: rate limit \"{:?}\" with {} entries, {} refused ports, cookies \"{:?}\"; and an access list, one address",
+        rate_limit.mode,
+        rate_limit.entries,
+        refused_ports.len(),
+        CookieMode::default(),
+    )
 }

@@ -28,6 +28,9 @@
 //! `--reloads` asks nibbl, and the echo server beside it, while the list is loaded again so many times;
 //! `--overload` asks more than can be answered.
 //!
+//! nibbl runs with the settings that it has where none are made: it counts what would be over the rate limit,
+//! answers cookies, refuses the ports of reflectors and counts all queries.
+//!
 //! With `--instructions` only nibbl runs, and is asked that many questions under callgrind.
 
 mod echo;

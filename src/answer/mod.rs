@@ -155,7 +155,10 @@ pub fn respond(
         None => decide(snapshot, &query, client, signing),
     };
     match response {
-        Some(Response { lacks: lacks @ Some(_), zone, .. }) => Outcome { lacks, zone, ..asked(&query) },
+        Some(Response { lacks: lacks @ Some(_), zone, .. }) => {
+            let cookie = cookie.map_or(Standing::None, |(standing, _)| standing);
+            Outcome { lacks, zone, cookie, ..asked(&query) }
+        }
         Some(response) => {
             let outcome = response::write(&response, &query, cookie, settings, client.transport, reply);
             Outcome { key: admission::key(snapshot, &query), ..outcome }

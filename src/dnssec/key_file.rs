@@ -232,14 +232,23 @@ impl KeyFile {
 
     fn read(path: PathBuf, zone: &Name) -> Result<Self, KeyFileError> {
         let (_, text) = read(&path)?;
-        let record = DnskeyRecord::read(&path, &text, zone)?;
         let private_path = path.with_extension("private");
-        let (mode, text) = read(&private_path)?;
-        let file_fault = |fault| KeyFileError::File { path: private_path.clone(), fault };
+        let (mode, private) = read(&private_path)?;
         if mode & TOO_OPEN != 0 {
-            return Err(file_fault(Fault::TooOpen(mode & 0o777)));
+            return Err(KeyFileError::File { path: private_path, fault: Fault::TooOpen(mode & 0o777) });
         }
-        let private = Private::read(&private_path, &text, record.algorithm)?;
+        Self::parse(path, zone, &text, &private)
+    }
+
+    /// Reads the texts of both files; `path` is that of the file `.key`.
+    ///
+    /// # Errors
+    /// One of them is wrong, or they do not belong together.
+    pub fn parse(path: PathBuf, zone: &Name, text: &str, private: &str) -> Result<Self, KeyFileError> {
+        let record = DnskeyRecord::read(&path, text, zone)?;
+        let private_path = path.with_extension("private");
+        let file_fault = |fault| KeyFileError::File { path: private_path.clone(), fault };
+        let private = Private::read(&private_path, private, record.algorithm)?;
         let octets = private.octets.ok_or_else(|| file_fault(Fault::NoPrivate))?;
         let key = Key::new(record.algorithm, record.role, record.public, &octets)
             .map_err(|error| file_fault(error.into()))?;

@@ -6,16 +6,18 @@
 //! answered here is taken back, since the general path counts it again.
 
 use super::exchange::Exchange;
-use super::opt::Context;
-use super::question::{OPT_OCTETS, Plain};
+use super::opt::{self, Context};
+use super::question::Plain;
+use super::tail::ONE_QUESTION;
 use super::view::Plan;
 use super::{Asked, BATCH, Buffer, Places, reply};
+use crate::access::plan::LONGEST_TEXT;
 use crate::access::{Beyond, By, Entry, Gate, Label, Passage, Verdict};
 use crate::answer::Outcome;
 use crate::prefix_table::widest;
 use crate::rate_limit;
 use crate::snapshot::Snapshot;
-use crate::wire::{HEADER_OCTETS, class, extended_error, option_code, rcode, record_type};
+use crate::wire::{HEADER_OCTETS, class, extended_error, option_code, rcode};
 
 /// What was granted in a batch, and what was denied, by place.
 pub(super) struct Admitted<'s> {
@@ -49,13 +51,12 @@ pub(super) fn admit<'s>(
         }
         admitted.denied |= 1 << place;
         // The answer to a cookie is the general path's.
-        let has_cookie = context.cookies.is_some() && plain.edns.is_some_and(|edns| edns.cookie.is_some());
-        if let Some(text) = refusal(gate, verdict, entry).filter(|_| !has_cookie) {
+        if let Some(text) = refusal(gate, verdict, entry).filter(|_| plain.cookie.is_none()) {
             if let Some(entry) = entry {
                 entry.account.count_denied();
             }
             let passage = Passage { plan: entry.map(|entry| entry.plan), verdict };
-            refuse(&mut batch[place], plain, asked.addresses[place], plan, passage, text, context.udp_size);
+            refuse(&mut batch[place], plain, asked.addresses[place], plan, passage, text, context);
         }
     }
     *waiting &= !admitted.denied;
@@ -87,9 +88,9 @@ impl Admitted<'_> {
 fn among<'a>(mut places: Places, asked: &'a Asked<'_>) -> impl Iterator<Item = (usize, &'a Plain, &'a Plan)> {
     std::iter::from_fn(move || {
         let place = places.trailing_zeros() as usize;
-        let (plain, plan) = asked.questions.get(place)?.as_ref()?;
+        let (plan, plain) = ((*asked.plans.get(place)?)?, asked.questions.get(place)?);
         places &= places - 1;
-        Some((place, plain, *plan))
+        Some((place, plain, plan))
     })
 }
 
@@ -107,7 +108,7 @@ fn entries<'s>(
     if let Some(keys) = keys {
         widest(
             #[inline(always)]
-            || {
+            |_| {
                 for (place, plain, _) in among(places, asked).filter(|(.., plan)| plan.judged == By::Key) {
                     hashes[place] = keys.hash(&label(plain, batch[place].buffer));
                 }
@@ -167,24 +168,20 @@ fn refuse(
     plan: &Plan,
     access: Passage,
     text: &str,
-    udp_size: u16,
+    context: &Context<'_>,
 ) {
-    let mut end = plain.end();
-    if let Some(edns) = plain.edns {
-        let [s0, s1] = udp_size.to_be_bytes();
-        let [t0, t1] = record_type::OPT.to_be_bytes();
-        let fixed = [0, t0, t1, s0, s1, 0, 0, u8::from(edns.dnssec_ok) << 7, 0];
-        exchange.buffer[end..end + fixed.len()].copy_from_slice(&fixed);
-        let octets = 2 + text.len() as u16;
-        end += OPT_OCTETS - 2;
-        for word in [4 + octets, option_code::EXTENDED_DNS_ERROR, octets, extended_error::PROHIBITED] {
-            exchange.buffer[end..end + 2].copy_from_slice(&word.to_be_bytes());
-            end += 2;
-        }
-        exchange.buffer[end..end + text.len()].copy_from_slice(text.as_bytes());
-        end += text.len();
-    }
-    reply::finish_header(exchange.buffer, 0, rcode::REFUSED, [1, 0, 0, plain.edns.is_some().into()]);
+    const FIXED: usize = 6;
+    let mut options = [0; FIXED + LONGEST_TEXT];
+    let octets = (FIXED + text.len()).min(options.len());
+    let (fixed, place) = options[..octets].split_at_mut(FIXED);
+    let words = [option_code::EXTENDED_DNS_ERROR, octets as u16 - 4, extended_error::PROHIBITED];
+    fixed.copy_from_slice(words.map(u16::to_be_bytes).as_flattened());
+    place.copy_from_slice(&text.as_bytes()[..octets - FIXED]);
+    let options = &options[..octets];
+    opt::write(exchange.buffer, plain.end(), plain, options, context);
+    let end = plain.end() + opt::octets(plain, options);
+    let counts = ONE_QUESTION | u64::from(plain.edns.is_there());
+    reply::finish_header(exchange.buffer, 0, rcode::REFUSED, counts);
     let outcome = Outcome {
         reply: true,
         zone: Some(plan.index),

@@ -17,6 +17,7 @@ use crate::config::ReadConfig;
 use crate::cookie::{Cookie, Cookies, Secret, Standing};
 use crate::dataset::Dataset;
 use crate::name::Name;
+use crate::prefix_table::Address;
 use crate::snapshot::Settings;
 use crate::wire::tests::{bytes, packet};
 use crate::zone::{Status, Zone, ZoneOptions};

@@ -15,7 +15,7 @@ use crate::access::key_table::SHORTEST_KEY;
 use crate::address;
 use crate::dataset::{AddressList, Data, Dataset, TEST_V4};
 use crate::name::{Name, labels};
-use crate::prefix_table::PrefixTable;
+use crate::prefix_table::{Address, PrefixTable};
 use crate::snapshot::Snapshot;
 use crate::wire::HEADER_OCTETS;
 use crate::zone::{Family, Signing, Status, Zone};
@@ -40,8 +40,9 @@ const LENGTHS: usize = 256;
 struct Apex {
     /// In wire form and in lower case.
     octets: Box<[u8]>,
-    /// The same in pieces.
-    pieces: Box<[ApexPiece]>,
+    /// The same in pieces: the first, which most names fit into, and the others.
+    first: ApexPiece,
+    others: Box<[ApexPiece]>,
 }
 
 /// A piece of a name: as much as most names have.
@@ -91,6 +92,11 @@ impl Zones {
         let any_judged = plans.iter().any(|plan| plan.judged != By::Nothing);
         let any_keyed = plans.iter().any(|plan| plan.judged == By::Key);
         Self { plans, by_length: Box::new(by_length), any_signed, any_judged, any_keyed }
+    }
+
+    /// The plan of any zone.
+    pub(super) fn first(&self) -> Option<&Plan> {
+        self.plans.first()
     }
 
     /// True if one of the zones is signed.
@@ -160,7 +166,9 @@ impl Apex {
             }
             piece
         });
-        Self { pieces: pieces.collect(), octets }
+        let mut pieces = pieces.fuse();
+        let nothing = ApexPiece { octets: [0; _], matters: [0; _] };
+        Self { first: pieces.next().unwrap_or(nothing), others: pieces.collect(), octets }
     }
 
     fn order(&self) -> (usize, &[u8]) {
@@ -170,9 +178,16 @@ impl Apex {
     /// True if a buffer holds this name at a place, in any letter case.
     #[inline(always)]
     fn is_at(&self, buffer: &Buffer, at: usize) -> bool {
-        let (octets, _) = buffer[at..].as_chunks();
-        self.pieces.len() <= octets.len()
-            && self.pieces.iter().zip(octets).all(|(piece, octets)| piece.is(octets))
+        let Some((first, rest)) = buffer[at..].split_first_chunk() else { return false };
+        self.first.is(first) && (self.others.is_empty() || self.goes_on(rest))
+    }
+
+    /// True if this is the rest of the name.
+    #[inline(never)]
+    fn goes_on(&self, rest: &[u8]) -> bool {
+        let (octets, _) = rest.as_chunks();
+        self.others.len() <= octets.len()
+            && self.others.iter().zip(octets).all(|(piece, octets)| piece.is(octets))
     }
 }
 
@@ -208,7 +223,7 @@ impl Plan {
         };
         let positive = match (snapshot.settings.minimal, zone.apex().name_servers()) {
             (false, Some(set)) => Tail::positive(&names[index], &set, snapshot.glue(index)),
-            _ => Some(Tail::default()),
+            _ => Some(Tail::none()),
         };
         Some(Self {
             index: index as u32,
@@ -216,7 +231,7 @@ impl Plan {
             signed,
             open: !snapshot.has_access_list() && !zone.has_access_list(),
             judged,
-            negative: zone.apex().negative_soa().map_or_else(Tail::default, |soa| Tail::negative(&soa)),
+            negative: zone.apex().negative_soa().map_or_else(Tail::none, |soa| Tail::negative(&soa)),
             positive: positive?,
             v4: having(|list| list.v4.is_some()),
             v6: having(|list| list.v6.is_some()),
@@ -231,26 +246,47 @@ impl Plan {
         match family {
             Family::V4 => address != u128::from(TEST_V4),
             Family::V6 => {
-                address::mapped(address).is_none()
-                    && (self.v4.is_empty() || address::six_to_four(address).is_none())
+                // The highest bits tell at once of nearly all that they are neither.
+                let high = address >> 112;
+                let is_other = high != address::MAPPED >> 112 && high != address::SIX_TO_FOUR >> 112;
+                is_other
+                    || address::mapped(address).is_none()
+                        && (self.v4.is_empty() || address::six_to_four(address).is_none())
             }
         }
     }
+}
 
-    /// The datasets with IPv4 prefixes.
-    pub(super) fn v4(&self) -> impl Iterator<Item = (&AddressList, &PrefixTable<u32>)> {
-        self.v4
-            .iter()
-            .filter_map(|dataset| addresses(dataset))
-            .filter_map(|list| Some((list, list.v4.as_ref()?)))
+/// An address of a family, with the tables in which a plan looks it up.
+pub(super) trait Planned: Address {
+    /// The address of a plain question.
+    fn of(address: u128) -> Self;
+
+    /// The datasets with prefixes of this family.
+    fn tables(plan: &Plan) -> impl Iterator<Item = (&AddressList, &PrefixTable<Self>)>;
+}
+
+impl Planned for u32 {
+    #[inline(always)]
+    fn of(address: u128) -> Self {
+        address as Self
     }
 
-    /// The datasets with IPv6 prefixes.
-    pub(super) fn v6(&self) -> impl Iterator<Item = (&AddressList, &PrefixTable<u128>)> {
-        self.v6
-            .iter()
-            .filter_map(|dataset| addresses(dataset))
-            .filter_map(|list| Some((list, list.v6.as_ref()?)))
+    fn tables(plan: &Plan) -> impl Iterator<Item = (&AddressList, &PrefixTable<Self>)> {
+        let lists = plan.v4.iter().filter_map(|dataset| addresses(dataset));
+        lists.filter_map(|list| Some((list, list.v4.as_ref()?)))
+    }
+}
+
+impl Planned for u128 {
+    #[inline(always)]
+    fn of(address: u128) -> Self {
+        address
+    }
+
+    fn tables(plan: &Plan) -> impl Iterator<Item = (&AddressList, &PrefixTable<Self>)> {
+        let lists = plan.v6.iter().filter_map(|dataset| addresses(dataset));
+        lists.filter_map(|list| Some((list, list.v6.as_ref()?)))
     }
 }
 

@@ -105,7 +105,7 @@ fn origins(text: &mut Text, totals: &Totals) {
     figure(
         "nibbl_unanswered_total",
         ALL,
-        "Packets that got no answer: no queries, or of clients that the access list ignores.",
+        "Messages that got no answer: no queries, or of clients that the access list ignores.",
         |counted| counted.unanswered,
     );
     figure("nibbl_unsent_total", ALL, "Answers that the system would not send.", |counted| counted.unsent);
@@ -185,9 +185,11 @@ fn zones(text: &mut Text, zones: &[ZoneStatus]) {
         Some(zone.report.errors)
     });
     gauge("nibbl_zone_warnings", "Warnings about the served data.", &|zone| Some(zone.report.warnings));
-    gauge("nibbl_zone_memory_bytes", "Memory of the zone's data; zones may share some.", &|zone| {
-        Some(zone.memory)
-    });
+    gauge(
+        "nibbl_zone_memory_bytes",
+        "Memory of the zone's data and range records; zones may share some.",
+        &|zone| Some(zone.memory),
+    );
     gauge("nibbl_zone_serial", "The serial of the zone's SOA.", &|zone| Some(zone.serial.into()));
     gauge("nibbl_zone_data_timestamp_seconds", "When the newest file of the zone was written.", &|zone| {
         (zone.report.loaded > 0).then_some(zone.report.modified)
@@ -201,8 +203,8 @@ fn zones(text: &mut Text, zones: &[ZoneStatus]) {
     gauge("nibbl_zone_max_age_seconds", "The age of the data from which the server is not ready.", &|zone| {
         zone.report.max_age
     });
-    gauge("nibbl_zone_outdated", "1 if the files hold something else than is served.", &|zone| {
-        Some(zone.report.problem.is_some().into())
+    gauge("nibbl_zone_outdated", "1 if its files hold other data or keys than are served.", &|zone| {
+        Some((zone.report.problem.is_some() || zone.report.keys_problem.is_some()).into())
     });
 }
 
@@ -263,6 +265,18 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
         "gauge",
         "1 if all is served as the files hold it.",
         u64::from(status.is_clean()),
+    );
+    text.single(
+        "nibbl_access_outdated",
+        "gauge",
+        "1 if the server's access list is not the one that its files hold.",
+        u64::from(status.access_problem.is_some()),
+    );
+    text.single(
+        "nibbl_cookie_secrets_outdated",
+        "gauge",
+        "1 if the file of cookies' secrets cannot be used, and they are those before.",
+        u64::from(status.secrets_problem.is_some()),
     );
     if let Some(rules) = &status.access {
         access(text, rules);

@@ -75,7 +75,10 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
     ) -> Result<(Dataset, Vec<(Stamp, u64)>), LoadError> {
         let options = config.read.options(now);
         let limits = Limits { decompress: options.decompress, ..Limits::default() };
-        let mut parser = Parser::new(config.kind, &options);
+        // What cannot be told, or is compressed, is only less.
+        let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
+        let octets = config.files.iter().map(size).sum();
+        let mut parser = Parser::new(config.kind, &options).expecting(octets);
         let mut files = Vec::with_capacity(config.files.len());
         for path in &config.files {
             let mut file = DataFile::open(path, &limits).map_err(|error| failed(path, &error))?;
@@ -174,8 +177,13 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         self.keys.problem()
     }
 
+    fn keys_problem(&self, config: &ZoneConfig) -> Option<String> {
+        self.signers.problem(&config.name)
+    }
+
     fn look_at_secrets(&self) -> Result<bool, String> {
-        self.cookies.as_ref().map_or(Ok(false), CookieSecrets::look)
+        let looked = self.cookies.as_ref().map_or(Ok(false), CookieSecrets::look);
+        looked.map_err(|error| error.to_string())
     }
 
     fn publish(&self, zones: Vec<Arc<Zone>>, access: Option<&Arc<Loaded<Self>>>) {

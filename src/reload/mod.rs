@@ -49,6 +49,8 @@ pub struct Loader<S: Source> {
     datasets: Vec<DatasetState<S>>,
     zones: Vec<ZoneState<S>>,
     access: Option<AccessState<S>>,
+    /// Why the secrets of cookies are not those that their file holds.
+    secrets_problem: Option<String>,
     generation: u64,
     /// When the files were looked at last.
     looked: SystemTime,
@@ -132,7 +134,8 @@ impl<S: Source> Loader<S> {
             published: None,
         });
         let zones = zones.collect();
-        Self { source, datasets, zones, access, generation: 0, looked: UNIX_EPOCH }
+        let (secrets_problem, looked) = (None, UNIX_EPOCH);
+        Self { source, datasets, zones, access, secrets_problem, generation: 0, looked }
     }
 
     /// Looks at the files of the ordered zones, loads what changed, and publishes a new snapshot if
@@ -155,15 +158,7 @@ impl<S: Source> Loader<S> {
                 zone.published = None;
             }
         }
-        match self.source.look_at_secrets() {
-            Ok(is_new) => {
-                if is_new {
-                    round.news.push("the secrets of cookies are read again".to_owned().into());
-                }
-                changed |= is_new;
-            }
-            Err(error) => round.complaints.push(format!("the secrets of cookies stay: {error}").into()),
-        }
+        changed |= self.look_at_secrets(&mut round);
         self.publish(changed, now, &mut round);
         round
     }
@@ -192,13 +187,31 @@ impl<S: Source> Loader<S> {
         Report {
             generation: self.generation,
             looked: seconds(self.looked),
-            zones: self.zones.iter().map(ZoneState::report).collect(),
+            zones: self.zones.iter().map(|zone| zone.report(&self.source)).collect(),
             access_problem: {
                 let problem = self.access.as_ref().and_then(|access| access.problem.clone());
                 problem.or_else(|| self.source.problem())
             },
+            secrets_problem: self.secrets_problem.clone(),
             certificates: Vec::new(),
         }
+    }
+
+    /// True if the secrets of cookies are others than before.
+    fn look_at_secrets(&mut self, round: &mut Round) -> bool {
+        let looked = self.source.look_at_secrets();
+        let before = std::mem::replace(&mut self.secrets_problem, looked.as_ref().err().cloned());
+        match &looked {
+            Ok(true) => round.news.push("the secrets of cookies are read again".to_owned().into()),
+            Ok(false) if before.is_some() => {
+                round.news.push("the file of cookies' secrets is again as they are".to_owned().into());
+            }
+            Err(error) if before.as_ref() != Some(error) => {
+                round.complaints.push(format!("the secrets of cookies stay: {error}").into());
+            }
+            Ok(false) | Err(_) => {}
+        }
+        looked == Ok(true)
     }
 
     fn ordered_datasets(&self, order: &Order) -> Vec<usize> {
@@ -389,7 +402,7 @@ impl<S: Source> ZoneState<S> {
         }
     }
 
-    fn report(&self) -> ZoneReport {
+    fn report(&self, source: &S) -> ZoneReport {
         ZoneReport {
             name: self.config.name.to_string(),
             status: self.published.as_ref().map_or(Status::NeverLoaded, |(_, status)| *status),
@@ -401,6 +414,7 @@ impl<S: Source> ZoneState<S> {
             expires: self.expires(),
             max_age: self.config.max_age.map(u64::from),
             problem: self.problem.clone(),
+            keys_problem: source.keys_problem(&self.config),
         }
     }
 }

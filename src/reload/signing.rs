@@ -30,6 +30,8 @@ struct Known {
     files: Vec<(PathBuf, Option<Stamp>)>,
     /// The last that could be read.
     signer: Option<Arc<ZoneSigner>>,
+    /// Why it does not have the keys that the files hold.
+    problem: Option<String>,
 }
 
 impl Signers {
@@ -76,6 +78,11 @@ impl Signers {
         self.known.borrow().get(&config.name).is_some_and(|known| known.files != files(&signing.keys))
     }
 
+    /// Why a zone is not signed with the keys that its files hold.
+    pub fn problem(&self, zone: &Name) -> Option<String> {
+        self.known.borrow().get(zone)?.problem.clone()
+    }
+
     /// The signer of a zone, with new keys if their files have changed. Where these cannot be read, the
     /// keys before go on.
     fn signer(
@@ -91,20 +98,21 @@ impl Signers {
         if before.is_some() && known.get(name).is_some_and(|known| known.files == files) {
             return before;
         }
-        let signer = match key_file::load(&signing.keys, name) {
+        let (signer, problem) = match key_file::load(&signing.keys, name) {
             Ok(keys) => {
                 keys.warnings().iter().for_each(|warning| note(Severity::Warning, warning));
                 let keys = if signing.withdraw_ds { keys.withdrawn() } else { keys };
                 let signer = ZoneSigner::new(name, keys, signing.validity, self.cache.clone());
-                Some(Arc::new(signer))
+                (Some(Arc::new(signer)), None)
             }
             Err(error) => {
                 let keeps = if before.is_some() { "; the keys before go on" } else { "" };
-                note(Severity::Error, &format!("{error}{keeps}"));
-                before
+                let problem = format!("{error}{keeps}");
+                note(Severity::Error, &problem);
+                (before, Some(problem))
             }
         };
-        known.insert(name.clone(), Known { files, signer: signer.clone() });
+        known.insert(name.clone(), Known { files, signer: signer.clone(), problem });
         signer
     }
 }
@@ -216,6 +224,11 @@ mod tests {
         let (kept, said) = look(&signers, &config, &data);
         assert!(kept == Some(2) && said.contains("the keys before go on"), "{said}");
         assert!(!signers.have_changed(&config), "said once");
+        let problem = signers.problem(&config.name).unwrap();
+        assert!(said.contains(&problem), "{problem}");
+        fs::remove_file(second.path()).unwrap();
+        assert_eq!(look(&signers, &config, &data), (Some(1), String::new()));
+        assert_eq!(signers.problem(&config.name), None);
     }
 
     #[test]

@@ -75,10 +75,15 @@ pub trait Source {
         None
     }
 
+    /// Why a zone is not signed with the keys that its files hold.
+    fn keys_problem(&self, _config: &ZoneConfig) -> Option<String> {
+        None
+    }
+
     /// True if the secrets that all zones share are not those that were published last.
     ///
     /// # Errors
-    /// They cannot be read, for a reason that was not told before.
+    /// What is there now cannot be used: they stay.
     fn look_at_secrets(&self) -> Result<bool, String> {
         Ok(false)
     }

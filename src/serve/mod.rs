@@ -182,6 +182,7 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
         privileges::make_directory(directory, &plan.descent)?;
     }
     privileges::descend(&plan.descent)?;
+    privileges::gain_none()?;
     if config.process.confine {
         let lacking = confinement::confine(&needs::of(&plan, default_control));
         for lack in lacking {

@@ -62,6 +62,9 @@ pub struct Status {
     /// Why the server's access list or its access keys are not those that the files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub access_problem: Option<String>,
+    /// Why the secrets of cookies are not those that their file holds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub secrets_problem: Option<String>,
     /// The certificates of encrypted listeners.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub certificates: Vec<CertificateReport>,
@@ -135,7 +138,7 @@ pub struct ZoneStatus {
     pub report: ZoneReport,
     /// The serial of its SOA; 0 without one.
     pub serial: u32,
-    /// The memory of its data in octets; zones may share some.
+    /// The memory of its data and of its range records in octets; zones may share some.
     pub memory: u64,
     /// Queries that were answered since the start.
     pub answered: u64,
@@ -161,7 +164,7 @@ impl Observer {
             ZoneStatus {
                 report: report.clone(),
                 serial: served.map_or(0, |zone| zone.apex().serial()),
-                memory: served.map_or(0, |zone| zone.datasets().iter().map(|d| d.summary.bytes as u64).sum()),
+                memory: served.map_or(0, |zone| zone.memory() as u64),
                 answered: counted.count(|_| true),
                 listed: counted.listed(),
             }
@@ -175,6 +178,7 @@ impl Observer {
             generation: report.generation,
             looked: report.looked,
             access_problem: report.access_problem.clone(),
+            secrets_problem: report.secrets_problem.clone(),
             certificates: report.certificates.clone(),
             queries: Queries::new(totals, self.shed.count()),
             access: AccessStatus::new(snapshot.gate(), totals),
@@ -262,6 +266,7 @@ impl Status {
     pub fn is_clean(&self) -> bool {
         self.generation > 0
             && self.access_problem.is_none()
+            && self.secrets_problem.is_none()
             && self.zones.iter().all(|zone| zone.report.is_clean())
             && self.certificates.iter().all(|certificate| certificate.problem.is_none())
     }

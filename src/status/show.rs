@@ -13,7 +13,8 @@ pub fn report(report: &Report, now: SystemTime) -> String {
     let width = report.zones.iter().map(|zone| zone.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     report.zones.iter().for_each(|zone| push_zone(&mut text, zone, width, None, now));
-    push_access_problem(&mut text, report.access_problem.as_deref());
+    push_problem(&mut text, ACCESS, report.access_problem.as_deref());
+    push_problem(&mut text, SECRETS, report.secrets_problem.as_deref());
     report.certificates.iter().for_each(|certificate| push_certificate(&mut text, certificate, now));
     text
 }
@@ -29,7 +30,8 @@ pub fn status(status: &Status, earlier: Option<(&Status, Duration)>, now: System
         let figures = zone_figures(zone, &scale);
         push_zone(&mut text, &zone.report, width, Some(&figures), now);
     }
-    push_access_problem(&mut text, status.access_problem.as_deref());
+    push_problem(&mut text, ACCESS, status.access_problem.as_deref());
+    push_problem(&mut text, SECRETS, status.secrets_problem.as_deref());
     status.certificates.iter().for_each(|certificate| push_certificate(&mut text, certificate, now));
     text
 }
@@ -137,11 +139,18 @@ fn push_zone(text: &mut String, zone: &ZoneReport, width: usize, figures: Option
     if let Some(problem) = &zone.problem {
         let _ = writeln!(text, "{:width$}  ! {problem}", "");
     }
+    if let Some(problem) = &zone.keys_problem {
+        let _ = writeln!(text, "{:width$}  ! its keys: {problem}", "");
+    }
 }
 
-fn push_access_problem(text: &mut String, problem: Option<&str>) {
+/// Of what is no zone, and yet has a file.
+const ACCESS: &str = "the server's access list";
+const SECRETS: &str = "the secrets of cookies stay";
+
+fn push_problem(text: &mut String, of: &str, problem: Option<&str>) {
     if let Some(problem) = problem {
-        let _ = writeln!(text, "! not served as in its files: {problem}");
+        let _ = writeln!(text, "! {of}: {problem}");
     }
 }
 

@@ -86,6 +86,11 @@ impl<'r> Blocks<'r> {
 }
 
 impl Block {
+    /// How long it is.
+    pub(super) fn octets(&self) -> usize {
+        self.text.len()
+    }
+
     /// The lines.
     pub(super) fn lines(&self) -> impl Iterator<Item = RawLine<'_>> {
         let mut rest = &self.text[..];

@@ -2,6 +2,7 @@
 //! the lines above the present one have set.
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -281,9 +282,29 @@ impl List {
         !matches!(self.kind, Kind::Generic | Kind::Combined | Kind::Acl)
     }
 
+    /// Makes room for so many times as many address entries, and an eighth more: what is not used is not touched.
+    pub(super) fn make_room(&mut self, times: f64) {
+        /// More than the allocator keeps when it is freed (mallopt(3), `M_MMAP_THRESHOLD`): the entries are
+        /// gone when the table is put together.
+        const LEAST_OCTETS: usize = 33 << 20;
+        fn make_room<A: Copy>(entries: &mut Vec<Entry<A>>, times: f64) {
+            let all = (entries.len() as f64 * times * 1.125) as usize;
+            if !entries.is_empty() {
+                let all = all.max(LEAST_OCTETS / size_of::<Entry<A>>());
+                // Where the system has no such room, the vector grows as it can.
+                let _ = entries.try_reserve_exact(all.saturating_sub(entries.len()));
+            }
+        }
+        if let Content::Addresses(entries) = &mut self.content {
+            make_room(&mut entries.v4, times);
+            make_room(&mut entries.v6, times);
+        }
+    }
+
     /// An empty list for the lines of a block, to read them apart from those before it, and how many
-    /// they are. `None` if one of them changes the state.
-    pub(super) fn part(&self, block: &Block) -> Option<(Self, usize)> {
+    /// they are. `None` if one of them changes the state. `emptied` is a part that was appended, whose memory
+    /// serves again.
+    pub(super) fn part(&self, block: &Block, emptied: Option<Self>) -> Option<(Self, usize)> {
         let (mut lines, mut changes) = (0, false);
         for text in block.beginnings() {
             lines += 1;
@@ -293,7 +314,10 @@ impl List {
             return None;
         }
         let state = LineState { default_id: None, ..self.state.clone() };
-        let mut part = Self { apart: true, ..Self::new(self.kind, state) };
+        let mut part = match emptied {
+            Some(part) if part.kind == self.kind => Self { state, ..part },
+            _ => Self { apart: true, ..Self::new(self.kind, state) },
+        };
         if let Content::Addresses(entries) = &mut part.content {
             match self.kind {
                 Kind::Ip => {}
@@ -304,29 +328,30 @@ impl List {
         Some((part, lines))
     }
 
-    /// Adds what was read apart, as if it had been read here. False if it depends on what is here.
-    pub(super) fn append(&mut self, part: Self) -> bool {
+    /// Adds what was read apart, as if it had been read here, and leaves the part empty. False if it depends on
+    /// what is here.
+    pub(super) fn append(&mut self, part: &mut Self) -> bool {
         if self.cut_entries + part.cut_entries > Self::FREE_CUTS + Self::CUTS_A_LINE * self.entries {
             return false;
         }
         // States of the part become states of the whole. Those that no value stands for are the same.
         let mut states = vec![UNLISTED];
-        for value in part.values.into_values() {
+        for value in part.values.drain() {
             let Some(id) = self.values.intern(value) else { return false };
             states.push(1 + id);
         }
         let state = |state: State| states.get(state as usize).copied().unwrap_or(state);
-        match (&mut self.content, part.content) {
+        match (&mut self.content, &mut part.content) {
             (Content::Addresses(all), Content::Addresses(part)) => {
-                all.v4.extend(part.v4.into_iter().map(|entry| Entry { state: state(entry.state), ..entry }));
-                all.v6.extend(part.v6.into_iter().map(|entry| Entry { state: state(entry.state), ..entry }));
+                all.v4.extend(part.v4.drain(..).map(|entry| Entry { state: state(entry.state), ..entry }));
+                all.v6.extend(part.v6.drain(..).map(|entry| Entry { state: state(entry.state), ..entry }));
             }
-            (Content::Names(all), Content::Names(part)) => all.append(part, state),
+            (Content::Names(all), Content::Names(part)) => all.append(mem::take(part), state),
             _ => return false,
         }
-        self.entries += part.entries;
-        self.exceptions += part.exceptions;
-        self.cut_entries += part.cut_entries;
+        self.entries += mem::take(&mut part.entries);
+        self.exceptions += mem::take(&mut part.exceptions);
+        self.cut_entries += mem::take(&mut part.cut_entries);
         true
     }
 

@@ -31,6 +31,16 @@ pub struct Parser {
     section: Option<(Heading, List)>,
     modified: u64,
     files: usize,
+    /// Octets of text that are expected, and that came.
+    expected: u64,
+    read: u64,
+}
+
+/// Memory that serves the next block.
+#[derive(Default)]
+struct Spare {
+    block: Block,
+    list: Option<List>,
 }
 
 impl Parser {
@@ -45,7 +55,15 @@ impl Parser {
             section: None,
             modified: 0,
             files: 0,
+            expected: 0,
+            read: 0,
         }
+    }
+
+    /// The parser, expecting so many octets of text in all files together: room is made once for the entries
+    /// of a large file, where a vector that doubles leaves holes of its former sizes.
+    pub fn expecting(self, octets: u64) -> Self {
+        Self { expected: octets, ..self }
     }
 
     /// The parser, dividing files in this way.
@@ -74,12 +92,13 @@ impl Parser {
         let mut blocks = Blocks::new(text, self.division.block);
         thread::scope(|scope| {
             let mut crew = Crew::default();
-            let (mut blocks_read, mut first, mut spare) = (0, 1u32, Block::default());
+            let (mut blocks_read, mut first, mut spare) = (0, 1u32, Spare::default());
             loop {
                 if blocks_read == self.division.head && self.list.has_parts() {
+                    self.list.make_room(self.expected as f64 / self.read as f64);
                     crew = Crew::start(scope, self.division, &source, &options);
                 }
-                let block = match blocks.next(first, mem::take(&mut spare)) {
+                let block = match blocks.next(first, mem::take(&mut spare.block)) {
                     Ok(Some(block)) => block,
                     end => {
                         self.take_parts(&mut crew, 0, &source)?;
@@ -87,7 +106,8 @@ impl Parser {
                     }
                 };
                 blocks_read += 1;
-                let part = (!crew.is_empty()).then(|| self.list.part(&block)).flatten();
+                self.read += block.octets() as u64;
+                let part = (!crew.is_empty()).then(|| self.list.part(&block, spare.list.take())).flatten();
                 if let Some((part, lines)) = part {
                     let room = crew.room();
                     crew.give(block, part);
@@ -96,29 +116,28 @@ impl Parser {
                 } else {
                     self.take_parts(&mut crew, 0, &source)?;
                     first = first.saturating_add(self.block(&block, &source)?);
-                    spare = block;
+                    spare.block = block;
                 }
             }
         })
     }
 
-    /// Adds parts to the list until only so many are out; gives back the last block.
-    fn take_parts(&mut self, crew: &mut Crew, leave: usize, source: &Source) -> Result<Block, Failure> {
-        let mut last = Block::default();
+    /// Adds parts to the list until only so many are out; gives back what the last of them leaves.
+    fn take_parts(&mut self, crew: &mut Crew, leave: usize, source: &Source) -> Result<Spare, Failure> {
+        let mut last = Spare::default();
         while crew.waiting() > leave
             && let Some(Part { block, read }) = crew.take()
         {
-            let whole = read.is_some_and(|(part, findings)| {
-                let whole = self.list.append(part);
-                if whole {
+            let appended = read.and_then(|(mut part, findings)| {
+                self.list.append(&mut part).then(|| {
                     self.diagnostics.append(findings);
-                }
-                whole
+                    part
+                })
             });
-            if !whole {
+            if appended.is_none() {
                 self.block(&block, source)?;
             }
-            last = block;
+            last = Spare { block, list: appended };
         }
         Ok(last)
     }

@@ -25,5 +25,6 @@ mod real_data;
 mod relay;
 mod reload;
 mod resolvers;
+mod service;
 mod signed;
 mod transports;
