@@ -269,7 +269,7 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
     text.single(
         "nibbl_access_outdated",
         "gauge",
-        "1 if the server's access list is not the one that its files hold.",
+        "1 if the server's access list or its access keys are not those that the files hold.",
         u64::from(status.access_problem.is_some()),
     );
     text.single(

@@ -145,7 +145,7 @@ fn push_zone(text: &mut String, zone: &ZoneReport, width: usize, figures: Option
 }
 
 /// Of what is no zone, and yet has a file.
-const ACCESS: &str = "the server's access list";
+const ACCESS: &str = "who may ask";
 const SECRETS: &str = "the secrets of cookies stay";
 
 fn push_problem(text: &mut String, of: &str, problem: Option<&str>) {
