@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cookies::CookieSecrets;
+use super::keys::Keys;
 use super::signing::Signers;
-use super::{LoadError, Loaded, Source};
+use super::{LoadError, Loaded, Order, Round, Source};
 use crate::config::{DatasetConfig, ZoneConfig};
 use crate::data_file::{DataFile, Limits, Stamp};
 use crate::dataset::Dataset;
@@ -27,6 +28,7 @@ pub struct Files<P> {
     /// The zones that were published last: what they have made of data that stay is kept.
     published: RefCell<Vec<Arc<Zone>>>,
     signers: Signers,
+    keys: Keys,
     cookies: Option<CookieSecrets>,
 }
 
@@ -39,6 +41,7 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
             progress: Box::new(|_| ()),
             published: RefCell::default(),
             signers: Signers::new(0),
+            keys: Keys::none(),
             cookies: None,
         }
     }
@@ -51,6 +54,11 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
     /// Keeps signatures in so many octets of memory.
     pub fn with_signatures(self, octets: usize) -> Self {
         Self { signers: Signers::new(octets), ..self }
+    }
+
+    /// With rules for who may ask how much.
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
     }
 
     /// Snapshots make cookies with these secrets.
@@ -161,6 +169,14 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         self.signers.have_changed(config)
     }
 
+    fn look(&self, order: &Order, round: &mut Round) -> bool {
+        self.keys.look(order, round)
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.keys.problem()
+    }
+
     fn keys_problem(&self, config: &ZoneConfig) -> Option<String> {
         self.signers.problem(&config.name)
     }
@@ -175,7 +191,9 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         self.published.replace(zones.clone());
         let cookies = self.cookies.as_ref().map(CookieSecrets::current);
         let settings = Settings { cookies, ..self.settings.clone() };
-        (self.publish)(Arc::new(Snapshot::new(zones, settings, access)));
+        let snapshot = Snapshot::new(zones, settings, access);
+        let snapshot = snapshot.with_gate(self.keys.policy(), self.keys.table().as_ref());
+        (self.publish)(Arc::new(snapshot));
     }
 }
 
