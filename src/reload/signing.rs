@@ -118,7 +118,7 @@ impl Signers {
 }
 
 /// Why a zone cannot be signed, whatever its keys are.
-fn obstacles(zone: &Zone) -> Vec<String> {
+pub(super) fn obstacles(zone: &Zone) -> Vec<String> {
     let mut obstacles = Vec::new();
     if zone.answers_by_client() {
         obstacles.push(
@@ -159,12 +159,17 @@ fn files(directory: &Path) -> Vec<(PathBuf, Option<Stamp>)> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::SystemTime;
 
+    use super::super::files::Files;
+    use super::super::{Loader, Order, Problem};
     use super::*;
+    use crate::config::{Config, spec};
     use crate::dnssec::key::{Algorithm, Key, Role};
     use crate::dnssec::key_file::KeyFile;
     use crate::dnssec::key_set::Timing;
     use crate::dnssec::validity::Validity;
+    use crate::snapshot::{Settings, Snapshot};
     use crate::zone::tests::{dataset, zone};
     use crate::zone::{EmptyNonTerminals, ZoneOptions};
     use crate::zone_file::Kind;
@@ -229,6 +234,39 @@ mod tests {
         fs::remove_file(second.path()).unwrap();
         assert_eq!(look(&signers, &config, &data), (Some(1), String::new()));
         assert_eq!(signers.problem(&config.name), None);
+    }
+
+    #[test]
+    fn data_that_cannot_be_signed_is_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        new_key(directory.path(), Role::SecureEntry);
+        let [good, bad] = ["a.b\n", "a.b\na.*.b\n"].map(|names| format!("{APEX}{names}"));
+        let list = directory.path().join("list");
+        let mut config = Config::default();
+        let spec = spec::zone_spec("bl.example:dnset:list").unwrap();
+        config.add(spec, directory.path(), &|_| super::tests::config(directory.path())).unwrap();
+        let published = RefCell::new(None);
+        let files = Files::new(Settings::default(), |snapshot: Arc<Snapshot>| {
+            published.replace(Some(snapshot));
+        });
+        let mut loader = Loader::new(files, &config);
+        let mut look = |text: &str| {
+            fs::write(&list, text).unwrap();
+            let round = loader.look(&Order { zones: None, force: true }, SystemTime::now());
+            let snapshot = published.borrow().clone().unwrap();
+            let is_signed = matches!(snapshot.zones()[0].signing(), Signing::By(_));
+            let said: String = round.notices().map(|notice| notice.to_string()).collect();
+            (is_signed, loader.report().zones[0].problem.clone(), said)
+        };
+        // What never could be signed is not served, and says why.
+        let (is_signed, problem, said) = look(&bad);
+        assert!(!is_signed && problem.is_none() && said.contains("cannot be signed: a.*.b"), "{said}");
+        assert!(look(&good).0);
+        let (is_signed, problem, said) = look(&bad);
+        assert!(is_signed && matches!(problem, Some(Problem::Unsignable { .. })), "{problem:?}");
+        assert!(said.contains("keeps its old data: cannot be signed: "), "{said}");
+        let (is_signed, problem, said) = look(&(good + "c.d\n"));
+        assert!(is_signed && problem.is_none() && said.contains("entries, before"), "{said}");
     }
 
     #[test]
