@@ -126,8 +126,8 @@ pub(super) fn obstacles(zone: &Zone) -> Vec<String> {
                 .into(),
         );
     }
-    if let Err(asterisk) = VirtualZone::check(zone) {
-        obstacles.push(asterisk.to_string());
+    if let Err(unwritable) = VirtualZone::check(zone) {
+        obstacles.push(unwritable.to_string());
     }
     if zone.apex().soa().is_none() {
         obstacles.push("it has no SOA".into());
@@ -281,6 +281,7 @@ mod tests {
             (Kind::Combined, "$DATASET generic sub\n@ NS ns.example.\n", "NS records at `sub`"),
             (Kind::Generic, "@ NS ns.example.\n", ""),
             (Kind::Generic, "x CNAME y.example.\n", ""),
+            (Kind::Generic, "1.2.0.192 CNAME y.example.\n", "1.2.0.192: a CNAME and other records"),
         ] {
             let list = format!("{APEX}192.0.2.1\n");
             let (keys, said) = look(&signers, &config, &[(Kind::Ip4trie, &*list), (kind, text)]);

@@ -464,6 +464,23 @@ fn a_literal_asterisk_is_refused() {
 }
 
 #[test]
+fn an_alias_is_alone() {
+    for (names, records, refused) in [
+        (".two\n", "www.two CNAME x.example.\n", Some("www.two")),
+        ("two\n", "www.two CNAME x.example.\n", None),
+        ("two\n", "two CNAME x.example.\n", Some("two")),
+        ("one\n", "a CNAME x.example.\n|a CNAME y.example.\n", Some("a")),
+        ("one\n", "a CNAME x.example.\nb.a CNAME y.example.\n", None),
+    ] {
+        let records = records.split('|').map(|text| dataset(Kind::Generic, text));
+        let zone = zone(records.chain([dataset(Kind::Dnset, names)]).collect(), no_tests());
+        let expected =
+            refused.map(|name| Unwritable::CnameAndOther(Name::from_text(name.as_bytes()).unwrap()));
+        assert_eq!(VirtualZone::check(&zone).err(), expected, "{names}");
+    }
+}
+
+#[test]
 fn names_that_nobody_can_ask_for_are_left_out() {
     let apex = Name::from_text(["a".repeat(60).as_str(); 4].join(".").as_bytes()).unwrap();
     let datasets = vec![dataset(Kind::Dnset, "short\nalittlelonger\n"), dataset(Kind::Ip, "2001:db8::/32\n")];
