@@ -221,13 +221,16 @@ pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
     with_cuts(zone, of_data(zone))
 }
 
-/// The cuts at or below which the zone's own data has names, which nobody will see.
+/// The cuts at or below which the zone's own data has names, or answers by a wildcard, which nobody will see.
 pub(super) fn cuts_in_data(zone: &Zone) -> impl Iterator<Item = &[u8]> {
     let sources = zone.delegations().next().map_or_else(Vec::new, |_| of_data(zone));
-    let is_below = move |cut: &[u8]| {
-        sources.iter().filter_map(|source| source.first_from(cut, None)).any(|first| first.starts_with(cut))
+    let has_data = move |cut: &[u8]| {
+        let (mut own, mut below) = (Found::new(zone.options().dropin), Found::new(zone.options().dropin));
+        sources.iter().for_each(|source| source.add(cut, &mut own, &mut below));
+        let mut names = sources.iter().filter_map(|source| source.first_from(cut, None));
+        own.has_records() || below.has_records() || names.any(|first| first.starts_with(cut))
     };
-    zone.delegations().map(|(cut, _)| cut).filter(move |cut| is_below(cut))
+    zone.delegations().map(|(cut, _)| cut).filter(move |cut| has_data(cut))
 }
 
 /// The sources but for the cuts.
