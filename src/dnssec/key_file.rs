@@ -5,6 +5,7 @@
 //! private file must not be open to everybody; what is in it never gets into an error message. Both files are
 //! written aside and renamed, the private one first: whoever reads the directory meanwhile finds whole keys.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -25,7 +26,7 @@ const MOST_OCTETS: u64 = 64 << 10;
 const TOO_OPEN: u32 = 0o037;
 
 /// A key, its times, and what else its files say.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct KeyFile {
     /// The key.
     pub key: Arc<Key>,
@@ -180,6 +181,11 @@ pub fn read_all(directory: &Path, zone: &Name) -> Result<Vec<KeyFile>, KeyFileEr
     }
     keys.sort_by_key(|key| (key.key.tag(), key.key.algorithm()));
     Ok(keys)
+}
+
+/// True if a file may be that of a key.
+pub fn is_key_file(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "key" || kind == "private")
 }
 
 /// Reads the keys of a zone in a directory and makes their timetable. The DNSKEY RRset has the lowest TTL
@@ -346,6 +352,15 @@ pub fn make_directory(path: &Path) -> Result<(), KeyFileError> {
     made.map_err(|source| KeyFileError::Io { path: path.to_owned(), source })
 }
 
+/// Without the lines of the private file: one with a slip in it may be the key.
+impl fmt::Debug for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, timing, path, .. } = self;
+        let mut shown = f.debug_struct("KeyFile");
+        shown.field("path", path).field("key", key).field("timing", timing).finish_non_exhaustive()
+    }
+}
+
 /// The names of the times in the private file, in BIND's order, and where each is kept.
 type Field = (&'static str, fn(&mut Timing) -> &mut Option<u32>);
 const FIELDS: [Field; 7] = [
@@ -422,7 +437,7 @@ impl Private {
                 continue;
             };
             let column = line.len() - value.trim_start().len() + 1;
-            let value = value.trim();
+            let (name, value) = (name.trim(), value.trim());
             let fault = |fault| KeyFileError::Line { path: path.to_owned(), line: index + 1, column, fault };
             match name {
                 "Private-key-format" if ["v1.2", "v1.3"].contains(&value) => (),

@@ -149,7 +149,7 @@ fn files(directory: &Path) -> Vec<(PathBuf, Option<Stamp>)> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let mut files: Vec<_> = entries
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|kind| kind == "key" || kind == "private"))
+        .filter(|path| key_file::is_key_file(path))
         .map(|path| (path.clone(), Stamp::of(&path).ok()))
         .collect();
     files.sort_by(|(one, _), (other, _)| one.cmp(other));
