@@ -54,8 +54,8 @@ const V6: [u128; 10] = [
     0xfe80 << 112 | 0xfedc_ba98,
     u128::MAX,
 ];
-const V4: [u32; 7] =
-    [0x7f00_0002, 0x7f00_0003, 0x0a0b_0c0d, 0x0a0b_0c0e, 0x0100_0002, 0x0200_0001, 0xffff_ffff];
+const V4: [u32; 8] =
+    [0x7f00_0002, 0x7f00_0003, 0x0a0b_0c0d, 0x0a0b_0c0e, 0x0a63_0001, 0x0100_0002, 0x0200_0001, 0xffff_ffff];
 
 fn list_text(kind: Kind) -> impl Strategy<Value = String> {
     let v6 = (select(&V6), 20u8..=128).prop_map(|(address, length)| {
@@ -86,11 +86,23 @@ fn list_text(kind: Kind) -> impl Strategy<Value = String> {
 pub(super) fn dataset_text() -> impl Strategy<Value = (Kind, String)> {
     let lists = select(vec![Kind::Ip6trie, Kind::Ip6trie, Kind::Ip, Kind::Ip4trie, Kind::Ip4set])
         .prop_flat_map(|kind| list_text(kind).prop_map(move |text| (kind, text)));
-    let generic =
-        vec(select(vec!["@", "ns", "a", "2.0.0.127", "x.4.0.0.10", "c.b.a"]), 0..3).prop_map(|owners| {
-            let lines = owners.iter().map(|owner| format!("{owner} 60 A 192.0.2.7\n"));
-            (Kind::Generic, lines.collect::<String>())
-        });
+    // Some stand among addresses, some only sort there.
+    let owners = select(vec![
+        "@",
+        "ns",
+        "a",
+        "2.0.0.127",
+        "x.4.0.0.10",
+        "c.b.a",
+        "2nd.10",
+        "1234.10",
+        "0x.10",
+        "x.10",
+    ]);
+    let generic = vec(owners, 0..3).prop_map(|owners| {
+        let lines = owners.iter().map(|owner| format!("{owner} 60 A 192.0.2.7\n"));
+        (Kind::Generic, lines.collect::<String>())
+    });
     let acl = (select(vec![":refuse", ":ignore", ":empty", ":pass", ":9:always $"]), 30u8..=32)
         .prop_map(|(action, length)| (Kind::Acl, format!("192.0.2.4/{length} {action}\n")));
     let names = Just((Kind::Dnset, "*.2.0.0.127\n4.3.2.10\n".to_string()));

@@ -302,8 +302,11 @@ fn is_simple(dataset: &Dataset, signed: bool) -> bool {
     match &dataset.data {
         Data::Addresses(_) | Data::Access(_) => true,
         Data::Generic(table) => {
-            let least = if signed { 2 } else { 4 };
-            !table.iter().any(|(owner, _)| begins_like_an_address(owner, least))
+            let is_among_addresses = |owner| match signed {
+                true => sorts_like_an_address(owner),
+                false => begins_like_an_address(owner, 4),
+            };
+            !table.iter().any(|(owner, _)| is_among_addresses(owner))
         }
         Data::Names(_) | Data::Combined(_) => false,
     }
@@ -314,6 +317,15 @@ fn is_simple(dataset: &Dataset, signed: bool) -> bool {
 fn begins_like_an_address(owner: &[u8], least: usize) -> bool {
     let labels = owner.strip_suffix(&[0]).unwrap_or(owner).split(|&octet| octet == 0).take(least);
     labels.clone().count() == least && labels.clone().all(is_digits)
+}
+
+/// True if the owner with this key has two labels or more and may stand between the names of addresses that
+/// have the first in common: `1st.10` does, since the second label sorts among octets. No block of addresses
+/// is wider than one label, so an owner of one lies inside none.
+fn sorts_like_an_address(owner: &[u8]) -> bool {
+    let mut labels = owner.strip_suffix(&[0]).unwrap_or(owner).split(|&octet| octet == 0);
+    let sorts = |label: &[u8]| is_digits(label) || label.first().is_some_and(u8::is_ascii_digit);
+    labels.next().is_some_and(is_digits) && labels.next().is_some_and(sorts)
 }
 
 /// True if a name lies below `apex`, right behind a label that an address may have.

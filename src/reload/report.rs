@@ -85,6 +85,12 @@ pub enum Problem {
         /// Entries that are served.
         served: u64,
     },
+    /// The zone is signed, and with this data it could not be.
+    #[error("cannot be signed: {message}")]
+    Unsignable {
+        /// Why.
+        message: String,
+    },
 }
 
 impl Report {

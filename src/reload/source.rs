@@ -58,6 +58,11 @@ pub trait Source {
         diagnostics: &mut Diagnostics,
     ) -> Self::Zone;
 
+    /// Why these datasets cannot be served as the zone, though each of them is right: what a signed zone cannot have.
+    fn obstacle(&self, _config: &ZoneConfig, _datasets: &[Arc<Loaded<Self>>]) -> Option<String> {
+        None
+    }
+
     /// True if what a zone is made of besides its datasets, the keys of a signed one, is not as it was when
     /// [`Self::zone`] made it.
     fn has_changed(&self, _config: &ZoneConfig) -> bool {

@@ -7,8 +7,8 @@
 //!
 //! UDP packets come without any proof of who sent them: their lane is short. When it is half full,
 //! negative answers (which take more signatures, of names that nobody listed) are put off, and when
-//! it is full all are: an empty reply with TC sends the client to TCP. There each connection has at
-//! most one packet here, so that lane needs no bound of its own. The two lanes take turns.
+//! it is full all are: an empty reply with TC sends the client to TCP. There each connection has but
+//! a few packets here (one, over QUIC up to four), so that lane needs no bound of its own. The two lanes take turns.
 //!
 //! A UDP packet that comes alone while nothing waits is signed for by the worker that read it: it has
 //! nothing else to do, and a reply that comes at once spares a resolver the questions that it would have
