@@ -351,6 +351,12 @@ impl Zone {
         &self.datasets
     }
 
+    /// The memory of its data and of its range records, in octets; zones may share data.
+    pub fn memory(&self) -> usize {
+        let data = self.datasets.iter().map(|dataset| dataset.summary.bytes);
+        data.chain(self.ranges.iter().map(|(_, ranges)| ranges.memory())).sum()
+    }
+
     /// Its options.
     pub fn options(&self) -> &ZoneOptions {
         &self.options

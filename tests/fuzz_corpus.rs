@@ -9,8 +9,15 @@ type Target = fn(&[u8]);
 
 #[test]
 fn the_corpus_is_survived() {
-    let all: [(&str, Target); 9] = [
+    let all: [(&str, Target); 16] = [
         ("packet", targets::packet),
+        ("answers", targets::answers),
+        ("proxied", targets::proxied),
+        ("cookie", targets::cookie),
+        ("secrets", targets::secrets),
+        ("key_file", targets::key_file),
+        ("reply", targets::reply),
+        ("control", targets::control),
         ("apl", targets::apl),
         ("config", targets::config),
         ("addresses", targets::addresses),

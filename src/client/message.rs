@@ -32,7 +32,7 @@ pub(super) struct Packet {
 
 /// What a packet from a server is.
 #[derive(Debug)]
-pub(super) enum Received {
+pub enum Received {
     /// No reply to the question: it is passed over.
     Alien,
     /// A reply that was cut (TC): the whole one comes over TCP.
@@ -53,7 +53,7 @@ pub(super) fn query(question: &Question) -> Result<Packet, ProtoError> {
 }
 
 /// Reads what came back; only what has the query's id and question is a reply to it.
-pub(super) fn read(packet: &[u8], id: u16, question: &Question) -> Received {
+pub fn read(packet: &[u8], id: u16, question: &Question) -> Received {
     let Some(outline) = wire::Message::read(packet) else { return Received::Alien };
     let header = outline.header;
     if header.id != id || !header.is_response() || header.opcode() != opcode::QUERY {

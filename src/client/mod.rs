@@ -26,7 +26,7 @@
 
 mod answers;
 pub mod lookup;
-mod message;
+pub mod message;
 mod ranges;
 pub mod relay;
 mod resolver;

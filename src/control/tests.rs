@@ -30,6 +30,7 @@ fn report() -> Report {
         expires: None,
         max_age: None,
         problem: Some(Problem::Guarded { zone: "bl.example".to_owned(), entries: 5, served: 10_000 }),
+        keys_problem: None,
     };
     let never = ZoneReport {
         name: "x".to_owned(),
@@ -42,6 +43,7 @@ fn report() -> Report {
         looked: 0,
         zones: vec![zone, never],
         access_problem: None,
+        secrets_problem: None,
         certificates: Vec::new(),
     }
 }

@@ -50,7 +50,11 @@ pub fn read(path: &Path) -> Result<(Secret, Vec<Secret>), SecretsError> {
     parse(&text, path)
 }
 
-fn parse(text: &[u8], path: &Path) -> Result<(Secret, Vec<Secret>), SecretsError> {
+/// Reads the text of a file.
+///
+/// # Errors
+/// See [`SecretsError`].
+pub fn parse(text: &[u8], path: &Path) -> Result<(Secret, Vec<Secret>), SecretsError> {
     let mut secrets = Vec::new();
     for (index, line) in text.split(|&octet| octet == b'\n').enumerate() {
         let line = line.split(|&octet| octet == b'#').next().unwrap_or_default().trim_ascii();

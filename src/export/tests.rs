@@ -240,7 +240,7 @@ fn what_cannot_be_written_is_refused() {
     let cname = ["a CNAME b.example\n", "a A 192.0.2.1\n"].map(|text| dataset(Kind::Generic, text));
     let cname = zone(cname.into(), Default::default());
     let refused = zone_file::write(&cname, PLAIN, &mut Vec::new(), &mut Diagnostics::default());
-    assert!(matches!(refused, Err(ExportError::CnameAndOther(owner)) if owner == "a"));
+    assert!(matches!(refused, Err(ExportError::Unwritable(Unwritable::CnameAndOther(_)))));
     let dropin = ZoneOptions { dropin: true, ..Default::default() };
     let bare = zone(vec![dataset(Kind::Ip, "192.0.2.1\n")], dropin);
     let refused = zone_file::write(&bare, PLAIN, &mut Vec::new(), &mut Diagnostics::default());

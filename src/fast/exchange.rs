@@ -1,6 +1,8 @@
 //! A packet and its reply, in one buffer: a reply begins with the header and the question of its
 //! query, so what is left to write stands behind them, and nothing is copied.
 
+use std::net::IpAddr;
+
 use crate::answer::{Client, Outcome};
 use crate::rate_limit;
 use crate::wire;
@@ -19,7 +21,7 @@ pub struct Exchange<'b> {
     packet_octets: usize,
     pub(super) client: Client,
     outcome: Option<Outcome>,
-    /// Octets of the reply in the place of the packet; 0 where it is elsewhere.
+    /// Octets of the reply in the place of the packet; 0 where it is elsewhere, or there is none.
     in_place: usize,
     /// What is asked, once it is answered in place: see [`Self::identity`].
     identity: u64,
@@ -37,6 +39,15 @@ impl<'b> Exchange<'b> {
     pub fn new(buffer: &'b mut Buffer, octets: usize, client: Client, elsewhere: &'b mut Vec<u8>) -> Self {
         assert!(octets <= BUFFER_OCTETS, "a packet in its buffer");
         Self { buffer, packet_octets: octets, client, outcome: None, in_place: 0, identity: 0, elsewhere }
+    }
+
+    /// Has the packet examined, as long as nobody has answered it: `examine` gets its buffer, its client and its
+    /// octets, and says whose it is and how long; `None` that it is to be passed over.
+    pub fn examine(&mut self, examine: impl FnOnce(&mut Buffer, IpAddr, usize) -> Option<(IpAddr, usize)>) {
+        match examine(self.buffer, self.client.address, self.packet_octets) {
+            Some((address, octets)) => (self.client.address, self.packet_octets) = (address, octets),
+            None => self.packet_octets = 0,
+        }
     }
 
     /// The packet. Once a reply has taken its place, only the question is as it came.
@@ -63,13 +74,19 @@ impl<'b> Exchange<'b> {
         self.outcome.as_ref()
     }
 
+    /// As [`Self::outcome`], to note more of it.
+    #[inline(always)]
+    pub(super) fn outcome_mut(&mut self) -> Option<&mut Outcome> {
+        self.outcome.as_mut()
+    }
+
     /// What is to be sent, if anything.
     #[inline(always)]
     pub fn reply(&self) -> Option<&[u8]> {
-        match (&self.outcome, self.in_place) {
-            (Some(Outcome { reply: true, .. }), 0) => Some(self.elsewhere),
-            (Some(Outcome { reply: true, .. }), octets) => Some(&self.buffer[..octets]),
-            _ => None,
+        match (self.in_place, &self.outcome) {
+            (0, Some(Outcome { reply: true, .. })) => Some(self.elsewhere),
+            (0, _) => None,
+            (octets, _) => Some(&self.buffer[..octets]),
         }
     }
 
@@ -113,6 +130,7 @@ impl<'b> Exchange<'b> {
 
     /// Takes the reply back.
     pub fn withhold(&mut self) {
+        self.in_place = 0;
         if let Some(outcome) = &mut self.outcome {
             outcome.reply = false;
         }

@@ -13,6 +13,7 @@
 //! A [`FastPath`] belongs to one snapshot and is made when that is published. It keeps no copy of what
 //! values say: a record is put together from the value in as many instructions as it would be copied.
 
+mod admission;
 mod exchange;
 mod nibbles;
 mod opt;
@@ -28,16 +29,19 @@ mod view;
 
 pub use exchange::{BUFFER_OCTETS, Buffer, Exchange};
 
+use std::net::IpAddr;
+
 use crate::answer::{Outcome, Transport};
-use crate::dataset::{AddressList, Listing};
-use crate::prefix_table::{Address, PrefixTable, State, UNLISTED, widest};
+use crate::dataset::Listing;
+use crate::prefix_table::{Machine, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
+use crate::wire::rcode;
 use crate::zone::{Family, View};
 use opt::Context;
 use question::{Meant, Plain};
 use reply::Verdict;
 use signed::Replies;
-use view::{Plan, Zones};
+use view::{Plan, Planned, Zones};
 
 /// Packets answered together.
 pub const BATCH: usize = 64;
@@ -54,8 +58,18 @@ pub struct FastPath {
 
 /// The plain questions of a batch, at the places of their packets.
 struct Asked<'s> {
-    questions: [Option<(Plain, &'s Plan)>; BATCH],
+    /// How those of the zone are answered; `None` where a packet is not plain.
+    plans: [Option<&'s Plan>; BATCH],
+    questions: [Plain; BATCH],
     addresses: [u128; BATCH],
+}
+
+/// Whose packets are answered from the data of a zone.
+struct Audience<'s> {
+    snapshot: &'s Snapshot,
+    plan: Option<&'s Plan>,
+    /// Who was found to see it last: packets of one resolver often follow each other.
+    last: Option<IpAddr>,
 }
 
 /// A place for each packet of a batch, in one word.
@@ -83,14 +97,18 @@ impl FastPath {
     /// Keeps the reply to a packet, if that asks a plain question to a signed zone: what is asked like it is
     /// answered so too, until its signatures should be made again.
     pub fn keep(&self, packet: &[u8], outcome: &Outcome, reply: &[u8]) {
-        let usable = outcome.reply && !outcome.truncated && !outcome.renew && packet.len() <= BUFFER_OCTETS;
+        let usable = outcome.reply
+            && outcome.rcode != rcode::REFUSED
+            && !outcome.truncated
+            && !outcome.renew
+            && packet.len() <= BUFFER_OCTETS;
         if !usable || !self.zones.any_signed() {
             return;
         }
         let mut buffer = [0; BUFFER_OCTETS];
         buffer[..packet.len()].copy_from_slice(packet);
         let zone = |apex| self.zones.find(&buffer, apex, &mut None);
-        let read = Plain::read(&buffer, packet.len(), self.meant, zone);
+        let read = Plain::read(&buffer, packet.len(), &self.meant, Machine::ANY, zone);
         if let Some((plain, address, plan)) = read.filter(|(.., plan)| plan.signed) {
             self.replies.keep(&buffer, &plain, address, plan, outcome, reply);
         }
@@ -103,87 +121,131 @@ impl FastPath {
 
     /// As [`Self::respond`] for at most [`BATCH`] packets.
     fn respond_together(&self, snapshot: &Snapshot, now: u32, batch: &mut [Exchange<'_>]) {
-        let mut asked = Asked { questions: [None; BATCH], addresses: [0; BATCH] };
+        let (plans, questions) = ([None; BATCH], [Plain::NONE; BATCH]);
+        let mut asked = Asked { plans, questions, addresses: [0; BATCH] };
         // The steps are compiled each by itself: together they need more registers than there are.
-        let mut waiting = widest(
+        let [mut v4, mut v6] = widest(
             #[inline(always)]
-            || self.read(batch, &mut asked),
+            |machine| self.read(machine, batch, &mut asked),
         );
-        waiting &= seen(snapshot, batch, &asked, waiting);
+        let mut audience = Audience { snapshot, plan: None, last: None };
         let context = Context::new(&snapshot.settings, now);
-        // Those of one zone and one family together.
-        while let Some(Some(first)) = asked.questions.get(waiting.trailing_zeros() as usize) {
-            let (plain, plan) = first;
-            if plan.signed {
-                let place = waiting.trailing_zeros() as usize;
-                let address = asked.addresses[place];
-                self.replies.respond(&mut batch[place], plain, address, plan, &context);
-                waiting ^= 1 << place;
-                continue;
-            }
-            waiting &= !match plain.family {
-                Family::V4 => {
-                    answer(batch, &asked, waiting, first, |address| address as u32, plan.v4(), &context)
-                }
-                Family::V6 => answer(batch, &asked, waiting, first, |address| address, plan.v6(), &context),
-            };
+        let admitted = self.zones.any_judged().then(|| {
+            let mut waiting = audience.among(v4 | v6, batch, &asked);
+            let admitted = admission::admit(snapshot, batch, &asked, &context, &mut waiting);
+            (v4, v6) = (v4 & waiting, v6 & waiting);
+            admitted
+        });
+        self.respond_to::<u32>(v4, batch, &asked, &mut audience, &context);
+        self.respond_to::<u128>(v6, batch, &asked, &mut audience, &context);
+        if let Some(admitted) = admitted {
+            admitted.finish(snapshot.gate(), batch, &asked);
         }
     }
 
-    /// Finds the plain questions of a batch; returns their places.
+    /// Finds the plain questions of a batch; returns the places of those of each family.
     #[inline(always)]
-    fn read<'s>(&'s self, batch: &[Exchange<'_>], asked: &mut Asked<'s>) -> Places {
-        let mut places = 0;
-        let mut last = None;
-        let asked = asked.questions.iter_mut().zip(&mut asked.addresses);
-        for ((index, exchange), (question, asked)) in batch.iter().enumerate().zip(asked) {
+    fn read<'s>(&'s self, machine: Machine, batch: &[Exchange<'_>], asked: &mut Asked<'s>) -> [Places; 2] {
+        let (mut v4, mut v6) = (0, 0);
+        let mut last = self.zones.first();
+        let asked = asked.plans.iter_mut().zip(&mut asked.questions).zip(&mut asked.addresses);
+        for ((index, exchange), ((own_plan, question), asked)) in batch.iter().enumerate().zip(asked) {
             // One step after the other: what closures hold is not compiled for wide registers.
             let read = Plain::read(
                 exchange.buffer,
                 exchange.packet_octets(),
-                self.meant,
+                &self.meant,
+                machine,
                 #[inline(always)]
                 |apex| self.zones.find(exchange.buffer, apex, &mut last),
             );
             let Some((plain, address, plan)) = read else { continue };
             if exchange.client.transport == Transport::Udp && plan.decides(plain.family, address) {
-                (*question, *asked) = (Some((plain, plan)), address);
-                places |= 1 << index;
+                (*own_plan, *question, *asked) = (Some(plan), plain, address);
+                match plain.family {
+                    Family::V4 => v4 |= 1 << index,
+                    Family::V6 => v6 |= 1 << index,
+                }
             }
         }
-        places
+        [v4, v6]
+    }
+
+    /// Answers the questions at places of a batch, which are all of one family, those of one zone together.
+    #[inline(always)]
+    fn respond_to<'s, A: Planned>(
+        &self,
+        mut waiting: Places,
+        batch: &mut [Exchange<'_>],
+        asked: &Asked<'s>,
+        audience: &mut Audience<'s>,
+        context: &Context<'_>,
+    ) {
+        while let Some(&Some(plan)) = asked.plans.get(waiting.trailing_zeros() as usize) {
+            audience.turn_to(plan);
+            if plan.signed {
+                let place = waiting.trailing_zeros() as usize;
+                waiting ^= 1 << place;
+                let exchange = &mut batch[place];
+                if audience.includes(plan, exchange.client.address) {
+                    let (question, address) = (&asked.questions[place], asked.addresses[place]);
+                    self.replies.respond(exchange, question, address, plan, context);
+                }
+            } else {
+                waiting &= !answer::<A>(batch, asked, waiting, plan, audience, context);
+            }
+        }
     }
 }
 
-/// Those places among `waiting` whose clients see the data of the zone that they ask.
-fn seen(snapshot: &Snapshot, batch: &[Exchange<'_>], asked: &Asked<'_>, waiting: Places) -> Places {
-    let mut seen = waiting;
-    // Who sees what, of the packet before: those of one resolver often follow each other.
-    let mut last = None;
-    for (place, (exchange, question)) in batch.iter().zip(&asked.questions).enumerate() {
-        let Some((_, plan)) = question else { continue };
-        let asker = (plan.index, exchange.client.address);
-        if plan.open || last == Some(asker) {
-            continue;
-        }
-        match snapshot.view(&plan.zone, exchange.client.address) {
-            View::Data | View::WithoutRanges => last = Some(asker),
-            _ => seen &= !(1 << place),
+impl<'s> Audience<'s> {
+    /// Goes on with a zone.
+    fn turn_to(&mut self, plan: &'s Plan) {
+        if !self.plan.is_some_and(|last| std::ptr::eq(last, plan)) {
+            (self.plan, self.last) = (Some(plan), None);
         }
     }
-    seen
+
+    /// Those of some places whose clients see the data of the zones that they ask.
+    #[inline(never)]
+    fn among(&mut self, places: Places, batch: &[Exchange<'_>], asked: &Asked<'s>) -> Places {
+        let mut seen = places;
+        for (place, (exchange, plan)) in batch.iter().zip(&asked.plans).enumerate() {
+            let Some(plan) = plan.filter(|_| places >> place & 1 == 1) else { continue };
+            self.turn_to(plan);
+            if !self.includes(plan, exchange.client.address) {
+                seen ^= 1 << place;
+            }
+        }
+        seen
+    }
+
+    /// Whether a client sees the data of the zone, which this is the plan of.
+    #[inline(always)]
+    fn includes(&mut self, plan: &Plan, client: IpAddr) -> bool {
+        plan.open || self.last == Some(client) || self.ask(plan, client)
+    }
+
+    /// Asks the access lists.
+    #[inline(never)]
+    fn ask(&mut self, plan: &Plan, client: IpAddr) -> bool {
+        let sees = matches!(self.snapshot.view(&plan.zone, client), View::Data | View::WithoutRanges);
+        if sees {
+            self.last = Some(client);
+        }
+        sees
+    }
 }
 
-/// Looks up those addresses among `waiting` that are asked of the zone of the `first` and have its
-/// family, and answers the questions. Returns their places.
+/// Looks up those addresses among `waiting` that are asked of a zone, and answers the questions of those who
+/// see it. Returns the places of all that ask it.
 #[inline(always)]
-fn answer<'s, A: Address>(
+fn answer<A: Planned>(
     batch: &mut [Exchange<'_>],
-    asked: &Asked<'s>,
+    asked: &Asked<'_>,
     mut waiting: Places,
-    &(Plain { family, .. }, plan): &(Plain, &'s Plan),
-    key: impl Fn(u128) -> A,
-    mut tables: impl Iterator<Item = (&'s AddressList, &'s PrefixTable<A>)>,
+    plan: &Plan,
+    audience: &mut Audience<'_>,
     context: &Context<'_>,
 ) -> Places {
     let mut taken = 0;
@@ -193,18 +255,19 @@ fn answer<'s, A: Address>(
     while waiting != 0 {
         let place = waiting.trailing_zeros() as usize % BATCH;
         waiting &= waiting - 1;
-        if let Some((plain, other)) = &asked.questions[place]
-            && std::ptr::eq(*other, plan)
-            && plain.family == family
-        {
-            (places[count % BATCH], keys[count % BATCH]) = (place as u8, key(asked.addresses[place]));
+        if !asked.plans[place].is_some_and(|other| std::ptr::eq(other, plan)) {
+            continue;
+        }
+        taken |= 1 << place;
+        if batch.get(place).is_some_and(|exchange| audience.includes(plan, exchange.client.address)) {
+            (places[count % BATCH], keys[count % BATCH]) = (place as u8, A::of(asked.addresses[place]));
             count += 1;
-            taken |= 1 << place;
         }
     }
     let (places, keys) = (&places[..count], &keys[..count]);
     let mut states = [UNLISTED; BATCH];
     let mut listings: [Option<&Listing>; BATCH] = [None; BATCH];
+    let mut tables = A::tables(plan);
     if let Some((list, table)) = tables.next() {
         table.lookup_batch(keys, &mut states[..count]);
         listings = [Some(&list.listing); BATCH];
@@ -220,18 +283,24 @@ fn answer<'s, A: Address>(
             }
         }
     }
-    for (&place, (&state, &listing)) in places.iter().zip(states.iter().zip(&listings)) {
-        let place = usize::from(place) % BATCH;
-        let verdict = match listing {
-            Some(listing) if state != UNLISTED => match listing.only_saying(state) {
-                Some(saying) => Verdict::Listed(saying, listing.ttl),
-                None => continue,
-            },
-            _ => Verdict::Unlisted,
-        };
-        if let (Some(exchange), Some((plain, _))) = (batch.get_mut(place), &asked.questions[place]) {
-            reply::write(exchange, plain, asked.addresses[place], plan, verdict, context);
-        }
-    }
+    widest(
+        #[inline(always)]
+        |_| {
+            for (&place, (&state, &listing)) in places.iter().zip(states.iter().zip(&listings)) {
+                let place = usize::from(place) % BATCH;
+                let verdict = match listing {
+                    Some(listing) if state != UNLISTED => match listing.only_saying(state) {
+                        Some(saying) => Verdict::Listed(saying, listing.ttl),
+                        None => continue,
+                    },
+                    _ => Verdict::Unlisted,
+                };
+                if let Some(exchange) = batch.get_mut(place) {
+                    let (plain, address) = (&asked.questions[place], asked.addresses[place]);
+                    reply::write(exchange, plain, address, plan, verdict, context);
+                }
+            }
+        },
+    );
     taken
 }

@@ -6,33 +6,35 @@ use super::opt::CookiePlace;
 use super::{Buffer, nibbles};
 use crate::cookie;
 use crate::name::Name;
+use crate::prefix_table::Machine;
 use crate::snapshot::Settings;
 use crate::wire::{HEADER_OCTETS, class, flag, option_code, record_type};
 use crate::zone::Family;
 
-/// A plain question, apart from its address: small, since a batch of them is kept.
+/// A plain question, apart from its address: small, since a batch of them is kept. As large as an address, so that
+/// the places of both are found in one step.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
 pub(super) struct Plain {
     /// The family of the address that the name begins with.
     pub(super) family: Family,
-    /// Where in the packet the rest of the name begins, which is an apex.
+    /// Where in the packet the apex begins.
     apex: u8,
+    /// Where the labels of the address end: at the apex, or at a key that stands between.
+    address_end: u8,
     /// Where the question ends.
     end: u16,
     /// QTYPE.
     pub(super) record_type: u16,
-    pub(super) edns: Option<Edns>,
-}
-
-/// What an OPT record of version 0 asks for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Edns {
-    /// The largest reply that the client takes, as it stands.
-    pub(super) udp_size: u16,
-    pub(super) dnssec_ok: bool,
+    pub(super) edns: Edns,
     /// Where its cookie is, if cookies mean something.
     pub(super) cookie: Option<CookiePlace>,
 }
+
+/// What an OPT record of version 0 asks for, if there is one: its first octets as they stand, up to the first
+/// of the flags; 0 where there is none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edns(u64);
 
 /// The options that change a reply.
 #[derive(Clone, Copy, Debug)]
@@ -51,10 +53,27 @@ impl Meant {
 pub(super) const OPT_OCTETS: usize = 11;
 
 impl Plain {
-    /// Where in the packet the rest of the name begins, which is an apex.
+    /// Stands where there is none.
+    pub(super) const NONE: Self = Self {
+        family: Family::V6,
+        apex: 0,
+        address_end: 0,
+        end: 0,
+        record_type: 0,
+        edns: Edns::NONE,
+        cookie: None,
+    };
+
+    /// Where in the packet the apex begins.
     #[inline(always)]
     pub(super) fn apex(&self) -> usize {
         self.apex.into()
+    }
+
+    /// The label between the address and the apex, with its length octet: a key, where there is one.
+    #[inline(always)]
+    pub(super) fn between(&self) -> std::ops::Range<usize> {
+        self.address_end.into()..self.apex.into()
     }
 
     /// Where the question ends.
@@ -63,9 +82,9 @@ impl Plain {
         self.end.into()
     }
 
-    /// Reads the packet of `octets` at the beginning of `buffer`; `zone` finds the zone whose apex is the
-    /// name at a place of the buffer, and where that name ends. Returns the address, too. `None` where
-    /// the packet is not plain.
+    /// Reads the packet of `octets` at the beginning of `buffer`; `zone` finds the zone of the name at a
+    /// place of the buffer, where its apex begins (there, or behind a key), and where that ends. Returns the
+    /// address, too. `None` where the packet is not plain.
     ///
     /// What the buffer holds behind the packet is looked at, but nothing follows from it: the last
     /// step asks whether everything that counted belongs to the packet.
@@ -73,8 +92,9 @@ impl Plain {
     pub(super) fn read<Z>(
         buffer: &Buffer,
         octets: usize,
-        meant: Meant,
-        zone: impl FnOnce(usize) -> Option<(Z, usize)>,
+        meant: &Meant,
+        machine: Machine,
+        zone: impl FnOnce(usize) -> Option<(Z, usize, usize)>,
     ) -> Option<(Self, u128, Z)> {
         const NOT_A_QUERY: u8 = ((flag::RESPONSE | flag::OPCODE) >> 8) as u8;
         /// One question, and nothing in the sections of records; of the additional ones less than two.
@@ -84,8 +104,8 @@ impl Plain {
         if flags & NOT_A_QUERY != 0 || counts & !1 != COUNTS {
             return None;
         }
-        let (family, address, apex) = read_address(buffer)?;
-        let (zone, name_end) = zone(apex)?;
+        let (family, address, address_end) = read_address(buffer, machine)?;
+        let (zone, apex, name_end) = zone(address_end)?;
         let (type_and_class, rest) = buffer.get(name_end..)?.split_first_chunk()?;
         let type_and_class = u32::from_be_bytes(*type_and_class);
         let record_type = (type_and_class >> 16) as u16;
@@ -93,14 +113,15 @@ impl Plain {
             return None;
         }
         let question_end = name_end + 4;
-        let (edns, end) = if counts == COUNTS {
-            (None, question_end)
+        let (edns, cookie, end) = if counts == COUNTS {
+            (Edns::NONE, None, question_end)
         } else {
-            let (edns, octets) = Edns::read(rest, question_end, meant)?;
-            (Some(edns), question_end + octets)
+            let (edns, cookie, octets) = Edns::read(rest, question_end, meant)?;
+            (edns, cookie, question_end + octets)
         };
         // A name has at most 255 octets, and an address a quarter of that.
-        let plain = Self { family, apex: apex as u8, end: question_end as u16, record_type, edns };
+        let (address_end, apex) = (address_end as u8, apex as u8);
+        let plain = Self { family, apex, address_end, end: question_end as u16, record_type, edns, cookie };
         (end <= octets).then_some((plain, address, zone))
     }
 }
@@ -112,9 +133,9 @@ fn is_special(wanted: u16) -> bool {
 
 /// The address at the beginning of the name, and where the labels behind it begin.
 #[inline(always)]
-fn read_address(buffer: &Buffer) -> Option<(Family, u128, usize)> {
+fn read_address(buffer: &Buffer, machine: Machine) -> Option<(Family, u128, usize)> {
     let name = &buffer[HEADER_OCTETS..];
-    if let Some(address) = name.first_chunk().and_then(nibbles::read) {
+    if let Some(address) = name.first_chunk().and_then(|labels| nibbles::read(labels, machine)) {
         return Some((Family::V6, address, HEADER_OCTETS + nibbles::OCTETS));
     }
     read_octets(name).map(|(address, octets)| (Family::V4, address.into(), HEADER_OCTETS + octets))
@@ -158,10 +179,30 @@ pub(super) fn end_of_name(buffer: &Buffer, mut at: usize) -> Option<usize> {
 }
 
 impl Edns {
-    /// Reads the OPT record at the beginning of `record`, which is at a place of the packet, and tells how many
-    /// octets it has.
+    const NONE: Self = Self(0);
+
+    /// Whether there is an OPT record.
     #[inline(always)]
-    fn read(record: &[u8], at: usize, meant: Meant) -> Option<(Self, usize)> {
+    pub(super) fn is_there(self) -> bool {
+        self.0 != 0
+    }
+
+    /// The largest reply that the client takes, as it stands.
+    #[inline(always)]
+    pub(super) fn udp_size(self) -> u16 {
+        (self.0 >> 24) as u16
+    }
+
+    /// The first octet of the flags with DO alone.
+    #[inline(always)]
+    pub(super) fn dnssec_ok(self) -> u8 {
+        self.0 as u8 & 0x80
+    }
+
+    /// Reads the OPT record at the beginning of `record`, which is at a place of the packet; tells where its
+    /// cookie is, and how many octets it has.
+    #[inline(always)]
+    fn read(record: &[u8], at: usize, meant: &Meant) -> Option<(Self, Option<CookiePlace>, usize)> {
         // Root, type, size, extended response code, version and the first octet of the flags.
         const FIXED: u64 = 0xffff_ff00_0000_ff00;
         const OPT: u64 = (record_type::OPT as u64) << 40;
@@ -176,14 +217,14 @@ impl Edns {
             0 => None,
             _ => read_options(options.get(..octets)?, at + OPT_OCTETS, meant)?,
         };
-        let edns = Self { udp_size: (start >> 24) as u16, dnssec_ok: start & 0x80 != 0, cookie };
-        Some((edns, OPT_OCTETS + octets))
+        Some((Self(start), cookie, OPT_OCTETS + octets))
     }
 }
 
 /// Reads options, which begin at a place of a packet; tells where the first cookie is. `None` where they do not
 /// fill their record exactly, or one of them makes the packet other than plain.
-fn read_options(options: &[u8], start: usize, meant: Meant) -> Option<Option<CookiePlace>> {
+#[inline(never)]
+fn read_options(options: &[u8], start: usize, meant: &Meant) -> Option<Option<CookiePlace>> {
     const WITH_SERVER: usize = cookie::OCTETS;
     let (mut cookie, mut rest) = (None, options);
     while !rest.is_empty() {
@@ -191,12 +232,12 @@ fn read_options(options: &[u8], start: usize, meant: Meant) -> Option<Option<Coo
         let length = usize::from(u16::from_be_bytes([l0, l1]));
         match u16::from_be_bytes([c0, c1]) {
             option_code::COOKIE if meant.cookie && cookie.is_none() => {
-                let at = (start + options.len() - data.len()) as u16;
-                cookie = Some(match length {
-                    cookie::CLIENT_OCTETS => CookiePlace { at, has_server: false },
-                    WITH_SERVER => CookiePlace { at, has_server: true },
+                let has_server = match length {
+                    cookie::CLIENT_OCTETS => false,
+                    WITH_SERVER => true,
                     _ => return None,
-                });
+                };
+                cookie = Some(CookiePlace::new(start + options.len() - data.len(), has_server)?);
             }
             option_code::NSID if meant.nsid => return None,
             _ => {}

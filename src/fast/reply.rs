@@ -9,10 +9,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use smallvec::SmallVec;
 
-use super::exchange::{BUFFER_OCTETS, Buffer, Exchange};
-use super::opt::{Context, Opt};
+use super::exchange::{Buffer, Exchange};
+use super::opt::{self, Context, ROOM};
 use super::question::Plain;
-use super::tail;
+use super::tail::Tail;
 use super::view::Plan;
 use crate::answer::Outcome;
 use crate::cookie::Standing;
@@ -55,81 +55,124 @@ pub(super) fn write(
     verdict: Verdict<'_>,
     context: &Context<'_>,
 ) -> bool {
-    let reply = Reply { plain, address, plan, context, listed: matches!(verdict, Verdict::Listed(..)) };
+    let has_options = !opt::has_none(plain, plan, context);
     match verdict {
-        Verdict::Unlisted => reply.write(exchange, None::<(usize, fn(&mut [u8]))>),
-        Verdict::Listed(saying, ttl) if plain.record_type == record_type::A => {
-            let octets = RECORD_OCTETS + saying.address.len();
-            let record = |place: &mut [u8]| {
-                if let Some((fixed, rdata)) = place.split_first_chunk_mut()
-                    && let Some(rdata) = rdata.first_chunk_mut()
-                {
-                    *fixed = record(record_type::A, ttl, saying.address.len() as u16);
-                    *rdata = saying.address;
-                }
-            };
-            reply.write(exchange, Some((octets, record)))
+        Verdict::Unlisted if !has_options => {
+            Reply { plain, address, plan, context }.write_denial(exchange, Options::default())
         }
-        Verdict::Listed(saying, ttl) => reply.write_text(exchange, saying, ttl),
+        Verdict::Listed(saying, ttl) if !has_options && plain.record_type == record_type::A => {
+            Reply { plain, address, plan, context }.write_address(exchange, saying, ttl, Options::default())
+        }
+        Verdict::Unlisted => Reply { plain, address, plan, context }.write_other(exchange, None, 0),
+        Verdict::Listed(saying, ttl) => {
+            Reply { plain, address, plan, context }.write_other(exchange, Some(saying), ttl)
+        }
     }
 }
 
-/// What a reply is made of, besides its record.
+/// What a reply is made of, besides its record and its options.
 #[derive(Clone, Copy)]
 struct Reply<'r> {
     plain: &'r Plain,
     address: u128,
     plan: &'r Plan,
     context: &'r Context<'r>,
-    listed: bool,
 }
 
+/// The options of a reply, and what the packet's says of its client.
+#[derive(Clone, Copy, Default)]
+struct Options<'o> {
+    octets: &'o [u8],
+    standing: Standing,
+}
+
+/// What is said of a key, and what follows: the code, whether the key is listed, and the tail.
+type Said<'r> = (u16, bool, &'r Tail);
+
 impl Reply<'_> {
-    /// Writes TXT, or an empty answer for any other type.
+    /// Writes what is rarer: options, TXT, or an empty answer for any other type than A.
     #[inline(never)]
-    fn write_text(self, exchange: &mut Exchange<'_>, saying: &Saying, ttl: u32) -> bool {
+    fn write_other(self, exchange: &mut Exchange<'_>, saying: Option<&Saying>, ttl: u32) -> bool {
+        let Self { plain, address, plan, context } = self;
+        let code = if saying.is_some() { rcode::NOERROR } else { rcode::NXDOMAIN };
+        let mut room = ROOM;
+        let Ok((octets, standing)) = opt::options(&mut room, exchange, plain, plan, code, context) else {
+            return false;
+        };
+        let options = Options { octets, standing };
+        let Some(saying) = saying else { return self.write_denial(exchange, options) };
+        if plain.record_type == record_type::A {
+            return self.write_address(exchange, saying, ttl, options);
+        }
         let text = match &saying.text {
-            Some(template) if self.plain.record_type == record_type::TXT => {
-                let dropin = self.plan.zone.options().dropin;
-                let Some(text) = Text::new(template, self.plain.family, self.address, dropin) else {
-                    return false;
-                };
+            Some(template) if plain.record_type == record_type::TXT => {
+                let dropin = plan.zone.options().dropin;
+                let Some(text) = Text::new(template, plain.family, address, dropin) else { return false };
                 Some(text)
             }
             _ => None,
         };
+        let tail = if text.is_some() { &plan.positive } else { &plan.negative };
         let octets = |text: &Text<'_>| RECORD_OCTETS + 1 + usize::from(text.octets);
-        self.write(exchange, text.map(|text| (octets(&text), move |place: &mut [u8]| text.write(ttl, place))))
+        let record = text.map(|text| (octets(&text), move |place: &mut [u8]| text.write(ttl, place)));
+        self.write(exchange, (code, true, tail), record, options)
+    }
+
+    /// Writes that the name does not exist.
+    #[inline(always)]
+    fn write_denial(self, exchange: &mut Exchange<'_>, options: Options<'_>) -> bool {
+        let said = (rcode::NXDOMAIN, false, &self.plan.negative);
+        self.write(exchange, said, None::<(usize, fn(&mut [u8]))>, options)
+    }
+
+    /// Writes an A record.
+    #[inline(always)]
+    fn write_address(
+        self,
+        exchange: &mut Exchange<'_>,
+        saying: &Saying,
+        ttl: u32,
+        options: Options<'_>,
+    ) -> bool {
+        let octets = RECORD_OCTETS + saying.address.len();
+        let record = |place: &mut [u8]| {
+            if let Some((fixed, rdata)) = place.split_first_chunk_mut()
+                && let Some(rdata) = rdata.first_chunk_mut()
+            {
+                *fixed = record(record_type::A, ttl, saying.address.len() as u16);
+                *rdata = saying.address;
+            }
+        };
+        self.write(exchange, (rcode::NOERROR, true, &self.plan.positive), Some((octets, record)), options)
     }
 
     /// Writes the reply with at most one record, of so many octets.
     #[inline(always)]
-    fn write(self, exchange: &mut Exchange<'_>, record: Option<(usize, impl FnOnce(&mut [u8]))>) -> bool {
-        let Self { plain, address, plan, context, listed } = self;
-        let (code, tail) = match (&record, listed) {
-            (Some(_), _) => (rcode::NOERROR, &plan.positive),
-            (None, true) => (rcode::NOERROR, &plan.negative),
-            (None, false) => (rcode::NXDOMAIN, &plan.negative),
-        };
+    fn write(
+        self,
+        exchange: &mut Exchange<'_>,
+        (code, listed, tail): Said<'_>,
+        record: Option<(usize, impl FnOnce(&mut [u8]))>,
+        options: Options<'_>,
+    ) -> bool {
+        let Self { plain, address, plan, context } = self;
         let answers = u16::from(record.is_some());
         let octets = record.as_ref().map_or(0, |(octets, _)| *octets);
-        let Ok(opt) = Opt::new(exchange, plain, plan, code, context) else { return false };
         let records_end = plain.end() + octets + tail.len();
-        let end = records_end + opt.as_ref().map_or(0, Opt::octets);
-        if end > limit(plain, context.udp_size) {
+        let end = records_end + opt::octets(plain, options.octets);
+        if !context.allows(plain, end) {
             return false;
         }
         let buffer = &mut *exchange.buffer;
-        let behind = &mut buffer[plain.end()..];
-        if let Some((octets, write)) = record {
-            write(&mut behind[..octets]);
+        if let Some((octets, write)) = record
+            && let Some(place) = buffer.get_mut(plain.end()..plain.end() + octets)
+        {
+            write(place);
         }
-        tail.write(plain.apex(), &mut behind[octets..]);
-        if let Some(opt) = &opt {
-            opt.write(&mut buffer[records_end..]);
-        }
-        let additionals = tail.additionals + u16::from(plain.edns.is_some());
-        finish_header(buffer, code, [1, answers, tail.authorities, additionals]);
+        tail.write(buffer, plain.end() + octets, plain.apex());
+        opt::write(buffer, records_end, plain, options.octets, context);
+        let counts = tail.counts + (u64::from(answers) << 32) + u64::from(plain.edns.is_there());
+        finish_header(buffer, flag::AUTHORITATIVE, code, counts);
         let outcome = Outcome {
             reply: true,
             zone: Some(plan.index),
@@ -139,21 +182,12 @@ impl Reply<'_> {
             answers,
             family: Some(plain.family),
             listed,
-            cookie: opt.map_or(Standing::None, |opt| opt.standing),
+            cookie: options.standing,
             ..Outcome::default()
         };
         exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));
         true
     }
-}
-
-/// The most octets that a reply may have (RFC 6891, section 6.2.5), and that may be written here: a
-/// tail is copied in whole pieces.
-#[inline(always)]
-pub(super) fn limit(plain: &Plain, udp_size: u16) -> usize {
-    const WITHOUT_EDNS: u16 = 512;
-    let limit = plain.edns.map_or(WITHOUT_EDNS, |edns| edns.udp_size.min(udp_size).max(WITHOUT_EDNS));
-    usize::from(limit).min(BUFFER_OCTETS - tail::COPIED)
 }
 
 /// A record up to its rdata.
@@ -199,13 +233,13 @@ impl<'v> Text<'v> {
     }
 }
 
-/// Makes the header of the query that of its reply: RD and CD are copied, RA, AD and Z are clear.
+/// Makes the header of the query that of its reply: RD and CD are copied, RA, AD and Z are clear; AA is
+/// what `authoritative` is.
 #[inline(always)]
-pub(super) fn finish_header(buffer: &mut Buffer, code: u16, counts: [u16; 4]) {
+pub(super) fn finish_header(buffer: &mut Buffer, authoritative: u16, code: u16, counts: u64) {
     const COPIED: u16 = flag::RECURSION_DESIRED | flag::CHECKING_DISABLED;
     let asked = u16::from_be_bytes([buffer[2], buffer[3]]);
-    let flags = flag::RESPONSE | flag::AUTHORITATIVE | asked & COPIED | code;
+    let flags = flag::RESPONSE | authoritative | asked & COPIED | code;
     buffer[2..4].copy_from_slice(&flags.to_be_bytes());
-    let counts = counts.iter().fold(0, |counts, &count| counts << 16 | u64::from(count));
     buffer[4..HEADER_OCTETS].copy_from_slice(&counts.to_be_bytes());
 }

@@ -19,18 +19,18 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use smallvec::SmallVec;
 
-use super::exchange::{BUFFER_OCTETS, Buffer, Exchange};
-use super::opt::{Context, Opt};
+use super::exchange::{Buffer, Exchange};
+use super::opt::{self, Context, ROOM};
 use super::question::{OPT_OCTETS, Plain};
 use super::reply;
-use super::view::Plan;
+use super::tail::ONE_QUESTION;
+use super::view::{Plan, Planned};
 use crate::address::{MAPPED, MAPPED_LAST, SIX_TO_FOUR, SIX_TO_FOUR_LENGTH};
 use crate::answer::Outcome;
-use crate::cookie::Standing;
 use crate::dataset::TEST_V4;
 use crate::prefix_table::{Address, Range};
 use crate::rate_limit;
-use crate::wire::{HEADER_OCTETS, class, rcode, record_type};
+use crate::wire::{HEADER_OCTETS, class, flag, rcode, record_type};
 use crate::zone::Family;
 
 /// Replies of signed zones.
@@ -159,7 +159,7 @@ impl Question {
     fn of(buffer: &Buffer, plain: &Plain, address: u128, plan: &Plan) -> Option<Self> {
         let kind = Kind::of(plain.record_type)?;
         let block = Block::of(buffer, plain.family, address, plan)?;
-        let dnssec_ok = plain.edns.is_some_and(|edns| edns.dnssec_ok);
+        let dnssec_ok = plain.edns.dnssec_ok() != 0;
         Some(Self { zone: plan.index, block, kind, dnssec_ok })
     }
 }
@@ -188,16 +188,16 @@ impl Block {
         match family {
             Family::V4 => {
                 let address = address as u32;
-                let mut run = around(plan.v4().map(|(_, table)| table.range(address)));
+                let mut run = around(u32::tables(plan).map(|(_, table)| table.range(address)));
                 run.leave_out(address, TEST_V4, TEST_V4);
                 let least = 8 * labels_to_an_octet(buffer, address)?;
                 let length = run.widest(address, 8, least);
                 Some(Self { family: Family::V4, first: address.masked(length).into(), length })
             }
             Family::V6 => {
-                let mut run = around(plan.v6().map(|(_, table)| table.range(address)));
+                let mut run = around(u128::tables(plan).map(|(_, table)| table.range(address)));
                 run.leave_out(address, MAPPED, MAPPED_LAST);
-                if plan.v4().next().is_some() {
+                if u32::tables(plan).next().is_some() {
                     run.leave_out(address, SIX_TO_FOUR, SIX_TO_FOUR.last_of(SIX_TO_FOUR_LENGTH));
                 }
                 let length = run.widest(address, 4, LEAST_V6);
@@ -300,7 +300,7 @@ impl Kept {
         // OPT and nothing more; it is made anew for each reply.
         let additionals = word(10)?;
         let rest = if additionals == 0 { 0 } else { OPT_OCTETS + usize::from(word(at + OPT_OCTETS - 2)?) };
-        let is_plain = additionals == u16::from(plain.edns.is_some()) && at + rest == reply.len();
+        let is_plain = additionals == u16::from(plain.edns.is_there()) && at + rest == reply.len();
         let is_of_data = matches!(outcome.rcode, rcode::NOERROR | rcode::NXDOMAIN);
         (is_plain && is_of_data).then(|| Self { octets, pointers, counts, outcome: *outcome })
     }
@@ -316,10 +316,13 @@ impl Kept {
         context: &Context<'_>,
     ) {
         let start = plain.end();
-        let Ok(opt) = Opt::new(exchange, plain, plan, self.outcome.rcode, context) else { return };
+        let (mut room, code) = (ROOM, self.outcome.rcode);
+        let Ok((options, cookie)) = opt::options(&mut room, exchange, plain, plan, code, context) else {
+            return;
+        };
         let records_end = start + self.octets.len();
-        let end = records_end + opt.as_ref().map_or(0, Opt::octets);
-        if end > reply::limit(plain, context.udp_size).min(BUFFER_OCTETS) {
+        let end = records_end + opt::octets(plain, options);
+        if !context.allows(plain, end) {
             return;
         }
         let buffer = &mut *exchange.buffer;
@@ -330,13 +333,10 @@ impl Kept {
                 *place = value.to_be_bytes();
             }
         }
-        if let Some(opt) = &opt {
-            opt.write(&mut buffer[records_end..]);
-        }
-        let [answers, authorities] = self.counts;
-        let additionals = u16::from(plain.edns.is_some());
-        reply::finish_header(buffer, self.outcome.rcode, [1, answers, authorities, additionals]);
-        let cookie = opt.map_or(Standing::None, |opt| opt.standing);
+        opt::write(buffer, records_end, plain, options, context);
+        let [answers, authorities] = self.counts.map(u64::from);
+        let counts = ONE_QUESTION | answers << 32 | authorities << 16 | u64::from(plain.edns.is_there());
+        reply::finish_header(buffer, flag::AUTHORITATIVE, code, counts);
         let outcome =
             Outcome { query_type: plain.record_type, query_class: class::IN, cookie, ..self.outcome };
         exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));

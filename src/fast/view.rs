@@ -10,10 +10,12 @@ use std::sync::Arc;
 use super::Buffer;
 use super::question::end_of_name;
 use super::tail::Tail;
+use crate::access::By;
+use crate::access::key_table::SHORTEST_KEY;
 use crate::address;
 use crate::dataset::{AddressList, Data, Dataset, TEST_V4};
 use crate::name::{Name, labels};
-use crate::prefix_table::PrefixTable;
+use crate::prefix_table::{Address, PrefixTable};
 use crate::snapshot::Snapshot;
 use crate::wire::HEADER_OCTETS;
 use crate::zone::{Family, Signing, Status, Zone};
@@ -26,6 +28,8 @@ pub(super) struct Zones {
     /// Where in `plans` the names of a length begin, by that length, and where the longest end.
     by_length: Box<[u32; LENGTHS + 1]>,
     any_signed: bool,
+    any_judged: bool,
+    any_keyed: bool,
 }
 
 /// One more than the longest name.
@@ -36,8 +40,9 @@ const LENGTHS: usize = 256;
 struct Apex {
     /// In wire form and in lower case.
     octets: Box<[u8]>,
-    /// The same in pieces.
-    pieces: Box<[ApexPiece]>,
+    /// The same in pieces: the first, which most names fit into, and the others.
+    first: ApexPiece,
+    others: Box<[ApexPiece]>,
 }
 
 /// A piece of a name: as much as most names have.
@@ -61,6 +66,8 @@ pub(super) struct Plan {
     pub(super) signed: bool,
     /// No access list looks at its clients.
     pub(super) open: bool,
+    /// By what access rules judge its questions.
+    pub(super) judged: By,
     /// What follows the answer section of a negative answer: the SOA.
     pub(super) negative: Tail,
     /// What follows the answer section of a positive one: nothing, or NS and glue.
@@ -82,7 +89,14 @@ impl Zones {
             plans.partition_point(|plan| plan.apex.octets.len() < length) as u32
         });
         let any_signed = plans.iter().any(|plan| plan.signed);
-        Self { plans, by_length: Box::new(by_length), any_signed }
+        let any_judged = plans.iter().any(|plan| plan.judged != By::Nothing);
+        let any_keyed = plans.iter().any(|plan| plan.judged == By::Key);
+        Self { plans, by_length: Box::new(by_length), any_signed, any_judged, any_keyed }
+    }
+
+    /// The plan of any zone.
+    pub(super) fn first(&self) -> Option<&Plan> {
+        self.plans.first()
     }
 
     /// True if one of the zones is signed.
@@ -90,26 +104,48 @@ impl Zones {
         self.any_signed
     }
 
-    /// The plan of the zone whose name, in any letter case, is at a place of a buffer, and where that
-    /// name ends. `last` is the plan found last: questions for one zone often follow each other.
+    /// True if access rules concern one of the zones.
+    #[inline(always)]
+    pub(super) fn any_judged(&self) -> bool {
+        self.any_judged
+    }
+
+    /// The plan of the zone whose name, in any letter case, is at a place of a buffer, or there behind a
+    /// key; where its name begins, and where it ends. `last` is the plan found last: questions for one zone
+    /// often follow each other.
     #[inline(always)]
     pub(super) fn find<'z>(
         &'z self,
         buffer: &Buffer,
         at: usize,
         last: &mut Option<&'z Plan>,
-    ) -> Option<(&'z Plan, usize)> {
-        let plan = match *last {
-            Some(plan) if plan.apex.is_at(buffer, at) => plan,
-            _ => self.search(buffer, at)?,
+    ) -> Option<(&'z Plan, usize, usize)> {
+        let (plan, at) = match *last {
+            Some(plan) if plan.apex.is_at(buffer, at) && plan.judged != By::Key => (plan, at),
+            _ => self.search(buffer, at, *last)?,
         };
         *last = Some(plan);
         let end = at + plan.apex.octets.len();
-        (end <= HEADER_OCTETS + Name::MAX_OCTETS).then_some((plan, end))
+        (end <= HEADER_OCTETS + Name::MAX_OCTETS).then_some((plan, at, end))
     }
 
+    /// As [`Self::find`], without its last step. Where names have keys, there must be one.
     #[inline(never)]
-    fn search(&self, buffer: &Buffer, at: usize) -> Option<&Plan> {
+    fn search<'z>(&'z self, buffer: &Buffer, at: usize, last: Option<&'z Plan>) -> Option<(&'z Plan, usize)> {
+        let behind = at + 1 + usize::from(*buffer.get(at)?);
+        let has_key = self.any_keyed && (at + 1 + SHORTEST_KEY..=at + 64).contains(&behind);
+        let keyed = |plan: &&Plan| plan.judged == By::Key;
+        if has_key && let Some(last) = last.filter(|last| keyed(last) && last.apex.is_at(buffer, behind)) {
+            return Some((last, behind));
+        }
+        if let Some(plan) = self.named(buffer, at) {
+            return Some((plan, at)).filter(|_| !keyed(&plan));
+        }
+        Some((self.named(buffer, behind).filter(keyed).filter(|_| has_key)?, behind))
+    }
+
+    /// The plan of the zone whose name is at a place of a buffer.
+    fn named(&self, buffer: &Buffer, at: usize) -> Option<&Plan> {
         let name = &buffer[at..end_of_name(buffer, at)?];
         let [start, end] = *self.by_length.get(name.len()..)?.first_chunk()?;
         let candidates = &self.plans[start as usize..end as usize];
@@ -130,7 +166,9 @@ impl Apex {
             }
             piece
         });
-        Self { pieces: pieces.collect(), octets }
+        let mut pieces = pieces.fuse();
+        let nothing = ApexPiece { octets: [0; _], matters: [0; _] };
+        Self { first: pieces.next().unwrap_or(nothing), others: pieces.collect(), octets }
     }
 
     fn order(&self) -> (usize, &[u8]) {
@@ -140,9 +178,16 @@ impl Apex {
     /// True if a buffer holds this name at a place, in any letter case.
     #[inline(always)]
     fn is_at(&self, buffer: &Buffer, at: usize) -> bool {
-        let (octets, _) = buffer[at..].as_chunks();
-        self.pieces.len() <= octets.len()
-            && self.pieces.iter().zip(octets).all(|(piece, octets)| piece.is(octets))
+        let Some((first, rest)) = buffer[at..].split_first_chunk() else { return false };
+        self.first.is(first) && (self.others.is_empty() || self.goes_on(rest))
+    }
+
+    /// True if this is the rest of the name.
+    #[inline(never)]
+    fn goes_on(&self, rest: &[u8]) -> bool {
+        let (octets, _) = rest.as_chunks();
+        self.others.len() <= octets.len()
+            && self.others.iter().zip(octets).all(|(piece, octets)| piece.is(octets))
     }
 }
 
@@ -163,10 +208,12 @@ impl Plan {
             Signing::By(_) => true,
             Signing::Impossible => return None,
         };
+        let judged = snapshot.gate().judges(index);
         let simple = zone.status() == Status::Serving
             && zone.datasets().iter().all(|dataset| is_simple(dataset, signed))
             && names[index].len() > 1
             && !names.iter().any(|name| is_nested_in_an_address(name, &names[index]))
+            && !(judged == By::Key && has_keyless_names(zone, names, &names[index]))
             && !zone.delegations().any(|(cut, _)| begins_like_an_address(cut, 1));
         if !simple {
             return None;
@@ -176,14 +223,15 @@ impl Plan {
         };
         let positive = match (snapshot.settings.minimal, zone.apex().name_servers()) {
             (false, Some(set)) => Tail::positive(&names[index], &set, snapshot.glue(index)),
-            _ => Some(Tail::default()),
+            _ => Some(Tail::none()),
         };
         Some(Self {
             index: index as u32,
             apex: Apex::new(names[index].clone()),
             signed,
             open: !snapshot.has_access_list() && !zone.has_access_list(),
-            negative: zone.apex().negative_soa().map_or_else(Tail::default, |soa| Tail::negative(&soa)),
+            judged,
+            negative: zone.apex().negative_soa().map_or_else(Tail::none, |soa| Tail::negative(&soa)),
             positive: positive?,
             v4: having(|list| list.v4.is_some()),
             v6: having(|list| list.v6.is_some()),
@@ -198,26 +246,47 @@ impl Plan {
         match family {
             Family::V4 => address != u128::from(TEST_V4),
             Family::V6 => {
-                address::mapped(address).is_none()
-                    && (self.v4.is_empty() || address::six_to_four(address).is_none())
+                // The highest bits tell at once of nearly all that they are neither.
+                let high = address >> 112;
+                let is_other = high != address::MAPPED >> 112 && high != address::SIX_TO_FOUR >> 112;
+                is_other
+                    || address::mapped(address).is_none()
+                        && (self.v4.is_empty() || address::six_to_four(address).is_none())
             }
         }
     }
+}
 
-    /// The datasets with IPv4 prefixes.
-    pub(super) fn v4(&self) -> impl Iterator<Item = (&AddressList, &PrefixTable<u32>)> {
-        self.v4
-            .iter()
-            .filter_map(|dataset| addresses(dataset))
-            .filter_map(|list| Some((list, list.v4.as_ref()?)))
+/// An address of a family, with the tables in which a plan looks it up.
+pub(super) trait Planned: Address {
+    /// The address of a plain question.
+    fn of(address: u128) -> Self;
+
+    /// The datasets with prefixes of this family.
+    fn tables(plan: &Plan) -> impl Iterator<Item = (&AddressList, &PrefixTable<Self>)>;
+}
+
+impl Planned for u32 {
+    #[inline(always)]
+    fn of(address: u128) -> Self {
+        address as Self
     }
 
-    /// The datasets with IPv6 prefixes.
-    pub(super) fn v6(&self) -> impl Iterator<Item = (&AddressList, &PrefixTable<u128>)> {
-        self.v6
-            .iter()
-            .filter_map(|dataset| addresses(dataset))
-            .filter_map(|list| Some((list, list.v6.as_ref()?)))
+    fn tables(plan: &Plan) -> impl Iterator<Item = (&AddressList, &PrefixTable<Self>)> {
+        let lists = plan.v4.iter().filter_map(|dataset| addresses(dataset));
+        lists.filter_map(|list| Some((list, list.v4.as_ref()?)))
+    }
+}
+
+impl Planned for u128 {
+    #[inline(always)]
+    fn of(address: u128) -> Self {
+        address
+    }
+
+    fn tables(plan: &Plan) -> impl Iterator<Item = (&AddressList, &PrefixTable<Self>)> {
+        let lists = plan.v6.iter().filter_map(|dataset| addresses(dataset));
+        lists.filter_map(|list| Some((list, list.v6.as_ref()?)))
     }
 }
 
@@ -233,8 +302,11 @@ fn is_simple(dataset: &Dataset, signed: bool) -> bool {
     match &dataset.data {
         Data::Addresses(_) | Data::Access(_) => true,
         Data::Generic(table) => {
-            let least = if signed { 2 } else { 4 };
-            !table.iter().any(|(owner, _)| begins_like_an_address(owner, least))
+            let is_among_addresses = |owner| match signed {
+                true => sorts_like_an_address(owner),
+                false => begins_like_an_address(owner, 4),
+            };
+            !table.iter().any(|(owner, _)| is_among_addresses(owner))
         }
         Data::Names(_) | Data::Combined(_) => false,
     }
@@ -247,12 +319,34 @@ fn begins_like_an_address(owner: &[u8], least: usize) -> bool {
     labels.clone().count() == least && labels.clone().all(is_digits)
 }
 
+/// True if the owner with this key has two labels or more and may stand between the names of addresses that
+/// have the first in common: `1st.10` does, since the second label sorts among octets. No block of addresses
+/// is wider than one label, so an owner of one lies inside none.
+fn sorts_like_an_address(owner: &[u8]) -> bool {
+    let mut labels = owner.strip_suffix(&[0]).unwrap_or(owner).split(|&octet| octet == 0);
+    let sorts = |label: &[u8]| is_digits(label) || label.first().is_some_and(u8::is_ascii_digit);
+    labels.next().is_some_and(is_digits) && labels.next().is_some_and(sorts)
+}
+
 /// True if a name lies below `apex`, right behind a label that an address may have.
 fn is_nested_in_an_address(name: &[u8], apex: &[u8]) -> bool {
     let above = labels(apex).count();
     let name: Vec<&[u8]> = labels(name).collect();
     let Some(next) = name.len().checked_sub(above + 1) else { return false };
     name[next + 1..].iter().copied().eq(labels(apex)) && is_digits(name[next])
+}
+
+/// True if below `apex`, in whose zone names have keys, there are such as have none: of a zone or, beginning
+/// like an address, of a name server.
+fn has_keyless_names(zone: &Zone, names: &[Box<[u8]>], apex: &[u8]) -> bool {
+    let is_address = |host: &Name| labels(host.wire()).next().is_some_and(is_digits);
+    names.iter().any(|name| is_below(name, apex)) || zone.apex().hosts().iter().any(is_address)
+}
+
+/// True if a name lies below `apex`.
+fn is_below(name: &[u8], apex: &[u8]) -> bool {
+    let (above, count) = (labels(apex).count(), labels(name).count());
+    count > above && labels(name).skip(count - above).eq(labels(apex))
 }
 
 /// True for what can be an octet or a nibble of an address.

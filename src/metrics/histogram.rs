@@ -4,8 +4,8 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Replies by their sizes, in bins of 64 octets.
-const SIZE_BINS: usize = 4096 / 64;
+/// Replies by their sizes, in bins that each end with a multiple of 64 octets, the first with none.
+const SIZE_BINS: usize = 4096 / 64 + 1;
 /// The upper ends of the buckets of sizes, in octets; multiples of 64.
 const SIZES: [u64; 12] = [64, 128, 192, 256, 320, 384, 512, 768, 1024, 1280, 2048, 4096];
 
@@ -28,12 +28,12 @@ impl Sizes {
     /// The counter of replies of that many octets.
     #[inline(always)]
     pub(super) fn bin(&self, octets: usize) -> &AtomicU64 {
-        &self.0[(octets.saturating_sub(1) / 64).min(SIZE_BINS)]
+        &self.0[(octets.wrapping_add(63) / 64).min(SIZE_BINS)]
     }
 
     /// Adds what was counted to the buckets.
     pub(super) fn add_to(&self, buckets: &mut Buckets) {
-        let at_most = |octets: u64| sum(&self.0[..(octets / 64) as usize]);
+        let at_most = |octets: u64| sum(&self.0[..=(octets / 64) as usize]);
         buckets.add(SIZES.iter().map(|&octets| (octets as f64, at_most(octets))), sum(&self.0));
     }
 }

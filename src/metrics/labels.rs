@@ -109,9 +109,14 @@ impl Answer {
         }
     }
 
-    /// By response code, the last for all that follow.
-    const BY_RCODE: [Self; 8] = {
-        let mut answers = [Self::Other; 8];
+    /// By response code, the last for all that follow; then the same for what is listed.
+    const BY_OUTCOME: [Self; 2 * ANSWERS] = {
+        let mut answers = [Self::Listed; 2 * ANSWERS];
+        let mut code = 0;
+        while code < ANSWERS {
+            answers[code] = Self::Other;
+            code += 1;
+        }
         answers[rcode::NOERROR as usize] = Self::NoError;
         answers[rcode::FORMERR as usize] = Self::FormErr;
         answers[rcode::SERVFAIL as usize] = Self::ServFail;
@@ -203,6 +208,8 @@ const ANSWERS: usize = 8;
 const TYPES_AND_OTHER: usize = 16;
 /// One is never used: tables have a power of two of places.
 const FAMILIES: usize = 4;
+/// The place of names that are no address, behind those of the families.
+const NO_FAMILY: usize = 2;
 
 /// Counters of a table.
 pub(super) const CELLS: usize = FAMILIES * TYPES_AND_OTHER * ANSWERS;
@@ -210,15 +217,14 @@ pub(super) const CELLS: usize = FAMILIES * TYPES_AND_OTHER * ANSWERS;
 /// The place in a table for the query with this outcome.
 #[inline(always)]
 pub(super) fn cell(outcome: &Outcome) -> usize {
-    let family = outcome.family.map_or(0, |family| 1 + family as usize);
+    let family = outcome.family.map_or(NO_FAMILY, |family| family as usize);
     let record_type = match u8::try_from(outcome.query_type) {
         Ok(code) => TYPE_PLACES[usize::from(code)].into(),
         Err(_) => TYPES.len(),
     };
-    let answer = match outcome.listed {
-        true => Answer::Listed,
-        false => Answer::BY_RCODE[usize::from(outcome.rcode).min(Answer::BY_RCODE.len() - 1)],
-    };
+    let code = usize::from(outcome.rcode).min(ANSWERS - 1);
+    // Found without a branch: nobody can foretell which way it would go.
+    let answer = Answer::BY_OUTCOME[usize::from(outcome.listed) * ANSWERS + code];
     (family * TYPES_AND_OTHER + record_type) * ANSWERS + answer as usize
 }
 
@@ -227,8 +233,8 @@ pub(super) fn labels(origin: Origin, cell: usize) -> Labels {
     Labels {
         origin,
         family: match cell / (TYPES_AND_OTHER * ANSWERS) {
-            1 => Some(Family::V4),
-            2 => Some(Family::V6),
+            0 => Some(Family::V4),
+            1 => Some(Family::V6),
             _ => None,
         },
         record_type: cell / ANSWERS % TYPES_AND_OTHER,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::ZoneSlot;
 use super::histogram::{Sizes, Times};
 use super::labels::{CELLS, Dropped, Limited, Origin, cell};
+use super::passages::Passages;
 use super::totals::{Totals, ZoneTotals};
 use crate::answer::Outcome;
 use crate::cookie::Standing;
@@ -34,6 +35,7 @@ pub struct WorkerCounters {
     dropped: [AtomicU64; Dropped::ALL.len()],
     sizes: Sizes,
     times: Times,
+    passages: Passages,
     /// What no zone answers, or one without a slot.
     elsewhere: ZoneCounters,
     zones: Box<[OnceLock<Box<ZoneChunk>>]>,
@@ -77,6 +79,7 @@ impl WorkerCounters {
             dropped: Default::default(),
             sizes: Sizes::default(),
             times: Times::default(),
+            passages: Passages::default(),
             elsewhere: ZoneCounters::default(),
             zones: (0..CHUNKS).map(|_| OnceLock::new()).collect(),
         }
@@ -84,7 +87,7 @@ impl WorkerCounters {
 
     /// Counts the packets of a batch.
     pub fn tally(&self) -> Tally<'_> {
-        Tally { counters: self, zone: None, place: &self.elsewhere, octets_in: 0, octets_out: 0 }
+        Tally { counters: self, zone: NO_ZONE, place: &self.elsewhere, octets_in: 0, octets_out: 0 }
     }
 
     /// Counts an answer that was sent so long after the system had received its query.
@@ -102,6 +105,11 @@ impl WorkerCounters {
     /// Counts an error of the system while receiving or accepting.
     pub fn receive_error(&self) {
         self.increase(&self.receive_errors, 1);
+    }
+
+    /// Counts a message that was no query.
+    pub fn unanswered(&self) {
+        self.increase(&self.unanswered, 1);
     }
 
     /// Counts a connection that was closed at once because its client has too many.
@@ -147,6 +155,18 @@ impl WorkerCounters {
         }
     }
 
+    /// As [`Self::increase`] for several counters, each by one.
+    #[inline(always)]
+    fn increase_each<const N: usize>(&self, counters: [&AtomicU64; N]) {
+        if self.shared {
+            counters.into_iter().for_each(|counter| _ = counter.fetch_add(1, Relaxed));
+        } else {
+            counters
+                .into_iter()
+                .for_each(|counter| counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed));
+        }
+    }
+
     pub(super) fn add_to(&self, totals: &mut Totals) {
         let origin = totals.origins.entry(self.origin).or_default();
         origin.truncated += self.truncated.load(Relaxed);
@@ -164,6 +184,9 @@ impl WorkerCounters {
         origin.open_connections += connections.saturating_sub(ended);
         self.sizes.add_to(&mut origin.sizes);
         self.times.add_to(&mut origin.times);
+        for (passage, count) in self.passages.counted() {
+            *totals.passages.entry(passage).or_default() += count;
+        }
         let mut add = |counters: &ZoneCounters, zone: &mut ZoneTotals| {
             let octets_out = counters.octets_out.load(Relaxed);
             zone.octets_in += counters.octets_in.load(Relaxed);
@@ -183,13 +206,16 @@ fn add_each<const N: usize>(sums: &mut [u64; N], counters: &[AtomicU64; N]) {
     sums.iter_mut().zip(counters).for_each(|(sum, counter)| *sum += counter.load(Relaxed));
 }
 
+/// Stands for no zone.
+const NO_ZONE: u64 = u64::MAX;
+
 /// Counts the packets of a batch. Those that follow each other mostly concern the same zone, which is
 /// then looked for once.
 #[derive(Debug)]
 pub struct Tally<'c> {
     counters: &'c WorkerCounters,
-    /// The zone of the last packet, by its place in the snapshot.
-    zone: Option<u32>,
+    /// The zone of the last packet, by its place in the snapshot, or [`NO_ZONE`].
+    zone: u64,
     /// Its counters.
     place: &'c ZoneCounters,
     /// Octets that are not yet counted there.
@@ -212,21 +238,29 @@ impl Tally<'_> {
         if !outcome.reply {
             return counters.increase(&counters.unanswered, 1);
         }
-        if outcome.zone != self.zone {
-            self.add_octets();
-            self.zone = outcome.zone;
-            self.place = counters.zone(outcome.zone.and_then(slot));
+        let zone = outcome.zone.map_or(NO_ZONE, u64::from);
+        if zone != self.zone {
+            self.turn_to(zone, outcome.zone.and_then(slot));
         }
         self.octets_in += octets_in as u64;
         self.octets_out += octets_out as u64;
-        counters.increase(&self.place.queries[cell(outcome)], 1);
-        counters.increase(counters.sizes.bin(octets_out), 1);
+        counters.increase_each([&self.place.queries[cell(outcome) % CELLS], counters.sizes.bin(octets_out)]);
         if outcome.truncated {
             counters.increase(&counters.truncated, 1);
+        }
+        if let Some(counter) = outcome.access.and_then(|passage| counters.passages.counter(passage)) {
+            counters.increase(counter, 1);
         }
         if let Some(counter) = counters.cookies.get((outcome.cookie as usize).wrapping_sub(1)) {
             counters.increase(counter, 1);
         }
+    }
+
+    /// Goes on with another zone.
+    #[inline(never)]
+    fn turn_to(&mut self, zone: u64, slot: Option<ZoneSlot>) {
+        self.add_octets();
+        (self.zone, self.place) = (zone, self.counters.zone(slot));
     }
 
     fn add_octets(&mut self) {

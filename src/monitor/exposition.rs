@@ -6,10 +6,12 @@
 
 use std::fmt::{Display, Write};
 
+use crate::access::Verdict;
 use crate::cookie::Standing;
 use crate::metrics::{Answer, Buckets, Dropped, Limited, Origin, OriginTotals, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
 use crate::reload::CertificateReport;
+use crate::status::usage::{AccessStatus, UsageReport};
 use crate::status::{SigningStatus, Status, ZoneStatus, process};
 use crate::zone;
 
@@ -21,6 +23,24 @@ pub(super) fn render(status: &Status, totals: &Totals, query_log: Option<&QueryS
     zones(&mut text, &status.zones);
     server(&mut text, status, query_log);
     of_process(&mut text, status);
+    text.0
+}
+
+/// What accounts have asked, one series for each and what came of it.
+pub(super) fn render_accounts(report: &UsageReport) -> String {
+    const QUERIES: &str = "nibbl_account_queries_total";
+    let mut text = Text::default();
+    text.family(
+        QUERIES,
+        "counter",
+        "Queries of a key or of the clients of a rule, within its plan or beyond.",
+    );
+    for account in &report.usage {
+        for (result, count) in [("granted", account.total), ("denied", account.denied)] {
+            let labels = [("account", &*account.account), ("plan", &account.plan), ("result", result)];
+            text.sample(QUERIES, &labels, count);
+        }
+    }
     text.0
 }
 
@@ -85,7 +105,7 @@ fn origins(text: &mut Text, totals: &Totals) {
     figure(
         "nibbl_unanswered_total",
         ALL,
-        "Packets that got no answer: no queries, or of clients that the access list ignores.",
+        "Messages that got no answer: no queries, or of clients that the access list ignores.",
         |counted| counted.unanswered,
     );
     figure("nibbl_unsent_total", ALL, "Answers that the system would not send.", |counted| counted.unsent);
@@ -165,9 +185,11 @@ fn zones(text: &mut Text, zones: &[ZoneStatus]) {
         Some(zone.report.errors)
     });
     gauge("nibbl_zone_warnings", "Warnings about the served data.", &|zone| Some(zone.report.warnings));
-    gauge("nibbl_zone_memory_bytes", "Memory of the zone's data; zones may share some.", &|zone| {
-        Some(zone.memory)
-    });
+    gauge(
+        "nibbl_zone_memory_bytes",
+        "Memory of the zone's data and range records; zones may share some.",
+        &|zone| Some(zone.memory),
+    );
     gauge("nibbl_zone_serial", "The serial of the zone's SOA.", &|zone| Some(zone.serial.into()));
     gauge("nibbl_zone_data_timestamp_seconds", "When the newest file of the zone was written.", &|zone| {
         (zone.report.loaded > 0).then_some(zone.report.modified)
@@ -181,8 +203,8 @@ fn zones(text: &mut Text, zones: &[ZoneStatus]) {
     gauge("nibbl_zone_max_age_seconds", "The age of the data from which the server is not ready.", &|zone| {
         zone.report.max_age
     });
-    gauge("nibbl_zone_outdated", "1 if the files hold something else than is served.", &|zone| {
-        Some(zone.report.problem.is_some().into())
+    gauge("nibbl_zone_outdated", "1 if its files hold other data or keys than are served.", &|zone| {
+        Some((zone.report.problem.is_some() || zone.report.keys_problem.is_some()).into())
     });
 }
 
@@ -204,6 +226,19 @@ fn signatures(text: &mut Text, signing: &SigningStatus) {
         "UDP packets that were sent to TCP, since too many were waiting for signatures.",
         signing.put_off,
     );
+}
+
+fn access(text: &mut Text, access: &AccessStatus) {
+    const QUERIES: &str = "nibbl_access_queries_total";
+    text.family(QUERIES, "counter", "Queries that access rules concern, by plan and what came of them.");
+    for plan in &access.plans {
+        for (verdict, count) in plan.verdicts() {
+            text.sample(QUERIES, &[("plan", &plan.name), ("result", verdict.name())], count);
+        }
+    }
+    let result = ("result", Verdict::UnknownKey.name());
+    text.sample(QUERIES, &[("plan", ""), result], access.unknown_key);
+    text.single("nibbl_access_keys", "gauge", "Access keys that are served.", access.keys);
 }
 
 fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
@@ -231,6 +266,21 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
         "1 if all is served as the files hold it.",
         u64::from(status.is_clean()),
     );
+    text.single(
+        "nibbl_access_outdated",
+        "gauge",
+        "1 if the server's access list or its access keys are not those that the files hold.",
+        u64::from(status.access_problem.is_some()),
+    );
+    text.single(
+        "nibbl_cookie_secrets_outdated",
+        "gauge",
+        "1 if the file of cookies' secrets cannot be used, and they are those before.",
+        u64::from(status.secrets_problem.is_some()),
+    );
+    if let Some(rules) = &status.access {
+        access(text, rules);
+    }
     if let Some(signing) = &status.signing {
         signatures(text, signing);
     }

@@ -9,6 +9,7 @@ use crate::metrics::{Dropped, Limited, Metrics, Origin};
 use crate::name::Name;
 use crate::query_log::{QueryLog, Target};
 use crate::reload::{CertificateReport, ZoneReport};
+use crate::status::usage::{AccessStatus, PlanStatus};
 use crate::status::{SigningStatus, Status, ZoneStatus};
 use crate::zone::{self, Family};
 
@@ -80,6 +81,7 @@ fn every_documented_metric_moves() {
         expires: Some(6),
         max_age: Some(7),
         problem: Some(crate::reload::Problem::Strict { errors: 2 }),
+        keys_problem: None,
     };
     let mut status = Status {
         generation: 1,
@@ -91,9 +93,12 @@ fn every_documented_metric_moves() {
     };
     status.certificates =
         vec![CertificateReport { file: "chain.pem".into(), expires: 1, problem: Some("gone".into()) }];
+    (status.access_problem, status.secrets_problem) = (Some("gone".into()), Some("gone".into()));
     status.queries.shed = 1;
     status.signing =
         Some(SigningStatus { made: 1, kept: 1, kept_octets: 1, reply_octets: 1, waiting: 1, put_off: 1 });
+    let plan = PlanStatus { name: "gold".into(), granted: 1, ..PlanStatus::default() };
+    status.access = Some(AccessStatus { keys: 1, plans: vec![plan], unknown_key: 1 });
     let directory = tempfile::tempdir().unwrap();
     let log = QueryLog::start(Target::new(Some(directory.path().join("q"))), 1).unwrap();
     let client = Client { address: std::net::Ipv4Addr::LOCALHOST.into(), transport: Transport::Udp };
@@ -113,6 +118,14 @@ fn every_documented_metric_moves() {
     assert!(text.contains("le=\"0.000008192\"} 1\n"));
     status.zones[0].report.problem = None;
     status.certificates.clear();
+    let text = exposition::render(&status, &metrics.totals(), None);
+    assert!(text.contains("\nnibbl_reload_success 0\n"));
+    (status.access_problem, status.secrets_problem) = (None, None);
+    status.zones[0].report.keys_problem = Some("gone".into());
+    let text = exposition::render(&status, &metrics.totals(), None);
+    assert!(text.contains("\nnibbl_zone_outdated{zone=\"q\\\\\\\"\\\\.example\"} 1\n"), "{text}");
+    assert!(text.contains("\nnibbl_reload_success 0\n"));
+    status.zones[0].report.keys_problem = None;
     let text = exposition::render(&status, &metrics.totals(), None);
     assert!(text.contains("\nnibbl_reload_success 1\n"));
 }

@@ -5,12 +5,13 @@
 //! states. All records of a block have one layout: a search is a few steps without a branch to
 //! mispredict, and where keys take 32 bits one step, that compares all of them at once. Header, from
 //! bit 0: records - 1 (7 bits), zero bits that all keys end with (7), width of a key (8), of an end (4),
-//! of a state (6); then the keys of all records, then end and state of each.
+//! of a state (6); then end and state of each record. The keys of all records end with the block.
 
 use std::hint::select_unpredictable;
 
+use super::State;
+use super::simd::{self, Machine};
 use super::word::{NARROW, Octets, Word, read_narrow, write_bits};
-use super::{State, simd};
 
 const BITS: u32 = 64 * 16;
 const HEADER_BITS: u32 = 32;
@@ -23,9 +24,8 @@ const LANE: u32 = 32;
 /// Keys of so many bits take a whole lane: that costs a quarter of the room at most.
 const LEAST_IN_LANE: u32 = 24;
 const LANE_OCTETS: usize = (LANE / 8) as usize;
-/// Lanes of a block. The first holds the header.
+/// Lanes of a block.
 const LANES: usize = (BITS / LANE) as usize;
-const _: () = assert!(HEADER_BITS == LANE);
 
 /// The packed form. Its lowest key is kept elsewhere.
 #[repr(align(128))]
@@ -36,7 +36,7 @@ pub(super) struct Block(Octets);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record<K> {
     pub(super) key: K,
-    pub(super) end: u8,
+    pub(super) end: u32,
     pub(super) state: State,
 }
 
@@ -60,13 +60,24 @@ impl Layout {
     /// Where the key of the record at a place is.
     #[inline(always)]
     fn key_position(self, place: u32) -> u32 {
-        HEADER_BITS + place * self.key
+        BITS - (self.records - place) * self.key
     }
 
     /// Where its end and state are.
     #[inline(always)]
     fn rest_position(self, place: u32) -> u32 {
-        self.key_position(self.records) + place * self.rest()
+        HEADER_BITS + place * self.rest()
+    }
+
+    /// True if keys take lanes: never all that there is of a key.
+    #[inline(always)]
+    fn has_lanes<K: Word>(self) -> bool {
+        Block::may_have_lanes::<K>() && self.key == LANE
+    }
+
+    /// True if all has room.
+    fn fits(self) -> bool {
+        self.rest_position(self.records) + self.records * self.key <= BITS
     }
 }
 
@@ -102,70 +113,112 @@ impl Block {
 
     /// The place of the last record whose key is at most `key`, which is at least `lowest`.
     #[inline(always)]
-    pub(super) fn search<K: Word>(&self, lowest: K, key: K) -> u32 {
-        self.place_of(self.layout(), lowest, key)
+    pub(super) fn search<K: Word>(&self, lowest: K, key: K, machine: Machine) -> u32 {
+        let layout = self.layout();
+        let wanted = (key - lowest) >> layout.shift;
+        if layout.has_lanes::<K>() {
+            layout.records - 1 - self.lanes_above(wanted, machine)
+        } else {
+            self.place_of(layout, wanted)
+        }
     }
 
     /// The last record whose key is at most `key`, which is at least `lowest`: [`Self::search`] and
-    /// [`Self::record`] in one.
+    /// [`Self::record`] in one, where keys take lanes.
+    #[inline(always)]
+    pub(super) fn find_in_lanes<K: Word>(&self, lowest: K, key: K, machine: Machine) -> Option<Record<K>> {
+        let layout = self.layout();
+        if !layout.has_lanes::<K>() {
+            return None;
+        }
+        let above = self.lanes_above((key - lowest) >> layout.shift, machine);
+        let difference = self.lane(LANES - 1 - above as usize);
+        Some(self.record_of(layout, lowest, difference, layout.records - 1 - above))
+    }
+
+    /// The same where they do not.
     #[inline(always)]
     pub(super) fn find<K: Word>(&self, lowest: K, key: K) -> Record<K> {
         let layout = self.layout();
-        self.record_at(layout, lowest, self.place_of(layout, lowest, key))
+        let place = self.place_of(layout, (key - lowest) >> layout.shift);
+        self.record_of(layout, lowest, self.packed(layout, place), place)
+    }
+
+    /// Whether keys of this kind take lanes in some blocks.
+    #[inline(always)]
+    pub(super) fn may_have_lanes<K: Word>() -> bool {
+        K::WIDTH > LANE
     }
 
     /// The record at `place`.
     #[inline(always)]
     pub(super) fn record<K: Word>(&self, lowest: K, place: u32) -> Record<K> {
-        self.record_at(self.layout(), lowest, place)
+        let layout = self.layout();
+        let difference = if layout.has_lanes::<K>() {
+            self.lane(LANES - (layout.records - place) as usize)
+        } else {
+            self.packed(layout, place)
+        };
+        self.record_of(layout, lowest, difference, place)
+    }
+
+    /// How many keys in lanes are above the one wanted. They are the last of all; the first key is none of
+    /// them, so that it does not matter what else than keys lies before it.
+    #[inline(always)]
+    fn lanes_above<K: Word>(&self, wanted: K, machine: Machine) -> u32 {
+        let wanted = u32::try_from(wanted.saturating_u64()).unwrap_or(u32::MAX);
+        machine.which_below(self.lanes(), wanted.mirrored()).leading_ones()
     }
 
     #[inline(always)]
-    fn place_of<K: Word>(&self, layout: Layout, lowest: K, key: K) -> u32 {
-        let wanted = (key - lowest) >> layout.shift;
-        let narrow = wanted.saturating_u64();
-        if layout.key == LANE {
-            self.last_lane(layout.records, u32::try_from(narrow).unwrap_or(u32::MAX))
-        } else if layout.key <= NARROW {
-            let is_before = |position| read_narrow(&self.0, position, layout.key) <= narrow;
-            last_place(layout, is_before)
+    fn lanes(&self) -> &[[u8; LANE_OCTETS]; LANES] {
+        const NONE: [[u8; LANE_OCTETS]; LANES] = [[0; LANE_OCTETS]; LANES];
+        self.0.as_chunks().0.first_chunk().unwrap_or(&NONE)
+    }
+
+    /// The key in a lane, less the lowest.
+    #[inline(always)]
+    fn lane<K: Word>(&self, lane: usize) -> K {
+        let mirrored = i32::from_le_bytes(self.lanes()[lane % LANES]);
+        K::of_narrow(u32::of_mirrored(mirrored).into())
+    }
+
+    /// The place of the last record whose key, less the lowest, is at most the one wanted.
+    #[inline(always)]
+    fn place_of<K: Word>(&self, layout: Layout, wanted: K) -> u32 {
+        if layout.key <= NARROW {
+            let narrow = wanted.saturating_u64();
+            last_place(layout, |position| read_narrow(&self.0, position, layout.key) <= narrow)
         } else {
             last_place(layout, |position| K::read(&self.0, position, layout.key) <= wanted)
         }
     }
 
-    /// The place of the last of so many keys in lanes that is at most the one wanted. The first is.
+    /// The key at a place, less the lowest, where there are no lanes.
     #[inline(always)]
-    fn last_lane(&self, records: u32, wanted: u32) -> u32 {
-        let wanted = wanted.mirrored();
-        let mut above = 0;
-        for (place, lane) in self.lanes().iter().enumerate() {
-            // As signed numbers, like the lanes. The lane of the header comes behind all keys.
-            let place = ((place + LANES - 1) % LANES) as i32;
-            above += u32::from((place < records as i32) & (i32::from_le_bytes(*lane) < wanted));
-        }
-        records - 1 - above
-    }
-
-    #[inline(always)]
-    fn lanes(&self) -> &[[u8; LANE_OCTETS]] {
-        self.0.as_chunks().0
-    }
-
-    #[inline(always)]
-    fn record_at<K: Word>(&self, layout: Layout, lowest: K, place: u32) -> Record<K> {
+    fn packed<K: Word>(&self, layout: Layout, place: u32) -> K {
         let position = layout.key_position(place);
-        let difference = match layout.key {
-            LANE => {
-                let lane = self.lanes().get(place as usize + 1).map_or(0, |lane| i32::from_le_bytes(*lane));
-                K::of_narrow(u32::of_mirrored(lane).into())
-            }
-            ..=NARROW => K::of_narrow(read_narrow(&self.0, position, layout.key)),
-            _ => K::read(&self.0, position, layout.key),
-        };
-        let rest = read_narrow(&self.0, layout.rest_position(place), layout.rest());
-        let end = (rest & ((1 << layout.end) - 1)) as u8;
-        Record { key: lowest + (difference << layout.shift), end, state: (rest >> layout.end) as State }
+        if layout.key <= NARROW {
+            K::of_narrow(read_narrow(&self.0, position, layout.key))
+        } else {
+            K::read(&self.0, position, layout.key)
+        }
+    }
+
+    #[inline(always)]
+    fn record_of<K: Word>(&self, layout: Layout, lowest: K, difference: K, place: u32) -> Record<K> {
+        let rest = self.rest(layout.rest_position(place), layout.rest());
+        let end = rest & !(u64::MAX << layout.end);
+        let state = rest >> layout.end;
+        Record { key: lowest + (difference << layout.shift), end: end as u32, state: state as State }
+    }
+
+    /// Reads end and state. Behind them are at least eight octets: keys, unless there is only one record.
+    #[inline(always)]
+    fn rest(&self, position: u32, width: u32) -> u64 {
+        let start = (position / 8) as usize;
+        let octets = self.0.get(start..start + 8).and_then(|octets| octets.try_into().ok());
+        octets.map_or(0, u64::from_le_bytes) >> (position % 8) & !(u64::MAX << width)
     }
 
     fn pack<K: Word>(records: &[Record<K>], layout: Layout) -> Self {
@@ -176,7 +229,7 @@ impl Block {
         let lowest = records.first().map_or(K::ZERO, |first| first.key);
         for (record, place) in records.iter().zip(0..) {
             let difference = (record.key - lowest) >> shift;
-            if key == LANE {
+            if layout.has_lanes::<K>() {
                 let lane = (difference.saturating_u64() as u32).mirrored() as u32;
                 lane.write(&mut words, layout.key_position(place), key);
             } else {
@@ -241,10 +294,10 @@ impl<K: Word> Packer<K> {
                 LEAST_IN_LANE..=LANE if K::WIDTH > LANE => LANE,
                 width => width,
             },
-            end: self.layout.end.max(u32::from(record.end).width()),
+            end: self.layout.end.max(record.end.width()),
             state: self.layout.state.max(record.state.width()),
         };
-        let fits = layout.rest_position(layout.records) <= BITS;
+        let fits = layout.fits();
         if fits {
             (self.layout, self.differences) = (layout, differences);
             self.records.push(record);

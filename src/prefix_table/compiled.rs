@@ -24,6 +24,7 @@
 //! at random places of a listed ::/0, each with a state of its own, take 97; random /128s alone 25;
 //! ordinary lists 6 to 9, and IPv4 2 to 5.
 
+use super::simd::Machine;
 use super::tree::{Content, Run, Runs, Tree};
 use super::tree_builder::{Ends, TreeBuilder};
 use super::word::Word;
@@ -83,9 +84,9 @@ impl<A: Address> PrefixTable<A> {
     pub fn lookup(&self, address: A) -> State {
         simd::widest(
             #[inline(always)]
-            || match self.upper.lookup(address.upper()) {
+            |machine| match self.upper.lookup(address.upper(), machine) {
                 Content::State(state) => state,
-                Content::Split => state_of(self.inner.lookup(address)),
+                Content::Split => state_of(self.inner.lookup(address, machine)),
             },
         )
     }
@@ -98,35 +99,37 @@ impl<A: Address> PrefixTable<A> {
         assert_eq!(addresses.len(), states.len(), "a state for every address");
         simd::widest(
             #[inline(always)]
-            || self.lookup_batch_portably(addresses, states),
+            |machine| self.lookup_batch_on(machine, addresses, states),
         );
     }
 
-    /// [`Self::lookup_batch`] as it is compiled for every machine.
+    /// [`Self::lookup_batch`] as it is compiled for a machine.
     #[inline(always)]
-    pub(super) fn lookup_batch_portably(&self, addresses: &[A], states: &mut [State]) {
+    pub(super) fn lookup_batch_on(&self, machine: Machine, addresses: &[A], states: &mut [State]) {
         for (addresses, states) in addresses.chunks(BATCH).zip(states.chunks_mut(BATCH)) {
-            self.lookup_together(addresses, states);
+            self.lookup_together(machine, addresses, states);
         }
     }
 
     #[inline(always)]
-    fn lookup_together(&self, addresses: &[A], states: &mut [State]) {
+    fn lookup_together(&self, machine: Machine, addresses: &[A], states: &mut [State]) {
         let mut upper = [A::MIN.upper(); BATCH];
         upper.iter_mut().zip(addresses).for_each(|(upper, address)| *upper = address.upper());
+        let mut found = [UNLISTED; BATCH];
         let mut split = [0; BATCH]; // places of addresses whose leading bits are split
         let mut splits = 0;
-        self.upper.lookup_batch(&upper[..addresses.len()], |place, content| match content {
-            Content::State(state) => states[place] = state,
+        self.upper.lookup_batch(&upper[..addresses.len()], machine, |place, content| match content {
+            Content::State(state) => found[place % BATCH] = state,
             Content::Split => {
-                split[splits] = place;
+                split[splits % BATCH] = place;
                 splits += 1;
             }
         });
+        states.copy_from_slice(&found[..states.len()]);
         if splits > 0 {
             let mut inner = [A::MIN; BATCH];
             inner.iter_mut().zip(&split[..splits]).for_each(|(inner, &place)| *inner = addresses[place]);
-            self.inner.lookup_batch(&inner[..splits], |index, content| {
+            self.inner.lookup_batch(&inner[..splits], machine, |index, content| {
                 states[split[index]] = state_of(content);
             });
         }
@@ -136,18 +139,18 @@ impl<A: Address> PrefixTable<A> {
     pub fn range(&self, address: A) -> Range<A> {
         let (mut range, before, behind) = simd::widest(
             #[inline(always)]
-            || self.piece(address),
+            |machine| self.piece(address, machine),
         );
         while before
             && let Some(before) = range.first.predecessor()
-            && let piece = self.piece(before).0
+            && let piece = self.piece(before, Machine::ANY).0
             && piece.state == range.state
         {
             range.first = piece.first;
         }
         while behind
             && let Some(behind) = range.last.successor()
-            && let piece = self.piece(behind).0
+            && let piece = self.piece(behind, Machine::ANY).0
             && piece.state == range.state
         {
             range.last = piece.last;
@@ -158,13 +161,13 @@ impl<A: Address> PrefixTable<A> {
     /// The part of a range that one tree knows; and whether the range may go on before and behind it,
     /// which it does only into a split upper half, or out of one.
     #[inline(always)]
-    fn piece(&self, address: A) -> (Range<A>, bool, bool) {
-        let (upper, before, behind) = self.upper.run(address.upper());
+    fn piece(&self, address: A, machine: Machine) -> (Range<A>, bool, bool) {
+        let (upper, before, behind) = self.upper.run(address.upper(), machine);
         match upper.content {
             Content::State(state) => (whole(upper, state), before, behind),
             Content::Split => {
                 let (first, last) = A::bounds(upper.first);
-                let range = inside(upper, self.inner.run(address).0);
+                let range = inside(upper, self.inner.run(address, machine).0);
                 (range, range.first == first, range.last == last)
             }
         }

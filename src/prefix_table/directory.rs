@@ -1,6 +1,6 @@
 //! The directory of a tree: which block a key belongs to, by the lowest key of each.
 
-use super::simd;
+use super::simd::{self, Machine};
 use super::word::Word;
 
 /// Keys in a node.
@@ -78,21 +78,22 @@ impl<K: Word> Directory<K> {
 
     /// The place of the last lowest key that is at most `key`.
     #[inline(always)]
-    pub(super) fn search(&self, key: K) -> usize {
-        self.far.iter().fold(self.enter(key), |node, level| level.descend(&self.nodes, node, key))
+    pub(super) fn search(&self, key: K, machine: Machine) -> usize {
+        let near = self.enter(key, machine);
+        self.far.iter().fold(near, |node, level| level.descend(&self.nodes, node, key, machine))
     }
 
     /// As [`Self::search`] for many keys, a level at a time, so that their cache misses overlap; in the
     /// end asks for the `items` that are there.
     #[inline(always)]
-    pub(super) fn search_batch<T>(&self, keys: &[K], places: &mut [usize], items: &[T]) {
+    pub(super) fn search_batch<T>(&self, keys: &[K], places: &mut [usize], items: &[T], machine: Machine) {
         self.step(
             keys,
             places,
             self.far.is_empty(),
             items,
             #[inline(always)]
-            |_, key| self.enter(key),
+            |_, key| self.enter(key, machine),
         );
         for (depth, level) in (1..).zip(&self.far) {
             let level = *level;
@@ -102,7 +103,7 @@ impl<K: Word> Directory<K> {
                 depth == self.far.len(),
                 items,
                 #[inline(always)]
-                |node, key| level.descend(&self.nodes, node, key),
+                |node, key| level.descend(&self.nodes, node, key, machine),
             );
         }
     }
@@ -130,9 +131,9 @@ impl<K: Word> Directory<K> {
 
     /// Goes down the levels that are in the cache.
     #[inline(always)]
-    fn enter(&self, key: K) -> usize {
+    fn enter(&self, key: K, machine: Machine) -> usize {
         let root = self.nodes.len() - 1;
-        self.near.iter().fold(root, |node, level| level.descend(&self.nodes, node, key))
+        self.near.iter().fold(root, |node, level| level.descend(&self.nodes, node, key, machine))
     }
 
     /// The lowest key at a place.
@@ -156,12 +157,8 @@ fn filling(keys: usize) -> usize {
 impl Level {
     /// From a node of this level to the one of the next in which a key is, or to its place in the last.
     #[inline(always)]
-    fn descend<K: Word>(&self, nodes: &[Node<K>], node: usize, key: K) -> usize {
-        let key = key.mirrored();
-        let mut above = 0;
-        for &first in &nodes[node].0 {
-            above += usize::from(first < key);
-        }
+    fn descend<K: Word>(&self, nodes: &[Node<K>], node: usize, key: K, machine: Machine) -> usize {
+        let above = key.count_above(&nodes[node].0, machine);
         // The first key of a node on the way is at most the one wanted, so that it is not above.
         (FANOUT * node).wrapping_add(self.next).wrapping_sub(above)
     }

@@ -120,7 +120,7 @@ fn check_batches<A: Address>(table: &PrefixTable<A>, addresses: &[A]) {
     table.lookup_batch(addresses, &mut states);
     assert_eq!(states, one_by_one);
     states.fill(State::MAX);
-    table.lookup_batch_portably(addresses, &mut states);
+    table.lookup_batch_on(Machine::ANY, addresses, &mut states);
     assert_eq!(states, one_by_one);
 }
 

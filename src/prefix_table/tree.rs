@@ -7,6 +7,7 @@
 
 use super::block::{Block, Record};
 use super::directory::Directory;
+use super::simd::Machine;
 use super::word::Word;
 use super::{State, UNLISTED};
 
@@ -86,37 +87,59 @@ impl<K: Word> Tree<K> {
 
     /// What is said of one key.
     #[inline(always)]
-    pub(super) fn lookup(&self, key: K) -> Content {
-        let block = self.directory.search(key);
+    pub(super) fn lookup(&self, key: K, machine: Machine) -> Content {
+        let block = self.directory.search(key, machine);
         self.blocks[block].prefetch();
-        self.lookup_in(block, key)
+        self.lookup_in(block, key, machine)
     }
 
     /// What is said of many keys, looked up together: gives `found` place and content of each.
     #[inline(always)]
-    pub(super) fn lookup_batch(&self, keys: &[K], mut found: impl FnMut(usize, Content)) {
+    pub(super) fn lookup_batch(&self, keys: &[K], machine: Machine, mut found: impl FnMut(usize, Content)) {
         let mut blocks = [0; GROUP];
         for (group, keys) in keys.chunks(GROUP).enumerate() {
             let blocks = &mut blocks[..keys.len()];
-            self.directory.search_batch(keys, blocks, &self.blocks);
+            self.directory.search_batch(keys, blocks, &self.blocks, machine);
             for (index, (&block, &key)) in blocks.iter().zip(keys).enumerate() {
-                found(group * GROUP + index, self.lookup_in(block, key));
+                found(group * GROUP + index, self.lookup_in(block, key, machine));
             }
         }
     }
 
     #[inline(always)]
-    fn lookup_in(&self, block: usize, key: K) -> Content {
+    fn lookup_in(&self, block: usize, key: K, machine: Machine) -> Content {
+        if !Block::may_have_lanes::<K>() {
+            return self.lookup_packed(block, key);
+        }
         let lowest = self.directory.lowest_key(block);
-        let item = self.item_of(self.blocks[block].find(lowest, key));
+        match self.blocks[block].find_in_lanes(lowest, key, machine) {
+            Some(record) => self.content_of(record, key),
+            // Where most blocks have lanes.
+            None => machine.apart(
+                #[inline(always)]
+                move || self.lookup_packed(block, key),
+            ),
+        }
+    }
+
+    #[inline(always)]
+    fn lookup_packed(&self, block: usize, key: K) -> Content {
+        let lowest = self.directory.lowest_key(block);
+        self.content_of(self.blocks[block].find(lowest, key), key)
+    }
+
+    /// What is said of a key, of which this is the last record that begins at or before it.
+    #[inline(always)]
+    fn content_of(&self, record: Record<K>, key: K) -> Content {
+        let item = self.item_of(record);
         if key <= item.last { item.content } else { Content::State(UNLISTED) }
     }
 
     /// The maximal run of keys of one content around `key`, and whether the keys directly before and
     /// behind it are split.
     #[inline(always)]
-    pub(super) fn run(&self, key: K) -> (Run<K>, bool, bool) {
-        let place = self.place_of(key);
+    pub(super) fn run(&self, key: K, machine: Machine) -> (Run<K>, bool, bool) {
+        let place = self.place_of(key, machine);
         let (run, next) = self.run_behind(place, key);
         let before = match self.item(place) {
             item if item.first < run.first => item.content == Content::Split,
@@ -133,17 +156,17 @@ impl<K: Word> Tree<K> {
 
     /// The runs from the one around `start` on, without a gap.
     pub(super) fn runs_from(&self, start: K) -> Runs<'_, K> {
-        let place = self.place_of(start);
+        let place = self.place_of(start, Machine::ANY);
         let following = self.following(place);
         let ahead = following.map(|place| self.item(place));
         Runs { tree: self, next: Some(start), item: self.item(place), following, ahead }
     }
 
     #[inline(always)]
-    fn place_of(&self, key: K) -> Place {
-        let block = self.directory.search(key);
+    fn place_of(&self, key: K, machine: Machine) -> Place {
+        let block = self.directory.search(key, machine);
         self.blocks[block].prefetch();
-        Place { block, record: self.blocks[block].search(self.directory.lowest_key(block), key) }
+        Place { block, record: self.blocks[block].search(self.directory.lowest_key(block), key, machine) }
     }
 
     /// The run around `key`, given the last item at or before it, and the place and first key of the
@@ -181,7 +204,7 @@ impl<K: Word> Tree<K> {
 
     #[inline(always)]
     fn item_of(&self, Record { key, end, state }: Record<K>) -> Item<K> {
-        let Reach { ones, split } = self.ends[usize::from(end)];
+        let Reach { ones, split } = self.ends[end as usize];
         let content = if split { Content::Split } else { Content::State(state) };
         Item { first: key, last: key | ones, content }
     }

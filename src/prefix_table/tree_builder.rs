@@ -98,13 +98,14 @@ impl<K: Word> TreeBuilder<K> {
     #[inline(always)]
     pub(super) fn push(&mut self, run: Run<K>) {
         let Self { items, numbers, packed, .. } = self;
-        items.push(run, |key, end, state| packed.push(Record { key, end: numbers[end.kind()], state }));
+        items
+            .push(run, |key, end, state| packed.push(Record { key, end: numbers[end.kind()].into(), state }));
     }
 
     /// The tree, after the last run.
     pub(super) fn finish(self) -> Tree<K> {
         let Self { items, numbers, ends, mut packed } = self;
-        items.finish(|key, end, state| packed.push(Record { key, end: numbers[end.kind()], state }));
+        items.finish(|key, end, state| packed.push(Record { key, end: numbers[end.kind()].into(), state }));
         let last = packed.packer.block();
         packed.take(packed.packer.lowest_key(), last);
         Tree::new(packed.blocks.into(), &packed.lowest_keys, &ends)

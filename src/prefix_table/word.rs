@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::ops::{Add, BitAnd, BitOr, BitXor, Shl, Shr, Sub};
 
+use super::simd::Machine;
+
 /// The octets of a packed block.
 pub(super) type Octets = [u8; 128];
 
@@ -34,6 +36,8 @@ pub trait Word:
     fn mirrored(self) -> Self::Mirrored;
     /// The number that was mirrored.
     fn of_mirrored(mirrored: Self::Mirrored) -> Self;
+    /// How many of the numbers, which are mirrored, are above this one.
+    fn count_above(self, numbers: &[Self::Mirrored; 16], machine: Machine) -> usize;
     /// The number with the lowest `count` (0 to `WIDTH`) bits set.
     fn ones(count: u32) -> Self;
     /// How many bits it takes to write `self`; none for 0.
@@ -94,8 +98,14 @@ fn start_of(position: u32) -> u32 {
     (position / 8).min(LAST)
 }
 
+/// How many numbers are below a limit.
+#[inline(always)]
+fn count_below<N: Ord + Copy>(numbers: &[N; 16], limit: N, _machine: Machine) -> usize {
+    numbers.iter().map(|&number| usize::from(number < limit)).sum()
+}
+
 macro_rules! impl_word {
-    ($number:ty, $signed:ty, $read:expr, $write:expr) => {
+    ($number:ty, $signed:ty, $count_below:expr, $read:expr, $write:expr) => {
         impl Word for $number {
             const WIDTH: u32 = <$number>::BITS;
             const ZERO: Self = 0;
@@ -111,6 +121,11 @@ macro_rules! impl_word {
             #[inline(always)]
             fn of_mirrored(mirrored: $signed) -> Self {
                 (mirrored ^ <$signed>::MAX) as Self
+            }
+
+            #[inline(always)]
+            fn count_above(self, numbers: &[$signed; 16], machine: Machine) -> usize {
+                $count_below(numbers, self.mirrored(), machine)
             }
 
             #[inline(always)]
@@ -161,15 +176,23 @@ macro_rules! impl_word {
 impl_word!(
     u32,
     i32,
+    count_below,
     |octets, position, width| read_bits(octets, position, width) as u32,
     |octets, position, width, value| {
         write_bits(octets, position, width, u64::from(value));
     }
 );
-impl_word!(u64, i64, read_bits, write_bits);
+impl_word!(
+    u64,
+    i64,
+    |numbers, limit, machine: Machine| machine.count_below(numbers, limit),
+    read_bits,
+    write_bits
+);
 impl_word!(
     u128,
     i128,
+    count_below,
     |octets, position, width: u32| {
         let low = width.min(64);
         let high = read_bits(octets, position + low, width - low);

@@ -14,6 +14,7 @@ pub fn of_address(address: u128, zone: u32, record_type: u16) -> u64 {
 }
 
 /// Of the first question of a packet, whatever the letter case of its name.
+#[inline(never)]
 pub fn of_packet(packet: &[u8]) -> u64 {
     let mut word = 0;
     let mut add = |octet: u8| word = (word ^ u64::from(octet)).wrapping_mul(MIX).rotate_left(23);

@@ -8,15 +8,15 @@
 //! TCP) does not come here.
 //!
 //! The counters are one table of fixed size for all workers: the packets of a forged sender come to all of
-//! them, and each would give the whole rate by itself. A place is one word, `tag (24 bits), time (40 bits)`:
-//! part of the key's hash, and the time up to which the key has used its rate (the generic cell rate
-//! algorithm). There is no lock, and a place is read and written by itself: where two workers meet at one,
+//! them, and each would give the whole rate by itself. A place is one word, `time (40 bits), tag (24 bits)`:
+//! the time up to which the key has used its rate (the generic cell rate algorithm), and part of its hash.
+//! The time comes first, so that it is reckoned with as it stands. There is no lock, and a place is read and written by itself: where two workers meet at one,
 //! a count is lost. Keys hash with secrets of the process, so nobody can aim at another's place. A key has two
 //! places in one cache line; a new key takes the one that is used least, so that a flood of keys does not
 //! wash away those that are over their limit.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -106,10 +106,12 @@ pub struct RateLimiter {
 #[repr(align(16))]
 struct Places([AtomicU64; 2]);
 
-/// Bits of a time.
-const TIME_BITS: u32 = 40;
-/// A time in a place. In ticks of 1,024 ns that is thirteen days; then they begin anew.
-const TIME: u64 = (1 << TIME_BITS) - 1;
+/// Bits of a tag: the lowest.
+const TAG_BITS: u32 = 24;
+/// A tag in a place.
+const TAG: u64 = (1 << TAG_BITS) - 1;
+/// The longest time in a place. In ticks of 1,024 ns that is thirteen days; then they begin anew.
+const TIME: u64 = u64::MAX >> TAG_BITS;
 /// Nanoseconds are shifted by so many bits for ticks.
 const TICK: u32 = 10;
 /// The longest window, in ticks: what is further ahead has lain there for days.
@@ -157,7 +159,12 @@ impl RateLimiter {
     /// answered ([`of_address`], [`of_packet`]).
     #[inline(always)]
     pub fn exceeds(&self, now: Ticks, client: IpAddr, outcome: &Outcome, identity: u64) -> bool {
-        let prefix = self.prefix(client);
+        // As a number, which needs no place in memory.
+        let (is_v4, address) = match client {
+            IpAddr::V4(address) => (true, address.to_bits().into()),
+            IpAddr::V6(address) => (false, address.to_bits()),
+        };
+        let prefix = self.prefix(is_v4, address);
         // What is said of all names alike is one answer.
         let identity = if outcome.zone.is_some() && outcome.rcode != rcode::REFUSED { identity } else { 0 };
         let answer = identity ^ u64::from(outcome.rcode).rotate_right(8);
@@ -166,43 +173,53 @@ impl RateLimiter {
             Some(interval) if !exceeds => self.count(now, self.hash(prefix, ALL), interval),
             _ => exceeds,
         };
-        exceeds && !self.exempt.iter().any(|prefix| prefix.contains(&client))
+        exceeds && !self.is_exempt(is_v4, address)
+    }
+
+    #[inline(never)]
+    fn is_exempt(&self, is_v4: bool, address: u128) -> bool {
+        let client: IpAddr = match is_v4 {
+            true => Ipv4Addr::from_bits(address as u32).into(),
+            false => Ipv6Addr::from_bits(address).into(),
+        };
+        self.exempt.iter().any(|prefix| prefix.contains(&client))
     }
 
     /// Counts what has this hash, and tells whether it is one too many.
     #[inline(always)]
     fn count(&self, Ticks(now): Ticks, hash: u64, interval: u64) -> bool {
         let Some(Places([one, other])) = self.table.get((hash >> self.shift) as usize) else { return false };
-        let tag = hash << TIME_BITS;
-        // Without their tags; those of other keys are beyond any time.
-        let (first, second) = (one.load(Relaxed) ^ tag, other.load(Relaxed) ^ tag);
+        let now = now << TAG_BITS;
+        let (first, second) = (one.load(Relaxed), other.load(Relaxed));
+        let is_own = |place: u64| (place ^ hash) & TAG == 0;
+        // How far it is ahead of now; the tag counts for nothing there.
         let ahead = |place: u64| {
-            let ahead = place.wrapping_sub(now) & TIME;
+            let ahead = place.wrapping_sub(now);
             // What is past, or was left there days ago.
-            if ahead > self.window { 0 } else { ahead }
+            if ahead >> TAG_BITS > self.window { 0 } else { ahead }
         };
-        let (place, used) = if first <= TIME {
+        let (place, used) = if is_own(first) {
             (one, ahead(first))
-        } else if second <= TIME {
+        } else if is_own(second) {
             (other, ahead(second))
         } else {
             (if ahead(first) <= ahead(second) { one } else { other }, 0)
         };
-        let used = used + interval;
-        if used > self.window {
+        let used = (used | hash & TAG) + (interval << TAG_BITS);
+        if used >> TAG_BITS > self.window {
             return true;
         }
-        place.store(tag | now.wrapping_add(used) & TIME, Relaxed);
+        place.store(now.wrapping_add(used), Relaxed);
         false
     }
 
     /// The prefix that a client counts by.
     #[inline(always)]
-    fn prefix(&self, client: IpAddr) -> u64 {
-        match client {
+    fn prefix(&self, is_v4: bool, address: u128) -> u64 {
+        match is_v4 {
             // Not a prefix of IPv6 that anyone has.
-            IpAddr::V4(address) => u64::from(address.to_bits() & self.ipv4_mask) | 0xffff << 32,
-            IpAddr::V6(address) => (address.to_bits() >> 64) as u64 & self.ipv6_mask,
+            true => u64::from(address as u32 & self.ipv4_mask) | 0xffff << 32,
+            false => (address >> 64) as u64 & self.ipv6_mask,
         }
     }
 

@@ -14,8 +14,6 @@ pub struct CookieSecrets {
     file: Option<PathBuf>,
     cookies: RefCell<Cookies>,
     required: bool,
-    /// Why the file is not read again; the secrets are those before.
-    error: RefCell<Option<String>>,
 }
 
 impl CookieSecrets {
@@ -34,7 +32,7 @@ impl CookieSecrets {
             None => (Secret::random().map_err(SecretsError::Random)?, Vec::new()),
         };
         let cookies = RefCell::new(Cookies::new(current, others, required));
-        Ok(Some(Self { file: config.secrets.clone(), cookies, required, error: RefCell::default() }))
+        Ok(Some(Self { file: config.secrets.clone(), cookies, required }))
     }
 
     /// As they are made now.
@@ -45,22 +43,11 @@ impl CookieSecrets {
     /// Reads the file again; true if it holds others than before.
     ///
     /// # Errors
-    /// It cannot be read, for a reason that was not told before.
-    pub(super) fn look(&self) -> Result<bool, String> {
+    /// It cannot be used; the secrets are those before.
+    pub(super) fn look(&self) -> Result<bool, SecretsError> {
         let Some(path) = &self.file else { return Ok(false) };
-        match file::read(path) {
-            Ok((current, others)) => {
-                self.error.replace(None);
-                let cookies = Cookies::new(current, others, self.required);
-                Ok(self.cookies.replace(cookies.clone()) != cookies)
-            }
-            Err(error) => {
-                let error = error.to_string();
-                match self.error.replace(Some(error.clone())) {
-                    Some(before) if before == error => Ok(false),
-                    _ => Err(error),
-                }
-            }
-        }
+        let (current, others) = file::read(path)?;
+        let cookies = Cookies::new(current, others, self.required);
+        Ok(self.cookies.replace(cookies.clone()) != cookies)
     }
 }

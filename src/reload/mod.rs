@@ -9,7 +9,8 @@
 //!
 //! A dataset (type, files, options) is loaded once, however many zones name it. A zone takes all
 //! its new datasets together or none: it stays as it is while one of them does not load, while it
-//! is strict and there are errors, or while too much changed at once (RFC 6471, section 3.2). Who
+//! is strict and there are errors, while too much changed at once (RFC 6471, section 3.2), or while
+//! it is signed and could not be signed with them. Who
 //! wants a look at the files (`watch`, SIGHUP, NOTIFY, `control`) only says so; what changed is
 //! found out here. The world is behind [`Source`], so that all this is tested without files; the
 //! thread that runs a [`Loader`] is in [`service`].
@@ -17,6 +18,7 @@
 pub mod certificates;
 pub mod cookies;
 pub mod files;
+pub mod keys;
 pub mod report;
 pub mod service;
 pub mod signing;
@@ -48,6 +50,8 @@ pub struct Loader<S: Source> {
     datasets: Vec<DatasetState<S>>,
     zones: Vec<ZoneState<S>>,
     access: Option<AccessState<S>>,
+    /// Why the secrets of cookies are not those that their file holds.
+    secrets_problem: Option<String>,
     generation: u64,
     /// When the files were looked at last.
     looked: SystemTime,
@@ -131,7 +135,8 @@ impl<S: Source> Loader<S> {
             published: None,
         });
         let zones = zones.collect();
-        Self { source, datasets, zones, access, generation: 0, looked: UNIX_EPOCH }
+        let (secrets_problem, looked) = (None, UNIX_EPOCH);
+        Self { source, datasets, zones, access, secrets_problem, generation: 0, looked }
     }
 
     /// Looks at the files of the ordered zones, loads what changed, and publishes a new snapshot if
@@ -143,25 +148,18 @@ impl<S: Source> Loader<S> {
             self.datasets[index].look(&self.source, now, &mut round);
         }
         let mut changed = self.generation == 0;
+        changed |= self.source.look(order, &mut round);
         if let Some(access) = &mut self.access {
             changed |= access.take(&self.datasets[access.dataset], &mut round);
         }
         for zone in self.zones.iter_mut().filter(|zone| order.names(&zone.config.name)) {
-            changed |= zone.take(&self.datasets, order.force, now, &mut round);
+            changed |= zone.take(&self.source, &self.datasets, order.force, now, &mut round);
             if zone.published.is_some() && self.source.has_changed(&zone.config) {
                 round.news.push(Notice::of_zone(&zone.config.name, "its keys are read again".into()));
                 zone.published = None;
             }
         }
-        match self.source.look_at_secrets() {
-            Ok(is_new) => {
-                if is_new {
-                    round.news.push("the secrets of cookies are read again".to_owned().into());
-                }
-                changed |= is_new;
-            }
-            Err(error) => round.complaints.push(format!("the secrets of cookies stay: {error}").into()),
-        }
+        changed |= self.look_at_secrets(&mut round);
         self.publish(changed, now, &mut round);
         round
     }
@@ -190,10 +188,31 @@ impl<S: Source> Loader<S> {
         Report {
             generation: self.generation,
             looked: seconds(self.looked),
-            zones: self.zones.iter().map(ZoneState::report).collect(),
-            access_problem: self.access.as_ref().and_then(|access| access.problem.clone()),
+            zones: self.zones.iter().map(|zone| zone.report(&self.source)).collect(),
+            access_problem: {
+                let problem = self.access.as_ref().and_then(|access| access.problem.clone());
+                problem.or_else(|| self.source.problem())
+            },
+            secrets_problem: self.secrets_problem.clone(),
             certificates: Vec::new(),
         }
+    }
+
+    /// True if the secrets of cookies are others than before.
+    fn look_at_secrets(&mut self, round: &mut Round) -> bool {
+        let looked = self.source.look_at_secrets();
+        let before = std::mem::replace(&mut self.secrets_problem, looked.as_ref().err().cloned());
+        match &looked {
+            Ok(true) => round.news.push("the secrets of cookies are read again".to_owned().into()),
+            Ok(false) if before.is_some() => {
+                round.news.push("the file of cookies' secrets is again as they are".to_owned().into());
+            }
+            Err(error) if before.as_ref() != Some(error) => {
+                round.complaints.push(format!("the secrets of cookies stay: {error}").into());
+            }
+            Ok(false) | Err(_) => {}
+        }
+        looked == Ok(true)
     }
 
     fn ordered_datasets(&self, order: &Order) -> Vec<usize> {
@@ -314,12 +333,13 @@ impl<S: Source> ZoneState<S> {
     /// Takes the new datasets if there are any and nothing speaks against them; true if it did.
     fn take(
         &mut self,
+        source: &S,
         datasets: &[DatasetState<S>],
         force: bool,
         now: SystemTime,
         round: &mut Round,
     ) -> bool {
-        let offered = self.offered(datasets, force);
+        let offered = self.offered(source, datasets, force);
         let problem = offered.as_ref().err().cloned();
         let name = &self.config.name;
         if let Some(problem) = problem.as_ref().filter(|&problem| self.problem.as_ref() != Some(problem)) {
@@ -349,7 +369,12 @@ impl<S: Source> ZoneState<S> {
     }
 
     /// All datasets as the files hold them now, or what speaks against them.
-    fn offered(&self, datasets: &[DatasetState<S>], force: bool) -> Result<Vec<Arc<Loaded<S>>>, Problem> {
+    fn offered(
+        &self,
+        source: &S,
+        datasets: &[DatasetState<S>],
+        force: bool,
+    ) -> Result<Vec<Arc<Loaded<S>>>, Problem> {
         let offered: Result<Vec<_>, String> =
             self.datasets.iter().map(|&index| datasets[index].current().cloned()).collect();
         let offered = offered.map_err(|message| Problem::Unloaded { message })?;
@@ -365,7 +390,14 @@ impl<S: Source> ZoneState<S> {
         if is_guarded && self.config.max_change.is_some_and(|percent| too_many(old, new, percent)) {
             return Err(Problem::Guarded { zone: self.config.name.to_string(), entries: new, served: old });
         }
-        Ok(offered)
+        if self.served.is_empty() {
+            // Nothing is lost: the zone itself says why it cannot be signed.
+            return Ok(offered);
+        }
+        match source.obstacle(&self.config, &offered) {
+            Some(message) => Err(Problem::Unsignable { message }),
+            None => Ok(offered),
+        }
     }
 
     fn expires(&self) -> Option<u64> {
@@ -384,7 +416,7 @@ impl<S: Source> ZoneState<S> {
         }
     }
 
-    fn report(&self) -> ZoneReport {
+    fn report(&self, source: &S) -> ZoneReport {
         ZoneReport {
             name: self.config.name.to_string(),
             status: self.published.as_ref().map_or(Status::NeverLoaded, |(_, status)| *status),
@@ -396,6 +428,7 @@ impl<S: Source> ZoneState<S> {
             expires: self.expires(),
             max_age: self.config.max_age.map(u64::from),
             problem: self.problem.clone(),
+            keys_problem: source.keys_problem(&self.config),
         }
     }
 }

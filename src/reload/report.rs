@@ -15,9 +15,12 @@ pub struct Report {
     pub looked: u64,
     /// The zones, in the order of the configuration.
     pub zones: Vec<ZoneReport>,
-    /// Why the server's access list is not the one that its files hold.
+    /// Why the server's access list or its access keys are not those that the files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub access_problem: Option<String>,
+    /// Why the secrets of cookies are not those that their file holds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub secrets_problem: Option<String>,
     /// The certificates of encrypted listeners.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub certificates: Vec<CertificateReport>,
@@ -49,6 +52,9 @@ pub struct ZoneReport {
     /// Why the served data is not what the files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<Problem>,
+    /// Why the zone is not signed with the keys that its files hold.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub keys_problem: Option<String>,
 }
 
 /// Why a zone keeps the data that it has (or has none).
@@ -79,21 +85,28 @@ pub enum Problem {
         /// Entries that are served.
         served: u64,
     },
+    /// The zone is signed, and with this data it could not be.
+    #[error("cannot be signed: {message}")]
+    Unsignable {
+        /// Why.
+        message: String,
+    },
 }
 
 impl Report {
     /// True when every zone is served, and all is as the files hold it.
     pub fn is_clean(&self) -> bool {
         self.access_problem.is_none()
+            && self.secrets_problem.is_none()
             && self.zones.iter().all(ZoneReport::is_clean)
             && self.certificates.iter().all(|certificate| certificate.problem.is_none())
     }
 }
 
 impl ZoneReport {
-    /// True when the zone is served and holds what its files hold.
+    /// True when the zone is served and holds, and is signed with, what its files hold.
     pub fn is_clean(&self) -> bool {
-        self.status == Status::Serving && self.problem.is_none()
+        self.status == Status::Serving && self.problem.is_none() && self.keys_problem.is_none()
     }
 }
 

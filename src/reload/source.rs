@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::{Order, Round};
 use crate::config::{DatasetConfig, ZoneConfig};
 use crate::zone::Status;
 use crate::zone_file::diagnostic::Diagnostics;
@@ -57,16 +58,37 @@ pub trait Source {
         diagnostics: &mut Diagnostics,
     ) -> Self::Zone;
 
+    /// Why these datasets cannot be served as the zone, though each of them is right: what a signed zone cannot have.
+    fn obstacle(&self, _config: &ZoneConfig, _datasets: &[Arc<Loaded<Self>>]) -> Option<String> {
+        None
+    }
+
     /// True if what a zone is made of besides its datasets, the keys of a signed one, is not as it was when
     /// [`Self::zone`] made it.
     fn has_changed(&self, _config: &ZoneConfig) -> bool {
         false
     }
 
+    /// Looks at what belongs to no zone, the access keys; true if it is not as it was. What there is to say
+    /// goes to `round`.
+    fn look(&self, _order: &Order, _round: &mut Round) -> bool {
+        false
+    }
+
+    /// Why what [`Self::look`] looks at is not served as the files hold it.
+    fn problem(&self) -> Option<String> {
+        None
+    }
+
+    /// Why a zone is not signed with the keys that its files hold.
+    fn keys_problem(&self, _config: &ZoneConfig) -> Option<String> {
+        None
+    }
+
     /// True if the secrets that all zones share are not those that were published last.
     ///
     /// # Errors
-    /// They cannot be read, for a reason that was not told before.
+    /// What is there now cannot be used: they stay.
     fn look_at_secrets(&self) -> Result<bool, String> {
         Ok(false)
     }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use ipnet::IpNet;
 
 use super::proxy;
+use crate::answer::{Client, Outcome};
 use crate::fast::{Buffer, Exchange};
 use crate::metrics::{Dropped, Limited, WorkerCounters};
-use crate::rate_limit::{Mode, RateLimit, RateLimiter, Ticks};
+use crate::rate_limit::{self, Mode, RateLimit, RateLimiter, Ticks};
 
 /// What is configured against abuse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub(super) struct Sources {
     low: [u64; 16],
     high: Box<[u16]>,
     proxies: Box<[IpNet]>,
+    /// Packets from this port and all higher ones are taken as they are.
+    examined_below: u32,
 }
 
 impl Sources {
@@ -48,12 +51,12 @@ impl Sources {
         let mut low = [0; 16];
         let (lows, highs): (Vec<u16>, Vec<u16>) = guard.refused_ports.iter().partition(|&&port| port < 1024);
         [0].iter().chain(&lows).for_each(|port| low[usize::from(port / 64)] |= 1 << (port % 64));
-        Self { low, high: highs.into(), proxies: guard.proxies.clone().into() }
+        let examined_below = if highs.is_empty() && guard.proxies.is_empty() { 1024 } else { 1 << 16 };
+        Self { low, high: highs.into(), proxies: guard.proxies.clone().into(), examined_below }
     }
 
     /// Whether packets from a port are taken.
-    #[inline(always)]
-    fn takes(&self, port: u16) -> bool {
+    pub(super) fn takes(&self, port: u16) -> bool {
         match self.low.get(usize::from(port / 64)) {
             Some(ports) => ports >> (port % 64) & 1 == 0,
             None => self.high.is_empty() || !self.high.contains(&port),
@@ -61,14 +64,19 @@ impl Sources {
     }
 
     /// Whether somebody says for whom it asks.
-    #[inline(always)]
     pub(super) fn is_proxy(&self, address: IpAddr) -> bool {
         !self.proxies.is_empty() && self.proxies.iter().any(|prefix| prefix.contains(&address))
     }
 
+    /// The port from which on packets are taken as they are: there is no need for [`Self::take`].
+    #[inline(always)]
+    pub(super) fn examined_below(&self) -> u32 {
+        self.examined_below
+    }
+
     /// Takes a UDP packet of `octets` at the beginning of a buffer, or drops it. Returns whose it is, and its
     /// length without a proxy's header.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn take(
         &self,
         (address, port): (IpAddr, u16),
@@ -139,23 +147,42 @@ impl Limiter {
         if !self.counters.exceeds(now, exchange.client().address, outcome, exchange.identity()) {
             return true;
         }
-        self.limit(exchange, counters)
+        match self.limit(counters) {
+            Limited::Counted => {}
+            Limited::Slipped => exchange.cut(),
+            Limited::Dropped => {
+                exchange.withhold();
+                return false;
+            }
+        }
+        true
     }
 
+    /// Counts an answer before it is signed, so that nothing is signed for who gets no answer. `None` where it
+    /// is not one too many.
+    pub(super) fn ahead(
+        &self,
+        now: Ticks,
+        (packet, client): (&[u8], Client),
+        lacking: &Outcome,
+        counters: &WorkerCounters,
+    ) -> Option<Limited> {
+        let exceeds = !lacking.is_exempt()
+            && self.counters.exceeds(now, client.address, lacking, rate_limit::of_packet(packet));
+        exceeds.then(|| self.limit(counters))
+    }
+
+    /// What becomes of an answer over the limit.
     #[cold]
-    fn limit(&self, exchange: &mut Exchange<'_>, counters: &WorkerCounters) -> bool {
-        if !self.enforced {
-            counters.limited(Limited::Counted);
-            return true;
-        }
-        let slips = self.slip > 0 && self.withheld.fetch_add(1, Relaxed) % self.slip == self.slip - 1;
-        if slips {
-            counters.limited(Limited::Slipped);
-            exchange.cut();
+    fn limit(&self, counters: &WorkerCounters) -> Limited {
+        let limited = if !self.enforced {
+            Limited::Counted
+        } else if self.slip > 0 && self.withheld.fetch_add(1, Relaxed) % self.slip == self.slip - 1 {
+            Limited::Slipped
         } else {
-            counters.limited(Limited::Dropped);
-            exchange.withhold();
-        }
-        slips
+            Limited::Dropped
+        };
+        counters.limited(limited);
+        limited
     }
 }

@@ -21,7 +21,7 @@ mod clients;
 mod guard;
 mod later;
 mod passed;
-mod proxy;
+pub mod proxy;
 mod quic;
 mod responder;
 mod shed;
@@ -58,6 +58,7 @@ use crate::answer::{Client, Effort, Outcome, Transport};
 use crate::fast::Exchange;
 use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
 use crate::query_log::QuerySink;
+use crate::rate_limit::Ticks;
 use crate::zone::Family;
 use guard::{Limiter, Sources};
 use signers::{Efforts, Queue, Send};
@@ -399,10 +400,12 @@ impl Bound {
                     server.tasks.spawn_on(accepting, runtime);
                 }
                 BoundListener::Quic { udp, settings, .. } => {
+                    server.udp_sockets.push(Arc::new(udp.try_clone().map_err(failed)?));
                     let endpoint = quic::endpoint(udp, settings).map_err(failed)?;
                     let counters = metrics.shared_worker(origin(Transport::Quic));
                     let service = service(counters.clone(), &counters);
-                    let accepting = quic::listen(endpoint, self.limits, service, stopped.clone());
+                    let accepting =
+                        quic::listen(endpoint, self.limits, sources.clone(), service, stopped.clone());
                     server.tasks.spawn_on(accepting, runtime);
                 }
             }
@@ -464,14 +467,12 @@ impl<R: Responder> Service<R> {
         let mut tally = self.counters.tally();
         let limiter = self.limiter.as_deref().map(|limiter| (limiter, limiter.now()));
         for (place, exchange) in batch.iter_mut().enumerate() {
+            let mut is_limited = false;
             if exchange.outcome().is_none() && !exchange.packet().is_empty() {
-                exchange.respond(|packet, client, reply| {
-                    let effort = efforts.next(&self.queue);
-                    let outcome = self.responder.respond(moment, packet, client, effort, reply);
-                    efforts.count(&outcome);
-                    self.hand_on(moment, packet, client, outcome, reply, || send(place))
-                });
+                is_limited = self.answer_alone(moment, exchange, &mut efforts, limiter, || send(place));
             }
+            // What is signed has passed the limit before.
+            let limiter = limiter.filter(|_| !is_limited);
             if limiter.is_some_and(|(limiter, now)| !limiter.allows(now, exchange, &self.counters)) {
                 continue;
             }
@@ -480,6 +481,29 @@ impl<R: Responder> Service<R> {
                 self.record(&mut tally, moment, outcome, octets, || (exchange.packet(), exchange.client()));
             }
         }
+    }
+
+    /// Answers a packet of a batch for which there is no faster way. `send` makes what sends a reply to it later.
+    /// Returns whether its answer has already met the limit.
+    #[inline(never)]
+    fn answer_alone(
+        &self,
+        moment: &R::Moment,
+        exchange: &mut Exchange<'_>,
+        efforts: &mut Efforts,
+        limiter: Option<(&Limiter, Ticks)>,
+        send: impl FnOnce() -> Send,
+    ) -> bool {
+        let mut is_limited = false;
+        exchange.respond(|packet, client, reply| {
+            let effort = efforts.next(&self.queue);
+            let outcome = self.responder.respond(moment, packet, client, effort, reply);
+            efforts.count(&outcome);
+            is_limited = outcome.lacks.is_some();
+            let at_once = efforts.are_at_once(&self.queue);
+            self.hand_on(moment, (packet, client), outcome, reply, (limiter, at_once), send)
+        });
+        is_limited
     }
 
     /// Counts a packet and its reply by their octets, and logs the packet and its client. Of the packet only

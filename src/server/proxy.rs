@@ -6,11 +6,10 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 
 use ppp::v2::{Addresses, Command, Header, ParseError};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The longest header that is read; of what it may hold, addresses are the least.
-pub(super) const MAX_OCTETS: usize = 4096;
+pub const MAX_OCTETS: usize = 4096;
 
 /// The signature, what it is about, and the length of the rest.
 const FIXED_OCTETS: usize = 16;
@@ -19,16 +18,16 @@ const LENGTH_AT: usize = 14;
 
 /// What a proxy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Said {
+pub struct Said {
     /// For whom it asks; `None` where it asks for itself (to see whether the server lives).
-    pub(super) client: Option<IpAddr>,
+    pub client: Option<IpAddr>,
     /// Octets of the header.
-    pub(super) octets: usize,
+    pub octets: usize,
 }
 
 /// Why there is no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoHeader {
+pub enum NoHeader {
     /// It has begun, and goes on.
     Incomplete,
     /// There is something else.
@@ -36,7 +35,10 @@ pub(super) enum NoHeader {
 }
 
 /// Receives the header at the beginning of a connection, and not an octet more: what follows may be TLS.
-pub(super) async fn receive(stream: &mut TcpStream) -> io::Result<Said> {
+///
+/// # Errors
+/// There is none, or the connection ends in it.
+pub async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Said> {
     let mut header = Vec::new();
     loop {
         match read(&header) {
@@ -44,9 +46,7 @@ pub(super) async fn receive(stream: &mut TcpStream) -> io::Result<Said> {
             Err(NoHeader::Malformed) => return Err(ErrorKind::InvalidData.into()),
             Err(NoHeader::Incomplete) => {}
         }
-        let rest = header.get(LENGTH_AT..FIXED_OCTETS).and_then(|length| length.try_into().ok());
-        let rest = usize::from(rest.map_or(0, u16::from_be_bytes));
-        let missing = (FIXED_OCTETS + rest).saturating_sub(header.len());
+        let missing = octets(&header).saturating_sub(header.len());
         if (&mut *stream).take(missing as u64).read_buf(&mut header).await? == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
@@ -54,11 +54,15 @@ pub(super) async fn receive(stream: &mut TcpStream) -> io::Result<Said> {
 }
 
 /// Reads the header at the beginning of `data`.
-pub(super) fn read(data: &[u8]) -> Result<Said, NoHeader> {
+///
+/// # Errors
+/// See [`NoHeader`].
+pub fn read(data: &[u8]) -> Result<Said, NoHeader> {
+    if octets(data) > MAX_OCTETS {
+        return Err(NoHeader::Malformed);
+    }
     let header = Header::try_from(data).map_err(|error| match error {
-        ParseError::Incomplete(_) | ParseError::Partial(..) if data.len() < MAX_OCTETS => {
-            NoHeader::Incomplete
-        }
+        ParseError::Incomplete(_) | ParseError::Partial(..) => NoHeader::Incomplete,
         _ => NoHeader::Malformed,
     })?;
     let client = match (header.command, &header.addresses) {
@@ -69,6 +73,12 @@ pub(super) fn read(data: &[u8]) -> Result<Said, NoHeader> {
         (_, Addresses::Unspecified | Addresses::Unix(_)) => return Err(NoHeader::Malformed),
     };
     Ok(Said { client, octets: header.len() })
+}
+
+/// How long the header that begins so says that it is; as long as it does not, what comes before that.
+fn octets(header: &[u8]) -> usize {
+    let rest = header.get(LENGTH_AT..FIXED_OCTETS).and_then(|length| length.try_into().ok());
+    FIXED_OCTETS + usize::from(rest.map_or(0, u16::from_be_bytes))
 }
 
 #[cfg(test)]
@@ -108,8 +118,9 @@ pub(super) mod tests {
         for data in [&b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x01\0\x01"[..], &hidden, &path] {
             assert_eq!(read(data), Err(NoHeader::Malformed), "{data:?}");
         }
-        let endless = [SIGNATURE, &[0x21, 0x12, 0xff, 0xff], &[0; 5000]].concat();
-        assert_eq!(read(&endless), Err(NoHeader::Malformed));
+        let long = header("192.0.2.1".parse().unwrap(), &[&[4, 18, 0][..], &[0; 18 << 8]].concat());
+        let endless = [SIGNATURE, &[0x21, 0x12, 0xff, 0xff]].concat();
+        assert_eq!([&long[..], &long[..20], &endless].map(read), [Err(NoHeader::Malformed); 3]);
     }
 
     proptest! {

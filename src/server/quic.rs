@@ -22,9 +22,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::clients::Clients;
+use super::guard::Sources;
 use super::signers::Answer;
 use super::{Limits, Responder, Service, stopped};
 use crate::answer::{Client, Transport};
+use crate::metrics::Dropped;
 use crate::wire::Message;
 
 /// The name of the protocol in ALPN (RFC 9250, section 4.1.1).
@@ -71,6 +73,7 @@ pub(super) fn endpoint(socket: UdpSocket, settings: ServerConfig) -> io::Result<
 pub(super) async fn listen<R: Responder>(
     endpoint: Endpoint,
     limits: Limits,
+    sources: Arc<Sources>,
     service: Service<R>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -84,8 +87,17 @@ pub(super) async fn listen<R: Responder>(
             Some(_) = connections.join_next() => continue,
             () = stopped(&mut stop) => break,
         };
-        let Some(incoming) = incoming else { break };
+        let Some(incoming) = incoming else {
+            // The system has failed the socket.
+            service.counters.receive_error();
+            break;
+        };
         let client = incoming.remote_address().ip();
+        if !sources.takes(incoming.remote_address().port()) {
+            service.counters.dropped(Dropped::Port);
+            incoming.ignore();
+            continue;
+        }
         let are_few =
             places.available_permits() < limits.tcp_connections.get() / 4 * 3 || clients.has_many(client);
         if are_few && incoming.may_retry() {
@@ -199,6 +211,7 @@ impl<R: Responder> Exchange<R> {
             }
         };
         let Some(query) = the_query(&message) else {
+            self.service.counters.unanswered();
             refuse(DoqErrorCode::ProtocolError);
             return Err(Broken);
         };
@@ -234,8 +247,8 @@ impl<R: Responder> Exchange<R> {
     }
 }
 
-/// The one query of a stream, unless the client breaks the protocol. Its ID is 0, and it does not want to agree on time-outs, which are those of
-/// QUIC (RFC 9250, sections 4.2.1 and 5.5.2).
+/// The one query of a stream, unless the client breaks the protocol. Its ID is 0, and it does not want to agree
+/// on time-outs, which are those of QUIC (RFC 9250, sections 4.2.1 and 5.5.2).
 fn the_query(message: &[u8]) -> Option<&[u8]> {
     let (length, query) = message.split_first_chunk::<LENGTH_OCTETS>()?;
     let read = Message::read(query)?;

@@ -24,7 +24,7 @@ sockopt_impl!(
     [u32; FIGURES]
 );
 
-/// The UDP sockets, for whoever wants to know what they lost.
+/// The UDP sockets, those of QUIC among them, for whoever wants to know what they lost.
 #[derive(Clone, Debug, Default)]
 pub struct Shed(pub(super) Vec<Arc<UdpSocket>>);
 

@@ -7,12 +7,15 @@
 //!
 //! UDP packets come without any proof of who sent them: their lane is short. When it is half full,
 //! negative answers (which take more signatures, of names that nobody listed) are put off, and when
-//! it is full all are: an empty reply with TC sends the client to TCP. There each connection has at
-//! most one packet here, so that lane needs no bound of its own. The two lanes take turns.
+//! it is full all are: an empty reply with TC sends the client to TCP. There each connection has but
+//! a few packets here (one, over QUIC up to four), so that lane needs no bound of its own. The two lanes take turns.
 //!
 //! A UDP packet that comes alone while nothing waits is signed for by the worker that read it: it has
 //! nothing else to do, and a reply that comes at once spares a resolver the questions that it would have
 //! asked meanwhile. Whoever sends more has company in the next batch.
+//!
+//! What is over the rate limit comes neither here nor to that worker: a question that is asked too often in
+//! somebody's name costs no signature, and its answer, when it goes, has been counted.
 //!
 //! Signers run at a low priority: where processors are scarce, the workers that answer go first.
 
@@ -26,10 +29,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::guard::Limiter;
 use super::{Responder, Service};
 use crate::answer::{Client, Effort, Lacking, Outcome};
-use crate::metrics::WorkerCounters;
+use crate::metrics::{Limited, WorkerCounters};
 use crate::query_log::QuerySink;
+use crate::rate_limit::Ticks;
 
 /// UDP packets that may wait for each signer: a tenth of a second of work, more or less.
 const PLACES: usize = 512;
@@ -76,11 +81,12 @@ impl Efforts {
 
     /// What is worth doing for the next packet.
     pub(super) fn next(&self, queue: &Queue) -> Effort {
-        match self.signed < Self::MOST {
-            true if self.alone && queue.is_idle() => Effort::Make,
-            true => queue.effort(),
-            false => Effort::Least,
-        }
+        if self.signed < Self::MOST { queue.effort() } else { Effort::Least }
+    }
+
+    /// Whether the worker makes signatures that are missing.
+    pub(super) fn are_at_once(&self, queue: &Queue) -> bool {
+        self.alone && queue.is_idle()
     }
 
     /// Counts what was done.
@@ -90,21 +96,33 @@ impl Efforts {
 }
 
 impl<R: Responder> Service<R> {
-    /// Hands a UDP packet on whose answer lacks signatures or has old ones. What lacks them is answered
-    /// later, with what `send` makes, or put off; everything else stays as it is.
+    /// Hands a UDP packet on whose answer lacks signatures or has old ones. What lacks them and is not over the
+    /// rate limit is answered `at_once`, or later, with what `send` makes, or put off; everything else stays as
+    /// it is.
     pub(super) fn hand_on(
         &self,
         moment: &R::Moment,
-        packet: &[u8],
-        client: Client,
+        (packet, client): (&[u8], Client),
         outcome: Outcome,
         reply: &mut Vec<u8>,
+        (limiter, at_once): (Option<(&Limiter, Ticks)>, bool),
         send: impl FnOnce() -> Send,
     ) -> Outcome {
         if outcome.renew {
             self.queue.wish(|| Job { packet: packet.to_vec(), client, reply: None });
         }
         let Some(lacking) = outcome.lacks else { return outcome };
+        let limited =
+            limiter.and_then(|(limiter, now)| limiter.ahead(now, (packet, client), &outcome, &self.counters));
+        match limited {
+            // It is not sent, nor counted as answered.
+            Some(Limited::Dropped) => return outcome,
+            Some(Limited::Slipped) => return self.responder.put_off(moment, packet, client, &outcome, reply),
+            Some(Limited::Counted) | None => {}
+        }
+        if at_once {
+            return self.responder.respond(moment, packet, client, Effort::Make, reply);
+        }
         let sending = || Some((send(), self.later.clone()));
         if self.queue.offer(lacking, || Job { packet: packet.to_vec(), client, reply: sending() }) {
             return outcome;
@@ -309,6 +327,7 @@ fn run<R: Responder>(responder: &Arc<R>, queue: &Arc<Queue>, query_log: Option<&
                 counters,
                 query_log: query_log.cloned(),
                 queue: queue.clone(),
+                // It has been asked before.
                 limiter: None,
             };
             let octets = [packet.len(), buffer.len()];

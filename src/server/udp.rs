@@ -38,7 +38,6 @@ use super::times::Times;
 use super::{Responder, Service, later};
 use crate::answer::{Client, Transport};
 use crate::fast::{BATCH, BUFFER_OCTETS, Buffer, Exchange};
-use crate::metrics::WorkerCounters;
 
 /// How long to wait after an error that is no peer's fault (such as a lack of memory).
 const AFTER_ERROR: Duration = Duration::from_millis(10);
@@ -105,7 +104,16 @@ impl<R: Responder> Worker<R> {
     fn answer<P: Peer>(&self, incoming: &mut Incoming<P>, outgoing: &mut Outgoing<P>) {
         // Filled where it stays.
         let mut batch: SmallVec<[Exchange<'_>; BATCH]> = SmallVec::new();
-        batch.extend(incoming.exchanges(&outgoing.peers, &self.sources, &self.service.counters));
+        batch.extend(incoming.exchanges(&outgoing.peers));
+        let examined_below = self.sources.examined_below();
+        for (exchange, peer) in batch.iter_mut().zip(&outgoing.peers) {
+            let Some(port) = peer.as_ref().map(P::port) else { continue };
+            if u32::from(port) < examined_below {
+                exchange.examine(|buffer, address, octets| {
+                    self.sources.take((address, port), buffer, octets, &self.service.counters)
+                });
+            }
+        }
         self.service.answer_batch(&self.service.moment(), &mut batch, |place| {
             let source = outgoing.sources.get(place).copied().flatten();
             later::sender(self.socket.clone(), outgoing.peers[place], source)
@@ -173,9 +181,10 @@ impl<P: Peer> Incoming<P> {
         let headers = timed.unwrap_or(&mut self.headers);
         let messages = recvmmsg(socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
         let (mut received, mut packets) = (0, 0);
-        let mut places = self.octets.iter_mut().zip(outgoing.peers.iter_mut());
         let mut take = |message: &RecvMsg<'_, '_, P>| {
-            if let Some((octets, peer)) = places.next() {
+            if let (Some(octets), Some(peer)) =
+                (self.octets.get_mut(received), outgoing.peers.get_mut(received))
+            {
                 (*octets, *peer) = (message.bytes, message.address);
                 packets += usize::from(message.bytes > 0);
                 received += 1;
@@ -199,19 +208,13 @@ impl<P: Peer> Incoming<P> {
         Ok(packets)
     }
 
-    /// The packets that were received, from these senders; those that are not taken are empty.
-    fn exchanges(
-        &mut self,
-        peers: &[Option<P>; BATCH],
-        sources: &Sources,
-        counters: &WorkerCounters,
-    ) -> impl Iterator<Item = Exchange<'_>> {
+    /// The packets that were received, from these senders.
+    fn exchanges(&mut self, peers: &[Option<P>; BATCH]) -> impl Iterator<Item = Exchange<'_>> {
         let received = self.received.min(BATCH);
         let buffers = self.buffers[..received].iter_mut().zip(&mut self.elsewhere[..received]);
         let places = buffers.zip(&self.octets[..received]).zip(&peers[..received]);
         places.map(|(((buffer, elsewhere), &octets), peer)| {
-            let taken = peer.and_then(|peer| sources.take(peer.sender(), buffer, octets, counters));
-            let (address, octets) = taken.unwrap_or((IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
+            let address = peer.as_ref().map_or(P::NOBODY, P::address);
             Exchange::new(buffer, octets, Client { address, transport: Transport::Udp }, elsewhere)
         })
     }
@@ -220,19 +223,39 @@ impl<P: Peer> Incoming<P> {
 /// The sender of a packet: with the family of its socket known, the addresses of a batch take few
 /// cache lines.
 pub(super) trait Peer: SockaddrLike + Copy + Send + 'static {
-    /// Its address and port.
-    fn sender(&self) -> (IpAddr, u16);
+    /// An address of the family that nobody has.
+    const NOBODY: IpAddr;
+
+    fn address(&self) -> IpAddr;
+
+    fn port(&self) -> u16;
 }
 
 impl Peer for SockaddrIn {
-    fn sender(&self) -> (IpAddr, u16) {
-        (self.ip().into(), self.port())
+    const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+    #[inline(always)]
+    fn address(&self) -> IpAddr {
+        self.ip().into()
+    }
+
+    #[inline(always)]
+    fn port(&self) -> u16 {
+        SockaddrIn::port(self)
     }
 }
 
 impl Peer for SockaddrIn6 {
-    fn sender(&self) -> (IpAddr, u16) {
-        (IpAddr::V6(self.ip()).to_canonical(), self.port())
+    const NOBODY: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+    #[inline(always)]
+    fn address(&self) -> IpAddr {
+        IpAddr::V6(self.ip()).to_canonical()
+    }
+
+    #[inline(always)]
+    fn port(&self) -> u16 {
+        SockaddrIn6::port(self)
     }
 }
 

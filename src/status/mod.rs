@@ -8,6 +8,7 @@ pub mod process;
 pub mod show;
 #[cfg(test)]
 mod tests;
+pub mod usage;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,6 +21,7 @@ use crate::reload::{CertificateReport, Report, ZoneReport};
 use crate::server::{Shed, SigningQueue, SnapshotResponder};
 use crate::snapshot::Snapshot;
 use crate::zone;
+use usage::AccessStatus;
 
 /// Where everything that can be known of the server is found.
 #[derive(Clone)]
@@ -57,14 +59,20 @@ pub struct Status {
     pub generation: u64,
     /// When the files were looked at last; 0 if they never were.
     pub looked: u64,
-    /// Why the server's access list is not the one that its files hold.
+    /// Why the server's access list or its access keys are not those that the files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub access_problem: Option<String>,
+    /// Why the secrets of cookies are not those that their file holds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub secrets_problem: Option<String>,
     /// The certificates of encrypted listeners.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub certificates: Vec<CertificateReport>,
     /// Answered queries.
     pub queries: Queries,
+    /// What access rules made of queries, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub access: Option<AccessStatus>,
     /// What signing takes, if a zone is signed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signing: Option<SigningStatus>,
@@ -130,7 +138,7 @@ pub struct ZoneStatus {
     pub report: ZoneReport,
     /// The serial of its SOA; 0 without one.
     pub serial: u32,
-    /// The memory of its data in octets; zones may share some.
+    /// The memory of its data and of its range records in octets; zones may share some.
     pub memory: u64,
     /// Queries that were answered since the start.
     pub answered: u64,
@@ -156,7 +164,7 @@ impl Observer {
             ZoneStatus {
                 report: report.clone(),
                 serial: served.map_or(0, |zone| zone.apex().serial()),
-                memory: served.map_or(0, |zone| zone.datasets().iter().map(|d| d.summary.bytes as u64).sum()),
+                memory: served.map_or(0, |zone| zone.memory() as u64),
                 answered: counted.count(|_| true),
                 listed: counted.listed(),
             }
@@ -170,8 +178,10 @@ impl Observer {
             generation: report.generation,
             looked: report.looked,
             access_problem: report.access_problem.clone(),
+            secrets_problem: report.secrets_problem.clone(),
             certificates: report.certificates.clone(),
             queries: Queries::new(totals, self.shed.count()),
+            access: AccessStatus::new(snapshot.gate(), totals),
             signing: self.signing(&snapshot),
             zones: report.zones.iter().map(zone).collect(),
         }
@@ -256,6 +266,7 @@ impl Status {
     pub fn is_clean(&self) -> bool {
         self.generation > 0
             && self.access_problem.is_none()
+            && self.secrets_problem.is_none()
             && self.zones.iter().all(|zone| zone.report.is_clean())
             && self.certificates.iter().all(|certificate| certificate.problem.is_none())
     }

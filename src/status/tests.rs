@@ -15,6 +15,7 @@ fn zone(name: &str, status: zone::Status) -> ZoneReport {
         expires: None,
         max_age: None,
         problem: None,
+        keys_problem: None,
     }
 }
 
@@ -44,7 +45,9 @@ fn what_keeps_a_server_from_being_ready() {
 
 fn status() -> Status {
     let problem = Problem::Guarded { zone: "bl.example".to_owned(), entries: 5, served: 10_000 };
-    let serving = ZoneReport { problem: Some(problem), ..zone("bl.example", zone::Status::Serving) };
+    let keys_problem = Some("gone".to_owned());
+    let serving =
+        ZoneReport { problem: Some(problem), keys_problem, ..zone("bl.example", zone::Status::Serving) };
     let of = |report| ZoneStatus { report, serial: 42, memory: 1_234_567, answered: 300, listed: 100 };
     Status {
         version: "1.2.3".to_owned(),
@@ -53,6 +56,8 @@ fn status() -> Status {
         memory: 2_500_000_000,
         not_ready: vec!["zone x: not loaded".to_owned()],
         generation: 3,
+        access_problem: Some("no list".to_owned()),
+        secrets_problem: Some("no secret".to_owned()),
         signing: Some(SigningStatus {
             made: 12,
             kept: 10,
@@ -87,8 +92,11 @@ fn shown_to_a_person() {
          \u{20}           300 queries, 33.3 % listed, serial 42, 1.2 MB\n\
          \u{20}           ! 5 entries in place of 10000 are too many changes; \
          `nibbl reload --force bl.example` takes them\n\
+         \u{20}           ! its keys: gone\n\
          x           never loaded\n\
-         \u{20}           300 queries, 33.3 % listed, serial 42, 1.2 MB\n"
+         \u{20}           300 queries, 33.3 % listed, serial 42, 1.2 MB\n\
+         ! who may ask: no list\n\
+         ! the secrets of cookies stay: no secret\n"
     );
 }
 

@@ -59,6 +59,7 @@ pub const MARKER_TYPE: u16 = 17;
 /// Its rdata: no mailbox and no text (RFC 1183, section 2.2).
 pub const MARKER_RDATA: [u8; 2] = [0, 0];
 
+const CNAME: u16 = 5;
 const ANY: u16 = 255;
 /// A wildcard label as it stands in a key.
 const ASTERISK: &[u8] = b"*\0";
@@ -79,12 +80,15 @@ pub struct VirtualName<'z> {
     pub records: RecordSets<'z>,
 }
 
-/// A label `*` that stands for itself: in a standard zone it would be a wildcard.
+/// Why a zone cannot be written as a standard zone. The names are those left of the apex.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name}: standard servers would take the label `*` for a wildcard: the zone cannot be written")]
-pub struct LiteralAsterisk {
-    /// The name, left of the apex.
-    pub name: Name,
+pub enum Unwritable {
+    /// A label `*` stands for itself: in a standard zone it would be a wildcard.
+    #[error("{0}: standard servers would take the label `*` for a wildcard: the zone cannot be written")]
+    LiteralAsterisk(Name),
+    /// Beside a CNAME record stands another record (RFC 1034, section 3.6.2).
+    #[error("{0}: a CNAME and other records: standard servers refuse the zone")]
+    CnameAndOther(Name),
 }
 
 impl<'z> VirtualZone<'z> {
@@ -96,10 +100,28 @@ impl<'z> VirtualZone<'z> {
     /// Looks at all names of the data once.
     ///
     /// # Errors
+    /// See [`Unwritable`].
+    pub fn check(zone: &Zone) -> Result<(), Unwritable> {
+        Self::check_labels(zone)?;
+        let whole = VirtualZone::new(zone, EmptyNonTerminals::Plain);
+        let has_other = |key: &Vec<u8>| match whole.find(key) {
+            Match::Name { records } => is_crowded(&records),
+            _ => false,
+        };
+        match sources::aliases_of(zone).find(has_other) {
+            Some(key) => Err(Unwritable::CnameAndOther(name_of(&key))),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Self::check`], but looks at the names alone and not at what they own: enough for
+    /// [`Self::range_names`].
+    ///
+    /// # Errors
     /// A name has a label that is a literal `*`.
-    pub fn check(zone: &Zone) -> Result<(), LiteralAsterisk> {
+    pub fn check_labels(zone: &Zone) -> Result<(), Unwritable> {
         match sources::names_of(zone).find(|key| has_asterisk(key)) {
-            Some(key) => Err(LiteralAsterisk { name: name_of(&key) }),
+            Some(key) => Err(Unwritable::LiteralAsterisk(name_of(&key))),
             None => Ok(()),
         }
     }
@@ -178,6 +200,12 @@ fn fits(zone: &Zone, key: &[u8], more: usize) -> bool {
 fn marker<'z>(zone: &Zone) -> RecordSet<'z> {
     let rdata = smallvec![Cow::Borrowed(&MARKER_RDATA[..])];
     RecordSet { record_type: MARKER_TYPE, ttl: zone.options().default_ttl, rdata }
+}
+
+/// True if a CNAME record is not alone.
+fn is_crowded(records: &RecordSets<'_>) -> bool {
+    let alias = records.iter().find(|set| set.record_type == CNAME);
+    alias.is_some_and(|alias| records.len() > 1 || alias.rdata.len() > 1)
 }
 
 fn has_asterisk(key: &[u8]) -> bool {

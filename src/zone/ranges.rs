@@ -114,6 +114,12 @@ impl Ranges {
         self.map.bytes() + self.summary.bytes()
     }
 
+    /// The memory of everything that is kept beside the tables, about, in octets.
+    pub(super) fn memory(&self) -> usize {
+        let top = self.top.values().map(|block| block.octets() + BLOCK_OCTETS).sum::<usize>();
+        self.bytes() + top + self.cache.weight() as usize
+    }
+
     /// True if a nibble-aligned prefix has a block.
     pub fn has_block(&self, prefix: Prefix) -> bool {
         block::exists(&self.map, prefix)

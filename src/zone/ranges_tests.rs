@@ -415,6 +415,16 @@ fn blocks_are_made_when_they_are_needed() {
 }
 
 #[test]
+fn range_records_count_as_memory() {
+    let (zone, name) = with_a_cold_block();
+    let data: usize = zone.datasets().iter().map(|dataset| dataset.summary.bytes).sum();
+    let cold = zone.memory();
+    assert!(cold > data, "{cold}");
+    assert!(records(&zone, &name, apl::TYPE).is_some_and(|blocks| blocks.len() == 1));
+    assert!(zone.memory() > cold);
+}
+
+#[test]
 fn replies_with_blocks() {
     let (zone, cold) = with_a_cold_block();
     let snapshot = Snapshot::new(vec![Arc::new(zone)], Settings::default(), None);

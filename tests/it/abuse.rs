@@ -10,6 +10,7 @@ use crate::harness::authorities::named;
 use crate::harness::client::{PATIENCE, ask, ask_all_tcp, bind};
 use crate::harness::dns::{Query, Reply, reversed};
 use crate::harness::files::Directory;
+use crate::harness::http::get;
 use crate::harness::process::Process;
 use crate::harness::server::{Server, free_port, peer};
 use crate::monitor::{scrape, sum};
@@ -188,15 +189,26 @@ fn secrets_are_replaced_without_a_break() {
     assert_eq!(server.control(&["reload"]).0, Some(0));
     let (standings, second) = ask();
     assert!(standings == [1, 2, 0] && second != first, "{standings:?}");
-    // What is wrong with the file is said once, by whoever looks first; the secrets stay.
+    // What is wrong with the file is said once, by whoever looks first, and shown as long as it is; the secrets stay.
+    let outdated = || sum(&scrape(monitor), &["nibbl_cookie_secrets_outdated"]);
+    assert_eq!(outdated(), 0.0);
     write("nonsense");
-    server.control(&["reload"]);
-    server.said(|line| line.contains("secrets:1:1: a secret is 32 hexadecimal digits").then_some(()));
+    const WRONG: &str = "secrets:1:1: a secret is 32 hexadecimal digits";
+    for _ in 0..2 {
+        let (code, said) = server.control(&["reload"]);
+        assert!(code == Some(1) && said.contains(WRONG), "{said}");
+    }
+    server.said(|line| line.contains(WRONG).then_some(()));
+    let (_, shown) = server.control(&["status"]);
+    assert!(shown.contains("! the secrets of cookies stay: ") && shown.contains(WRONG), "{shown}");
+    assert!(get(monitor, "/status").1.contains(WRONG));
+    assert_eq!(outdated(), 1.0);
     assert_eq!(ask(), ([1, 3, 0], second));
     write(SECRETS[0]);
-    server.control(&["reload"]);
-    assert_eq!(ask().0, [1, 3, 1]);
-    server.stop();
+    assert_eq!(server.control(&["reload"]).0, Some(0));
+    assert_eq!((ask().0, outdated()), ([1, 3, 1], 0.0));
+    let said = server.stop();
+    assert_eq!(said.matches(WRONG).count(), 1, "{said}");
 }
 
 /// What dig says of a server's cookie.

@@ -91,6 +91,22 @@ fn a_confined_server_reloads_but_reads_nothing_else() {
     server.stop();
 }
 
+/// The switch: no confinement, and yet no new privileges.
+#[test]
+fn confinement_can_be_done_without() {
+    let directory = Directory::new();
+    directory.write("list", "2001:db8::/32\n");
+    let dir = directory.path().as_os_str();
+    let server =
+        Server::serve(["--no-confine".as_ref(), "--dir".as_ref(), dir, "bl.example:ip6trie:list".as_ref()]);
+    let status = fs::read_to_string(format!("/proc/{}/status", server.process.id())).expect("its status");
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t0"] {
+        assert!(status.contains(line), "{status}");
+    }
+    let said = server.stop();
+    assert_eq!(said.contains("running as root: say whom to become"), geteuid().is_root(), "{said}");
+}
+
 #[test]
 fn root_becomes_the_user() {
     if !geteuid().is_root() {

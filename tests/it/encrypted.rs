@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::client::{PATIENCE, ask};
+use crate::harness::client::{PATIENCE, ask, bind};
 use crate::harness::dns::{Query, Reply};
 use crate::harness::files::Directory;
 use crate::harness::http::get;
@@ -66,7 +66,7 @@ impl Encrypted {
 }
 
 /// Writes a new certificate for ns.example and its key.
-fn make(chain: &Path, key: &Path) -> rcgen::Certificate {
+pub(crate) fn make(chain: &Path, key: &Path) -> rcgen::Certificate {
     let made = rcgen::generate_simple_self_signed(["ns.example".to_owned()]).expect("a certificate");
     std::fs::write(chain, made.cert.pem()).expect("write");
     std::fs::write(key, made.signing_key.serialize_pem()).expect("write");
@@ -74,7 +74,7 @@ fn make(chain: &Path, key: &Path) -> rcgen::Certificate {
 }
 
 /// Asks over TLS; an error where the server shows another certificate.
-fn ask_over_tls(
+pub(crate) fn ask_over_tls(
     address: SocketAddr,
     certificate: &rcgen::Certificate,
     query: &Query,
@@ -272,4 +272,26 @@ fn certificates_are_exchanged_and_bad_ones_are_not() {
     assert!(said.contains("chain.pem: expires in "), "{said}");
     assert_eq!(of.sum("nibbl_certificate_outdated", "chain.pem"), 0.0);
     of.server.stop();
+}
+
+/// What the socket of QUIC loses is counted as what others lose; nobody has to speak QUIC for it.
+#[test]
+fn what_the_socket_of_quic_loses_is_counted() {
+    let directory = Directory::new();
+    let [chain, key] = ["chain.pem", "key.pem"].map(|name| directory.path().join(name));
+    make(&chain, &key);
+    let encrypted = Encrypted::serve(&directory);
+    let shed = || encrypted.sum("nibbl_shed_queries_total", "");
+    assert_eq!(shed(), 0.0);
+    let socket = bind(None, encrypted.address);
+    encrypted.server.process.signal(Signal::SIGSTOP);
+    // More than the largest buffer holds, which is twice 4 MiB.
+    for _ in 0..20_000 {
+        socket.send(&[0; 1000]).expect("send");
+    }
+    encrypted.server.process.signal(Signal::SIGCONT);
+    while shed() == 0.0 {
+        std::thread::yield_now();
+    }
+    encrypted.server.stop();
 }

@@ -5,6 +5,7 @@
 mod harness;
 
 mod abuse;
+mod access;
 mod activation;
 mod answers;
 mod book;
@@ -24,5 +25,6 @@ mod real_data;
 mod relay;
 mod reload;
 mod resolvers;
+mod service;
 mod signed;
 mod transports;

@@ -13,6 +13,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::answer::{self, Client};
+use crate::cookie::{Cookie, Cookies, Secret, Standing};
 use crate::dnssec::cache::SignatureCache;
 use crate::dnssec::key::{Algorithm, Key, Role};
 use crate::dnssec::key_set::{KeySet, TimedKey, Timing};
@@ -261,6 +262,27 @@ fn nothing_is_signed_that_may_not_be() {
         };
         let message = op::Message::from_vec(&reply).unwrap();
         assert!(put_off.truncated && message.metadata.truncation && message.answers.is_empty());
+    }
+}
+
+/// Rate limiting comes before signing, and leaves clients with good cookies alone.
+#[test]
+fn an_answer_without_signatures_tells_of_the_cookie() {
+    let mut snapshot = snapshot(&[(Kind::Ip6trie, LIST)], EmptyNonTerminals::Marker);
+    let cookies = Cookies::new(Secret::new([1; 16]), Vec::new(), false);
+    let client = Cookie { client: [1; 8], server: None };
+    let (_, good) = cookies.answer(client, [192, 0, 2, 1].into(), NOW);
+    snapshot.settings.cookies = Some(cookies);
+    let key = Name::from_text(b"77.2.0.193").unwrap().key();
+    for (cookie, standing) in
+        [(&good[..8], Standing::New), (&[1; 24], Standing::Bad), (&good, Standing::Good)]
+    {
+        let mut packet = ask(&key, 1);
+        let length = cookie.len() as u8;
+        packet.splice(packet.len() - 2.., [0, length + 4, 0, 10, 0, length]);
+        packet.extend_from_slice(cookie);
+        let (outcome, _) = respond(&snapshot, &packet, Transport::Udp, Effort::Take);
+        assert_eq!((outcome.lacks, outcome.cookie), (Some(Lacking::Negative), standing));
     }
 }
 

@@ -3,8 +3,9 @@
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, ConnectionError, Endpoint, VarInt};
 
-use super::tls::{TestCertificate, client_settings};
+use super::tls::{TestCertificate, client_settings, write};
 use super::*;
+use crate::metrics::Dropped;
 
 impl TestCertificate {
     pub(super) fn quic(&self, address: &str) -> Listener {
@@ -89,12 +90,32 @@ async fn quic_replies_leave_from_the_address_that_was_asked() {
     server.stop().await;
 }
 
+/// New ones are served from the next handshake on.
+#[tokio::test(flavor = "multi_thread")]
+async fn quic_certificates_are_exchanged() {
+    let mut certificate = TestCertificate::new();
+    let bound = Server::bind(&[certificate.quic(LOOPBACK[0])], limits()).unwrap();
+    let served = bound.certificates()[0].clone();
+    let server = start(bound, &Echo::new(fill));
+    let address = server.addresses()[0];
+    let (open, _endpoint) = connect(address, &certificate, b"doq").await.unwrap();
+    let second = write(&certificate.files, 10);
+    assert!(served.read_again(std::time::SystemTime::now()).unwrap());
+    assert!(connect(address, &certificate, b"doq").await.is_err(), "the first is served no more");
+    certificate.made = second;
+    assert!(connect(address, &certificate, b"doq").await.is_ok());
+    assert!(send(&open, &framed(&zero(30))).await.is_some(), "connections are not concerned");
+    server.stop().await;
+}
+
 /// RFC 9250, sections 4.2, 4.2.1, 4.3.3, 5.5.2.
 #[tokio::test(flavor = "multi_thread")]
 async fn quic_connections_that_break_the_protocol_are_closed() {
     const PROTOCOL_ERROR: u64 = 2;
     let certificate = TestCertificate::new();
-    let server = start(Server::bind(&[certificate.quic(LOOPBACK[0])], limits()).unwrap(), &Echo::new(fill));
+    let metrics = Metrics::default();
+    let bound = Server::bind(&[certificate.quic(LOOPBACK[0])], limits()).unwrap();
+    let server = bound.start(Echo::new(fill), &metrics, None, &Handle::current()).unwrap();
     let question = b"\x01a\0\0\x01\0\x01";
     let opt = b"\0\0\x29\x04\xd0\0\0\0\0";
     let keepalive = [&[0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1][..], question, opt, b"\0\x04\0\x0b\0\0"].concat();
@@ -113,6 +134,7 @@ async fn quic_connections_that_break_the_protocol_are_closed() {
         assert_eq!(send(&connection, &wrong).await, None, "{what}");
         assert_eq!(code(&connection).await, PROTOCOL_ERROR, "{what}");
     }
+    assert_eq!(metrics.totals().sum(|of| of.unanswered), 6);
     let other = connect(server.addresses()[0], &certificate, b"h3").await;
     assert!(other.is_err(), "another protocol");
     server.stop().await;
@@ -142,6 +164,44 @@ async fn quic_connections_have_limits() {
     connection.close(VarInt::from_u32(0), b"");
     endpoint.wait_idle().await;
     while connect(address, &certificate, b"doq").await.is_err() {}
+    server.stop().await;
+}
+
+/// What comes from a port that is refused gets no octet.
+#[tokio::test(flavor = "multi_thread")]
+async fn quic_takes_nothing_from_refused_ports() {
+    let certificate = TestCertificate::new();
+    let metrics = Metrics::default();
+    let forged = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let guard = Guard { refused_ports: vec![forged.local_addr().unwrap().port()], ..Guard::default() };
+    let bound = Server::bind(&[certificate.quic("127.0.0.1:0")], limits()).unwrap().guarded(guard);
+    let server = bound.start(Echo::new(fill), &metrics, None, &Handle::current()).unwrap();
+    let address = server.addresses()[0];
+    // What a client sends first, as anybody sees it who listens.
+    let listener = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let greeting = connect(listener.local_addr().unwrap(), &certificate, b"doq");
+    let first = async {
+        let mut buffer = [0; 2048];
+        tokio::task::spawn_blocking(move || {
+            listener.recv(&mut buffer).map(|octets| buffer[..octets].to_vec())
+        })
+        .await
+        .unwrap()
+        .unwrap()
+    };
+    let first = tokio::select! {
+        first = first => first,
+        _ = greeting => panic!("nobody answers"),
+    };
+    forged.send_to(&first, address).unwrap();
+    while metrics.totals().sum(|of| of.dropped[Dropped::Port as usize]) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Others are served meanwhile, so there was time for an answer.
+    assert!(connect(address, &certificate, b"doq").await.is_ok());
+    forged.set_nonblocking(true).unwrap();
+    assert_eq!(forged.recv(&mut [0; 2048]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(metrics.totals().sum(|of| of.connections), 1);
     server.stop().await;
 }
 

@@ -3,6 +3,8 @@
 use super::quic::{connect, send, zero};
 use super::tls::TestCertificate;
 use super::*;
+use crate::metrics::Limited;
+use crate::rate_limit::{Mode, RateLimit};
 
 fn signing(workers: usize) -> Limits {
     Limits { signing: SigningLimits { workers, rate: None }, ..limits() }
@@ -39,6 +41,55 @@ async fn udp_packets_without_a_place_are_put_off() {
     client.send(&signed(7)).unwrap();
     assert_eq!(receive(&client).unwrap(), [0, 7]);
     server.stop().await;
+}
+
+/// Over the rate limit nothing is signed: neither for packets that come together nor for those that come alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_the_limit_is_not_signed() {
+    const QUESTION: &[u8] = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x01\0\x01";
+    let question = [QUESTION, SIGNED].concat();
+    for (mode, slip, alone) in [
+        (Mode::On, 2, false),
+        (Mode::On, 1, false),
+        (Mode::On, 1, true),
+        (Mode::Count, 2, false),
+        (Mode::Count, 2, true),
+    ] {
+        let metrics = Metrics::default();
+        // One answer a second, ten at once.
+        let rate_limit =
+            RateLimit { mode, slip, per_second: 1, window: Duration::from_secs(10), ..RateLimit::default() };
+        let bound = Server::bind(&[plain(LOOPBACK[0])], signing(1)).unwrap();
+        let bound = bound.guarded(Guard { rate_limit, ..Guard::default() });
+        let client = udp_client(bound.addresses()[0]);
+        let responder = Echo::new(|query| Some(query.to_vec()));
+        if !alone {
+            (0..30).for_each(|_| assert_eq!(client.send(&question).unwrap(), question.len()));
+        }
+        let server = bound.start(responder.clone(), &metrics, None, &Handle::current()).unwrap();
+        let mut got = Vec::new();
+        if alone {
+            for _ in 0..30 {
+                client.send(&question).unwrap();
+                got.push(receive(&client).unwrap());
+            }
+        }
+        server.stop().await;
+        client.set_nonblocking(true).unwrap();
+        got.extend(std::iter::from_fn(|| receive(&client).ok()));
+        let whole = got.iter().filter(|reply| **reply == question).count();
+        let cut = got.iter().filter(|reply| **reply == question[..2]).count();
+        let expected = match (mode, slip) {
+            (Mode::On, 2) => ([10, 10], [0, 10, 10]),
+            (Mode::On, _) => ([10, 20], [0, 20, 0]),
+            _ => ([30, 0], [20, 0, 0]),
+        };
+        let totals = metrics.totals();
+        let limited = Limited::ALL.map(|what| totals.sum(|origin| origin.limited[what as usize]));
+        assert_eq!(([whole, cut], limited), expected);
+        assert_eq!((responder.answered(), totals.count(|_| true)), (whole, (whole + cut) as u64));
+        assert_eq!(totals.sum(|origin| origin.unanswered), 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

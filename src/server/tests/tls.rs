@@ -23,7 +23,7 @@ impl TestCertificate {
 }
 
 /// Writes a new certificate that expires in so many days.
-fn write(files: &CertificateFiles, days: i64) -> rcgen::Certificate {
+pub(super) fn write(files: &CertificateFiles, days: i64) -> rcgen::Certificate {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::new(["ns.example".to_owned()]).unwrap();
     parameters.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(days);

@@ -1,0 +1,8 @@
+//! See `answers` in targets.rs.
+
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::answers(data));

@@ -1,0 +1,8 @@
+//! See `proxied` in targets.rs.
+
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::proxied(data));
