@@ -245,6 +245,7 @@ impl<S: Source> Loader<S> {
             self.generation += 1;
             round.published = true;
         }
+        self.source.prepare(now);
     }
 }
 
