@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cookies::CookieSecrets;
+use super::keys::Keys;
 use super::signing::{self, Signers};
-use super::{LoadError, Loaded, Source};
+use super::{LoadError, Loaded, Order, Round, Source};
 use crate::answer;
 use crate::config::{DatasetConfig, ZoneConfig};
 use crate::data_file::{DataFile, Limits, Stamp};
@@ -28,6 +29,7 @@ pub struct Files<P> {
     /// What was published last: what its zones have made of data that stay is kept.
     published: RefCell<Option<Arc<Snapshot>>>,
     signers: Signers,
+    keys: Keys,
     cookies: Option<CookieSecrets>,
 }
 
@@ -40,6 +42,7 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
             progress: Box::new(|_| ()),
             published: RefCell::default(),
             signers: Signers::new(0),
+            keys: Keys::none(),
             cookies: None,
         }
     }
@@ -52,6 +55,11 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
     /// Keeps signatures in so many octets of memory.
     pub fn with_signatures(self, octets: usize) -> Self {
         Self { signers: Signers::new(octets), ..self }
+    }
+
+    /// With rules for who may ask how much.
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
     }
 
     /// Snapshots make cookies with these secrets.
@@ -179,6 +187,14 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         self.signers.have_changed(config)
     }
 
+    fn look(&self, order: &Order, round: &mut Round) -> bool {
+        self.keys.look(order, round)
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.keys.problem()
+    }
+
     fn keys_problem(&self, config: &ZoneConfig) -> Option<String> {
         self.signers.problem(&config.name)
     }
@@ -199,7 +215,8 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         let access = access.map(|loaded| loaded.dataset.clone());
         let cookies = self.cookies.as_ref().map(CookieSecrets::current);
         let settings = Settings { cookies, ..self.settings.clone() };
-        let snapshot = Arc::new(Snapshot::new(zones, settings, access));
+        let snapshot = Snapshot::new(zones, settings, access);
+        let snapshot = Arc::new(snapshot.with_gate(self.keys.policy(), self.keys.table().as_ref()));
         self.published.replace(Some(snapshot.clone()));
         (self.publish)(snapshot);
     }

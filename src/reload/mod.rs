@@ -18,6 +18,7 @@
 pub mod certificates;
 pub mod cookies;
 pub mod files;
+pub mod keys;
 pub mod report;
 pub mod service;
 pub mod signing;
@@ -147,6 +148,7 @@ impl<S: Source> Loader<S> {
             self.datasets[index].look(&self.source, now, &mut round);
         }
         let mut changed = self.generation == 0;
+        changed |= self.source.look(order, &mut round);
         if let Some(access) = &mut self.access {
             changed |= access.take(&self.datasets[access.dataset], &mut round);
         }
@@ -187,7 +189,10 @@ impl<S: Source> Loader<S> {
             generation: self.generation,
             looked: seconds(self.looked),
             zones: self.zones.iter().map(|zone| zone.report(&self.source)).collect(),
-            access_problem: self.access.as_ref().and_then(|access| access.problem.clone()),
+            access_problem: {
+                let problem = self.access.as_ref().and_then(|access| access.problem.clone());
+                problem.or_else(|| self.source.problem())
+            },
             secrets_problem: self.secrets_problem.clone(),
             certificates: Vec::new(),
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::{Order, Round};
 use crate::config::{DatasetConfig, ZoneConfig};
 use crate::zone::Status;
 use crate::zone_file::diagnostic::Diagnostics;
@@ -66,6 +67,17 @@ pub trait Source {
     /// [`Self::zone`] made it.
     fn has_changed(&self, _config: &ZoneConfig) -> bool {
         false
+    }
+
+    /// Looks at what belongs to no zone, the access keys; true if it is not as it was. What there is to say
+    /// goes to `round`.
+    fn look(&self, _order: &Order, _round: &mut Round) -> bool {
+        false
+    }
+
+    /// Why what [`Self::look`] looks at is not served as the files hold it.
+    fn problem(&self) -> Option<String> {
+        None
     }
 
     /// Why a zone is not signed with the keys that its files hold.

@@ -63,8 +63,7 @@ impl Watcher {
     /// Watches all data files, certificates, secrets and keys. The error says why the system does not tell of changes;
     /// the watcher then only polls.
     pub fn new(config: &Config) -> (Self, Option<notify::Error>) {
-        let mut files: Vec<PathBuf> =
-            config.datasets().flat_map(|dataset| dataset.files.iter().cloned()).collect();
+        let mut files: Vec<PathBuf> = config.data_files().cloned().collect();
         let encrypted = config.encrypted_listeners();
         files.extend(encrypted.flat_map(|listener| [listener.certificate.clone(), listener.key.clone()]));
         files.extend(config.cookies.secrets.clone());

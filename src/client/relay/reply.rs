@@ -239,6 +239,7 @@ impl Response {
             cookie: None,
             nsid: None,
             error: self.error,
+            error_text: "",
             padded: false,
         });
         let limit = match (transport, query.edns) {
