@@ -167,6 +167,19 @@ impl WorkerCounters {
         }
     }
 
+    /// Counts what not every packet has.
+    fn count_rarer(&self, outcome: &Outcome) {
+        if outcome.truncated {
+            self.increase(&self.truncated, 1);
+        }
+        if let Some(counter) = outcome.access.and_then(|passage| self.passages.counter(passage)) {
+            self.increase(counter, 1);
+        }
+        if let Some(counter) = self.cookies.get((outcome.cookie as usize).wrapping_sub(1)) {
+            self.increase(counter, 1);
+        }
+    }
+
     pub(super) fn add_to(&self, totals: &mut Totals) {
         let origin = totals.origins.entry(self.origin).or_default();
         origin.truncated += self.truncated.load(Relaxed);
@@ -245,14 +258,9 @@ impl Tally<'_> {
         self.octets_in += octets_in as u64;
         self.octets_out += octets_out as u64;
         counters.increase_each([&self.place.queries[cell(outcome) % CELLS], counters.sizes.bin(octets_out)]);
-        if outcome.truncated {
-            counters.increase(&counters.truncated, 1);
-        }
-        if let Some(counter) = outcome.access.and_then(|passage| counters.passages.counter(passage)) {
-            counters.increase(counter, 1);
-        }
-        if let Some(counter) = counters.cookies.get((outcome.cookie as usize).wrapping_sub(1)) {
-            counters.increase(counter, 1);
+        // What not every packet has is asked in one step.
+        if outcome.truncated | outcome.access.is_some() | (outcome.cookie != Standing::None) {
+            counters.count_rarer(outcome);
         }
     }
 

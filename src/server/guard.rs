@@ -144,7 +144,10 @@ impl Limiter {
         let Some(outcome) = exchange.outcome().filter(|outcome| outcome.reply && !outcome.is_exempt()) else {
             return true;
         };
-        if !self.counters.exceeds(now, exchange.client().address, outcome, exchange.identity()) {
+        let client = exchange.client().address;
+        if !self.counters.is_over(now, client, exchange.answer(outcome))
+            || self.counters.is_exempt(exchange.client().address)
+        {
             return true;
         }
         match self.limit(counters) {
