@@ -144,8 +144,7 @@ impl Limiter {
         let Some(outcome) = exchange.outcome().filter(|outcome| outcome.reply && !outcome.is_exempt()) else {
             return true;
         };
-        let client = exchange.client().address;
-        if !self.counters.is_over(now, client, exchange.answer(outcome))
+        if !self.counters.is_over(now, exchange.client().address, exchange.answer(outcome))
             || self.counters.is_exempt(exchange.client().address)
         {
             return true;
