@@ -138,10 +138,14 @@ async fn serve<R: Responder>(
     service: &Arc<Service<R>>,
     incoming: Incoming,
     limits: Limits,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) {
     let Ok(handshake) = incoming.accept() else { return };
-    let Ok(Ok(connection)) = timeout(limits.tcp_idle, handshake).await else { return };
+    let shaken = tokio::select! {
+        shaken = timeout(limits.tcp_idle, handshake) => shaken,
+        () = stopped(&mut stop) => return,
+    };
+    let Ok(Ok(connection)) = shaken else { return };
     let code = match converse(service, &connection, limits, stop).await {
         End::Quiet => DoqErrorCode::NoError,
         End::Fault => DoqErrorCode::ProtocolError,
