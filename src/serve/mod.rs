@@ -198,6 +198,13 @@ async fn run(
 ) -> Result<(), ServeError> {
     let started = SystemTime::now();
     let mut signals = Signals::new()?;
+    let variable = |name| std::env::var_os(name);
+    let (interval, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
+    if let Some(interval) = readiness::watchdog(interval.as_deref(), pid.as_deref()) {
+        // Also while the first load takes its time: who is not told of readiness may count from the start.
+        let readiness = readiness.clone();
+        tokio::spawn(async move { readiness.live(interval).await });
+    }
     let config = &plan.config;
     let (handle, service) = service::channel(Report::default());
     let metrics = Arc::new(Metrics::default());
@@ -293,12 +300,6 @@ async fn run(
     let statistics = statistics.map(|plan| statistics::Writer::start(plan, metrics.clone())).transpose()?;
     tracing::info!("ready");
     readiness.ready();
-    let variable = |name| std::env::var_os(name);
-    let (interval, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
-    if let Some(interval) = readiness::watchdog(interval.as_deref(), pid.as_deref()) {
-        let readiness = readiness.clone();
-        tokio::spawn(async move { readiness.live(interval).await });
-    }
     signals.attend(&handle, query_log, &metrics, readiness).await;
     readiness.stopping();
     server.stop().await;
