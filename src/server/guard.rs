@@ -173,7 +173,12 @@ impl Limiter {
         counters: &WorkerCounters,
     ) -> Option<Limited> {
         let exceeds = !lacking.is_exempt()
-            && self.counters.exceeds(now, client.address, lacking, rate_limit::of_packet(packet));
+            && self.counters.exceeds(
+                now,
+                client.address,
+                lacking,
+                rate_limit::of_packet(packet, lacking.zone),
+            );
         exceeds.then(|| self.limit(counters))
     }
 
