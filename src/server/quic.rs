@@ -98,6 +98,12 @@ pub(super) async fn listen<R: Responder>(
             incoming.ignore();
             continue;
         }
+        // It would ask for others, and here it cannot say for whom.
+        if sources.is_proxy(client.to_canonical()) {
+            service.counters.dropped(Dropped::Proxy);
+            incoming.ignore();
+            continue;
+        }
         let are_few =
             places.available_permits() < limits.tcp_connections.get() / 4 * 3 || clients.has_many(client);
         if are_few && incoming.may_retry() {
