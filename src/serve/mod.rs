@@ -208,7 +208,9 @@ async fn run(
     let config = &plan.config;
     let (handle, service) = service::channel(Report::default());
     let metrics = Arc::new(Metrics::default());
-    let notified = handle.clone();
+    // Watched before they are read, so that no change falls between.
+    let (watcher, unwatched) = Watcher::new(config);
+    let notified = watcher.told();
     let cookies = CookieSecrets::new(&config.cookies)?;
     let settings =
         Settings { cookies: cookies.as_ref().map(CookieSecrets::current), ..config.settings.clone() };
@@ -216,7 +218,7 @@ async fn run(
         // Until the first load is through, SERVFAIL sends resolvers to the next server at once.
         Arc::new(not_loaded(config, settings)),
         metrics.clone(),
-        Box::new(move |_| notified.look_again()),
+        Box::new(move |_| notified()),
     ));
     let has_passed = bound.has_passed();
     let mut certificates = Certificates::new(bound.certificates());
@@ -247,8 +249,6 @@ async fn run(
         }
         Ok::<_, ServerError>((server, observer))
     };
-    // Watched before they are read, so that no change falls between.
-    let (watcher, unwatched) = Watcher::new(config);
     let first_load = {
         let (config, responder) = (config.clone(), responder.clone());
         tokio::task::spawn_blocking(move || {

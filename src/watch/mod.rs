@@ -33,8 +33,8 @@ pub struct Watcher {
     files: Vec<PathBuf>,
     system: Option<System>,
     events: mpsc::Receiver<()>,
-    /// Keeps `events` open where there is no system.
-    _sender: mpsc::Sender<()>,
+    /// Keeps `events` open where there is no system; see also [`Self::told`].
+    sender: mpsc::Sender<()>,
 }
 
 /// The system's watches.
@@ -66,7 +66,7 @@ impl Watcher {
         files.sort_unstable();
         files.dedup();
         let (sender, events) = mpsc::channel(1);
-        let mut watcher = Self { files, system: None, events, _sender: sender.clone() };
+        let mut watcher = Self { files, system: None, events, sender: sender.clone() };
         if !config.watch.notify {
             return (watcher, None);
         }
@@ -78,6 +78,15 @@ impl Watcher {
             Err(error) => Some(error),
         };
         (watcher, error)
+    }
+
+    /// For somebody else who says that files may have changed, as often as he likes: he is listened to as the system is.
+    pub fn told(&self) -> impl Fn() + Send + Sync + 'static {
+        let sender = self.sender.clone();
+        // A full channel means that the same is already said.
+        move || {
+            let _ = sender.try_send(());
+        }
     }
 
     /// Calls `look` whenever files may have changed, for ever. `log` hears when the system stops

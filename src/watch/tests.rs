@@ -151,7 +151,7 @@ fn reading_and_other_files_do_not_matter() {
 #[tokio::test(start_paused = true)]
 async fn polls_and_settles_by_the_clock() {
     let (sender, events) = mpsc::channel(1);
-    let watcher = Watcher { files: Vec::new(), system: None, events, _sender: sender.clone() };
+    let watcher = Watcher { files: Vec::new(), system: None, events, sender: sender.clone() };
     let watch = Watch {
         notify: false,
         poll: Some(Duration::from_secs(60)),
