@@ -111,7 +111,7 @@ impl<'b> Exchange<'b> {
     #[inline(always)]
     pub fn identity(&self) -> u64 {
         match self.in_place {
-            0 => rate_limit::of_packet(self.packet()),
+            0 => rate_limit::of_packet(self.packet(), self.outcome.and_then(|outcome| outcome.zone)),
             _ => self.identity,
         }
     }

@@ -11,7 +11,8 @@
 //! of a second), and packets are lost where they cost least.
 //!
 //! No error ends a worker: what comes back from a peer (ICMP, a full queue, an address that cannot
-//! be reached) concerns that peer only.
+//! be reached) concerns that peer only. Nor does it wait to send: answers to neighbours that do not resolve
+//! fill the send buffer for seconds, and who asks meanwhile must still be heard.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, UdpSocket};
@@ -359,7 +360,7 @@ impl<P: Peer> Outgoing<P> {
         source: Option<Source>,
     ) -> nix::Result<usize> {
         let peers = &self.peers[start..start + slices.len()];
-        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::empty());
+        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
         match source {
             None => sendmmsg(fd, &mut self.plain, slices, peers, [], flags).map(Iterator::count),
             Some(Source::V4(address)) => {
