@@ -24,7 +24,7 @@ use crate::wire::{self, CookieOption, Question, class, extended_error, rcode, re
 use crate::zone::{self, Family, Lookup, RecordSet, RecordSets, Status, View, Zone};
 use response::{Owned, Response};
 
-pub use ahead::sign_ahead;
+pub use ahead::{sign_ahead, sign_ahead_of_keys};
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use super::cookies::CookieSecrets;
 use super::keys::Keys;
 use super::signing::{self, Signers};
 use super::{LoadError, Loaded, Order, Round, Source};
+use crate::answer;
 use crate::config::{DatasetConfig, ZoneConfig};
 use crate::data_file::{DataFile, Limits, Stamp};
 use crate::dataset::Dataset;
@@ -25,8 +26,8 @@ pub struct Files<P> {
     publish: P,
     /// Told how many octets of text were read since the last call.
     progress: Box<dyn Fn(u64) + Send>,
-    /// The zones that were published last: what they have made of data that stay is kept.
-    published: RefCell<Vec<Arc<Zone>>>,
+    /// What was published last: what its zones have made of data that stay is kept.
+    published: RefCell<Option<Arc<Snapshot>>>,
     signers: Signers,
     keys: Keys,
     cookies: Option<CookieSecrets>,
@@ -166,7 +167,8 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
     ) -> Arc<Zone> {
         let zone = Self::assembled(config, datasets, status, diagnostics);
         let published = self.published.borrow();
-        let before = published.iter().find(|zone| *zone.name() == config.name);
+        let zones = published.as_ref().map_or(&[][..], |snapshot| snapshot.zones());
+        let before = zones.iter().find(|zone| *zone.name() == config.name);
         let zone = zone.with_ranges(before.map(|zone| &**zone), diagnostics);
         let signing = self.signers.signing(config, &zone, diagnostics);
         let stale_from = config.max_age.map(|age| modified(datasets).saturating_add(age.into()));
@@ -202,14 +204,21 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         looked.map_err(|error| error.to_string())
     }
 
+    fn prepare(&self, now: SystemTime) {
+        if let Some(snapshot) = &*self.published.borrow() {
+            let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as u32);
+            answer::sign_ahead_of_keys(snapshot, now);
+        }
+    }
+
     fn publish(&self, zones: Vec<Arc<Zone>>, access: Option<&Arc<Loaded<Self>>>) {
         let access = access.map(|loaded| loaded.dataset.clone());
-        self.published.replace(zones.clone());
         let cookies = self.cookies.as_ref().map(CookieSecrets::current);
         let settings = Settings { cookies, ..self.settings.clone() };
         let snapshot = Snapshot::new(zones, settings, access);
-        let snapshot = snapshot.with_gate(self.keys.policy(), self.keys.table().as_ref());
-        (self.publish)(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot.with_gate(self.keys.policy(), self.keys.table().as_ref()));
+        self.published.replace(Some(snapshot.clone()));
+        (self.publish)(snapshot);
     }
 }
 

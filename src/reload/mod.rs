@@ -250,6 +250,7 @@ impl<S: Source> Loader<S> {
             self.generation += 1;
             round.published = true;
         }
+        self.source.prepare(now);
     }
 }
 

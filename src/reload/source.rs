@@ -93,6 +93,9 @@ pub trait Source {
         Ok(false)
     }
 
+    /// Makes ready what published zones need soon. Called about every minute.
+    fn prepare(&self, _now: SystemTime) {}
+
     /// Serves these zones (in the order of the configuration), and no others, from now on.
     fn publish(&self, zones: Vec<Self::Zone>, access: Option<&Arc<Loaded<Self>>>);
 }
