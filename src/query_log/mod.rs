@@ -164,7 +164,7 @@ impl QueryLog {
     }
 }
 
-/// Writes what waits, as far as that takes no longer than [`LONGEST_END`], and ends the writer.
+/// Writes what waits, as far as that takes no longer than three seconds, and ends the writer.
 impl Drop for QueryLog {
     fn drop(&mut self) {
         self.signal(&self.sink.shared.stop);

@@ -49,6 +49,7 @@ use crate::server::{
 };
 use crate::snapshot::{Settings, Snapshot};
 use crate::status::Observer;
+use crate::vital_thread;
 use crate::watch::Watcher;
 use crate::zone::Status;
 use crate::zone_file::diagnostic::Diagnostics;
@@ -308,9 +309,8 @@ async fn run(
         return Err(ServeError::Load);
     }
     service.publish(report.clone());
-    std::thread::Builder::new()
-        .name("reload".into())
-        .spawn(move || service.run(loader, certificates, SystemTime::now, log_round))?;
+    let reload = move || service.run(loader, certificates, SystemTime::now, log_round);
+    vital_thread::spawn("reload".into(), reload)?;
     report.zones.iter().for_each(|zone| announce(zone, server.addresses()));
     if let Some(socket) = control_socket(config, default_control)? {
         tokio::spawn(control::serve(socket, observer));

@@ -36,6 +36,7 @@ use crate::answer::{Client, Effort, Lacking, Outcome};
 use crate::metrics::{Limited, WorkerCounters};
 use crate::query_log::QuerySink;
 use crate::rate_limit::Ticks;
+use crate::vital_thread;
 
 /// UDP packets that may wait for each signer: a tenth of a second of work, more or less.
 const PLACES: usize = 512;
@@ -344,7 +345,7 @@ pub(super) fn spawn<R: Responder>(
     let signer = |index| {
         let (responder, queue, query_log) = (responder.clone(), queue.clone(), query_log.cloned());
         let run = move || run(&responder, &queue, query_log.as_ref(), Pace::new(apart));
-        std::thread::Builder::new().name(format!("signer-{index}")).spawn(run)
+        vital_thread::spawn(format!("signer-{index}"), run)
     };
     (0..limits.workers).map(signer).collect()
 }

@@ -39,6 +39,7 @@ use super::times::Times;
 use super::{Responder, Service, later};
 use crate::answer::{Client, Transport};
 use crate::fast::{BATCH, BUFFER_OCTETS, Buffer, Exchange};
+use crate::vital_thread;
 
 /// How long to wait after an error that is no peer's fault (such as a lack of memory).
 const AFTER_ERROR: Duration = Duration::from_millis(10);
@@ -67,7 +68,7 @@ impl<R: Responder> Worker<R> {
     pub(super) fn spawn(self, index: usize) -> io::Result<JoinHandle<()>> {
         let is_ipv4 = self.socket.local_addr()?.is_ipv4();
         let run = if is_ipv4 { Self::run::<SockaddrIn> } else { Self::run::<SockaddrIn6> };
-        std::thread::Builder::new().name(format!("udp-{index}")).spawn(move || run(self))
+        vital_thread::spawn(format!("udp-{index}"), move || run(self))
     }
 
     fn run<P: Peer>(mut self) {
