@@ -56,6 +56,7 @@ pub mod log;
 pub mod metrics;
 pub mod query_log;
 pub mod server;
+mod vital_thread;
 // arguments and nibbl.toml -> checked options
 pub mod config;
 // files that changed -> the next snapshot

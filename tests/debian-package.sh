@@ -40,10 +40,11 @@ printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 
 # What the copy has that the machine has not, or has otherwise, or has no more; but for what dpkg and others keep of any
-# package.
+# package, and the user, who stays.
 changes() {
     local path
     (cd /tmp/upper && find etc usr var -mindepth 1 \
+        -not -path 'etc/passwd' -not -path 'etc/shadow' -not -path 'etc/group' -not -path 'etc/gshadow' \
         -not -path 'var/lib/dpkg/*' -not -path 'var/log/*' -not -path 'var/cache/*' -not -path '*/systemd/deb-systemd-*' \
         -not -name 'passwd-' -not -name 'shadow-' -not -name 'group-' -not -name 'gshadow-' -not -name '.pwd.lock' -not -name policy-rc.d) |
         while read -r path; do
@@ -113,6 +114,8 @@ start
 [ "$(answer)" = 127.0.0.2 ] || fail "the answer is '$(answer)'"
 # shellcheck disable=SC2046
 setpriv --reuid "$(value User)" --regid "$(value Group)" --clear-groups $(value ExecReload)
+grep -q try-restart /var/lib/dpkg/info/nibbl.postinst || fail "an upgrade does not start the service anew"
+if grep -q 'restart.*nibbl\.socket' /var/lib/dpkg/info/nibbl.postinst; then fail "an upgrade closes the sockets"; fi
 
 say "upgrade: the changed configuration stays, the server answers"
 dpkg-deb --raw-extract nibbl.deb newer
@@ -140,6 +143,7 @@ dpkg --purge nibbl >dpkg.log 2>&1 || { cat dpkg.log; fail "dpkg --purge"; }
 rm -r /var/lib/nibbl
 changes >changes.txt
 [ ! -s changes.txt ] || { cat changes.txt; fail "the machine is not as it was"; }
-getent passwd nibbl && fail "the user is left"
+getent passwd nibbl >/dev/null || fail "the user of the files that stay is gone"
+passwd --status nibbl | grep -q '^nibbl L' || fail "the user is not locked"
 [ ! -e /run/nibbl ] && [ ! -e /var/log/nibbl ] || fail "directories are left"
 say "passed"

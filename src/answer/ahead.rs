@@ -20,7 +20,7 @@ pub fn sign_ahead(snapshot: &Snapshot, now: u32) {
     }
 }
 
-/// Makes the same of every zone whose keys change within [`AHEAD`], as they will be then: at that moment
+/// Makes the same of every zone whose keys change within ten minutes, as they will be then: at that moment
 /// all resolvers need them at once.
 pub fn sign_ahead_of_keys(snapshot: &Snapshot, now: u32) {
     for (zone, by) in signed_zones(snapshot) {

@@ -111,7 +111,7 @@ impl<'b> Exchange<'b> {
     #[inline(always)]
     pub fn answer(&self, outcome: &Outcome) -> u64 {
         match self.in_place {
-            0 => rate_limit::answer(outcome, rate_limit::of_packet(self.packet())),
+            0 => rate_limit::answer(outcome, rate_limit::of_packet(self.packet(), outcome.zone)),
             _ => self.answer,
         }
     }

@@ -18,6 +18,7 @@ use crate::cookie::{Cookie, Cookies, Secret, Standing};
 use crate::dataset::Dataset;
 use crate::name::Name;
 use crate::prefix_table::Address;
+use crate::rate_limit;
 use crate::snapshot::Settings;
 use crate::wire::tests::{bytes, packet};
 use crate::zone::{Status, Zone, ZoneOptions};
@@ -338,6 +339,8 @@ fn check(snapshot: &Snapshot, packets: &[(Vec<u8>, Client)]) -> Vec<Option<Outco
         let outcome_expected = answer::respond(snapshot, packet, *client, signing, &mut expected);
         assert_eq!(*outcome, outcome_expected, "{packet:02x?}");
         assert_eq!(exchange.reply(), Some(&expected[..]), "{packet:02x?}");
+        let answer = rate_limit::answer(outcome, rate_limit::of_packet(packet, outcome.zone));
+        assert_eq!(exchange.answer(outcome), answer, "{packet:02x?}: of two identities");
     }
     batch.iter().map(|exchange| exchange.outcome().copied()).collect()
 }

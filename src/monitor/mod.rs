@@ -3,7 +3,8 @@
 //! Prometheus `/metrics/accounts`) for who bills customers.
 //!
 //! It only reads, and knows no users: it belongs on a loopback address. What it shows is made when it
-//! is asked for, by [`status`](crate::status) and `exposition`.
+//! is asked for, by [`status`](crate::status) and `exposition`. Whoever reaches it takes few of the process's files
+//! and none for long: a connection is one request, there is a limit on them, and on how long one takes.
 
 mod exposition;
 #[cfg(test)]
@@ -11,7 +12,8 @@ mod tests;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -19,12 +21,25 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
 use crate::status::Observer;
 use crate::status::usage::UsageReport;
 
 /// The content type of Prometheus' text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Connections at the same time; further ones wait in the system's queue.
+pub const CONNECTIONS: usize = 32;
+/// How long a request may take to come, and with its answer to go.
+const HEADER_WITHIN: Duration = Duration::from_secs(5);
+const ALL_WITHIN: Duration = Duration::from_secs(30);
+/// How long to wait after an error of `accept` (such as too many open files).
+const AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// Opens the socket, so that it can be bound before privileges are given up; [`serve`] answers.
 ///
@@ -39,7 +54,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Answers for ever. Needs to run inside a tokio runtime.
 ///
 /// # Errors
-/// What the system says of the socket.
+/// The runtime cannot take the socket over.
 pub async fn serve(listener: TcpListener, observer: Observer) -> io::Result<()> {
     let routes = Router::new()
         .route("/metrics", get(metrics))
@@ -49,7 +64,25 @@ pub async fn serve(listener: TcpListener, observer: Observer) -> io::Result<()> 
         .route("/usage", get(usage))
         .route("/metrics/accounts", get(accounts))
         .with_state(observer);
-    axum::serve(tokio::net::TcpListener::from_std(listener)?, routes).await
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = places.clone().acquire_owned().await;
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(AFTER_ERROR).await;
+            continue;
+        };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_WITHIN)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()));
+        tokio::spawn(async move {
+            // Whatever ends a connection concerns its client only.
+            let _ = timeout(ALL_WITHIN, connection).await;
+            drop(place);
+        });
+    }
 }
 
 async fn metrics(State(observer): State<Observer>) -> impl IntoResponse {

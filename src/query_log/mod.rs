@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use smallvec::SmallVec;
 
@@ -28,6 +28,11 @@ use writer::Writer;
 
 /// Records that may wait for the writer.
 pub const DEFAULT_QUEUE: usize = 16_384;
+
+/// How long the end waits for the writer: what it writes to may be stuck for ever.
+const LONGEST_END: Duration = Duration::from_secs(3);
+/// How often the end looks whether the writer is through.
+const LOOK_UP: Duration = Duration::from_millis(5);
 
 /// Where the log goes, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,13 +164,18 @@ impl QueryLog {
     }
 }
 
-/// Writes what waits, and ends the writer.
+/// Writes what waits, as far as that takes no longer than three seconds, and ends the writer.
 impl Drop for QueryLog {
     fn drop(&mut self) {
         self.signal(&self.sink.shared.stop);
         if let Some(writer) = self.writer.take() {
-            // A panic of the writer has already been reported on standard error.
-            let _ = writer.join();
+            let end = Instant::now() + LONGEST_END;
+            while !writer.is_finished() && Instant::now() < end {
+                std::thread::sleep(LOOK_UP);
+            }
+            if !writer.is_finished() {
+                tracing::warn!("the query log takes no more: what waits for it is lost");
+            }
         }
     }
 }

@@ -116,8 +116,9 @@ fn a_stuck_writer_costs_records_and_not_time() {
     has_entered.recv().unwrap();
     (0..10).for_each(|_| record());
     assert_eq!(log.sink().dropped(), 6);
-    drop(go_on);
+    // Nor does the end wait for ever.
     drop(log);
+    drop(go_on);
 }
 
 #[test]

@@ -118,14 +118,14 @@ fn a_flood_of_keys_hides_nobody() {
 fn the_letter_case_of_a_name_is_no_difference() {
     let packet = |name: &[u8]| [&[0; HEADER][..], name, b"\0\x01\0\x01", b"more"].concat();
     const HEADER: usize = 12;
-    let word = of_packet(&packet(b"\x01a\x07Example\0"));
-    assert_eq!(word, of_packet(&packet(b"\x01A\x07eXample\0")));
+    let word = of_packet(&packet(b"\x01a\x07Example\0"), Some(1));
+    assert_eq!(word, of_packet(&packet(b"\x01A\x07eXample\0"), Some(1)));
     for other in [&b"\x01b\x07example\0"[..], b"\x07example\0", b"\x09a.example\0", b"\0"] {
-        assert_ne!(word, of_packet(&packet(other)));
+        assert_ne!(word, of_packet(&packet(other), Some(1)));
     }
-    assert_ne!(word, of_packet(&[&packet(b"\x01a\x07example\0")[..22], b"\0\x10\0\x01"].concat()));
+    assert_ne!(word, of_packet(&[&packet(b"\x01a\x07example\0")[..22], b"\0\x10\0\x01"].concat(), Some(1)));
     for end in 0..30 {
-        of_packet(&packet(b"\x01a\x07example\0")[..end.min(30)]);
+        of_packet(&packet(b"\x01a\x07example\0")[..end.min(30)], Some(1));
     }
 }
 

@@ -24,6 +24,7 @@ pub mod service;
 pub mod signing;
 pub mod source;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -272,13 +273,13 @@ impl<S: Source> DatasetState<S> {
             return;
         }
         let mut diagnostics = Diagnostics::default();
-        let mut result = source.load(&self.config, now, &mut diagnostics);
+        let mut result = self.load(source, now, &mut diagnostics);
         for _ in 1..TRIES {
             if !matches!(result, Err(LoadError::Changed(_))) {
                 break;
             }
             diagnostics = Diagnostics::default();
-            result = source.load(&self.config, now, &mut diagnostics);
+            result = self.load(source, now, &mut diagnostics);
         }
         let is_news = match &result {
             Ok(_) => true,
@@ -294,6 +295,17 @@ impl<S: Source> DatasetState<S> {
             }
             Err(error) => self.error = Some(error),
         }
+    }
+
+    /// What panics is bad data: it costs itself, and not the answers from the data before it.
+    fn load(
+        &self,
+        source: &S,
+        now: SystemTime,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Loaded<S>, LoadError> {
+        catch_unwind(AssertUnwindSafe(|| source.load(&self.config, now, diagnostics)))
+            .unwrap_or_else(|_| Err(LoadError::Failed(format!("{}: reading it panicked", self.config))))
     }
 
     fn is_current(&self, loaded: &Loaded<S>, source: &S) -> bool {

@@ -2,6 +2,7 @@
 //! log lines and reports go out. Loading blocks this thread and nobody else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, SystemTime};
 
@@ -21,12 +22,15 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Handle {
     queue: SyncSender<Request>,
+    /// A look at all files waits that nobody waits for. One is enough, and leaves the queue to those who wait.
+    looking: Arc<AtomicBool>,
     report: Arc<ArcSwap<Report>>,
 }
 
 /// The thread's end.
 pub struct Service {
     requests: Receiver<Request>,
+    looking: Arc<AtomicBool>,
     report: Arc<ArcSwap<Report>>,
 }
 
@@ -53,14 +57,23 @@ struct Request {
 pub fn channel(report: Report) -> (Handle, Service) {
     let (queue, requests) = sync_channel(QUEUE);
     let report = Arc::new(ArcSwap::from_pointee(report));
-    (Handle { queue, report: report.clone() }, Service { requests, report })
+    let looking = Arc::<AtomicBool>::default();
+    (
+        Handle { queue, looking: looking.clone(), report: report.clone() },
+        Service { requests, looking, report },
+    )
 }
 
 impl Handle {
     /// Something may have changed: all files are looked at soon.
     pub fn look_again(&self) {
+        if self.looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
         // If the queue is full, what waits in it will see the change too, or soon the next poll.
-        let _ = self.queue.try_send(Request { order: Order::default(), reply: None });
+        if self.queue.try_send(Request { order: Order::default(), reply: None }).is_err() {
+            self.looking.store(false, Ordering::Release);
+        }
     }
 
     /// Looks at the files of the ordered zones and says how the zones are then.
@@ -104,6 +117,10 @@ impl Service {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
+            // Before the look: what changes from now on is for the next.
+            if request.as_ref().is_some_and(|request| request.reply.is_none()) {
+                self.looking.store(false, Ordering::Release);
+            }
             let unknown = |order: &Order| loader.unknown(order.zones.as_deref()?).cloned();
             if let Some(name) = request.as_ref().and_then(|request| unknown(&request.order)) {
                 reply(request, Err(OrderError::UnknownZone(name)));

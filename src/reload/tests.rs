@@ -28,6 +28,8 @@ enum Content {
     List { entries: u64, errors: u64, variant: u8 },
     /// Nothing that loads.
     Garbage,
+    /// What nobody thought of.
+    Trap,
 }
 
 /// What is served of a zone: its status and the contents of its files.
@@ -116,6 +118,7 @@ impl Source for Rc<World> {
                     contents.push(file.content.clone());
                 }
                 Content::Garbage => return Err(LoadError::Failed(format!("{}: garbage", path.display()))),
+                Content::Trap => panic!("a trap"),
             }
         }
         let modified = files.iter().map(|(stamp, _)| *stamp).max().unwrap();
@@ -221,6 +224,19 @@ fn a_failed_reload_keeps_the_old_data_and_says_so_once() {
     assert_eq!(lines(look(&mut loader)), ["zone bl: keeps its old data: entity not found"]);
     world.list("a", 10);
     assert_eq!(lines(look(&mut loader)), ["zone bl: its files are again as they are served"]);
+    assert!(loader.report().is_clean());
+}
+
+#[test]
+fn data_that_panics_its_reader_costs_only_itself() {
+    let (world, mut loader) = world_of(&config(&["bl:ip:a"], |_| ()));
+    look(&mut loader);
+    let good = world.served("bl");
+    world.write("a", Content::Trap);
+    assert!(lines(look(&mut loader))[0].ends_with("reading it panicked"));
+    assert_eq!(world.served("bl"), good);
+    world.list("a", 11);
+    look(&mut loader);
     assert!(loader.report().is_clean());
 }
 
@@ -395,11 +411,11 @@ fn expected(
     let sum = |contents: &[Content], what: fn(&Content) -> u64| contents.iter().map(what).sum::<u64>();
     let entries = |content: &Content| match content {
         Content::List { entries, .. } => *entries,
-        Content::Garbage => 0,
+        Content::Garbage | Content::Trap => 0,
     };
     let errors = |content: &Content| match content {
         Content::List { errors, .. } => *errors,
-        Content::Garbage => 0,
+        Content::Garbage | Content::Trap => 0,
     };
     let (new, old) = (sum(&contents, entries), sum(&before.1, entries));
     let is_large = new.abs_diff(old) >= 1000 && new.abs_diff(old) * 2 > old;

@@ -49,6 +49,7 @@ use crate::server::{
 };
 use crate::snapshot::{Settings, Snapshot};
 use crate::status::Observer;
+use crate::vital_thread;
 use crate::watch::Watcher;
 use crate::zone::Status;
 use crate::zone_file::diagnostic::Diagnostics;
@@ -221,10 +222,19 @@ async fn run(
 ) -> Result<(), ServeError> {
     let started = SystemTime::now();
     let mut signals = Signals::new()?;
+    let variable = |name| std::env::var_os(name);
+    let (interval, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
+    if let Some(interval) = readiness::watchdog(interval.as_deref(), pid.as_deref()) {
+        // Also while the first load takes its time: who is not told of readiness may count from the start.
+        let readiness = readiness.clone();
+        tokio::spawn(async move { readiness.live(interval).await });
+    }
     let config = &plan.config;
     let (handle, service) = service::channel(Report::default());
     let metrics = Arc::new(Metrics::default());
-    let notified = handle.clone();
+    // Watched before they are read, so that no change falls between.
+    let (watcher, unwatched) = Watcher::new(config);
+    let notified = watcher.told();
     let cookies = CookieSecrets::new(&config.cookies)?;
     let settings =
         Settings { cookies: cookies.as_ref().map(CookieSecrets::current), ..config.settings.clone() };
@@ -232,7 +242,7 @@ async fn run(
         // Until the first load is through, SERVFAIL sends resolvers to the next server at once.
         Arc::new(not_loaded(config, settings)),
         metrics.clone(),
-        Box::new(move |_| notified.look_again()),
+        Box::new(move |_| notified()),
     ));
     let has_passed = bound.has_passed();
     let mut certificates = Certificates::new(bound.certificates());
@@ -263,8 +273,6 @@ async fn run(
         }
         Ok::<_, ServerError>((server, observer))
     };
-    // Watched before they are read, so that no change falls between.
-    let (watcher, unwatched) = Watcher::new(config);
     let first_load = {
         let (config, responder, keys) =
             (config.clone(), responder.clone(), keys(config, bookkeeper.as_ref()));
@@ -301,9 +309,8 @@ async fn run(
         return Err(ServeError::Load);
     }
     service.publish(report.clone());
-    std::thread::Builder::new()
-        .name("reload".into())
-        .spawn(move || service.run(loader, certificates, SystemTime::now, log_round))?;
+    let reload = move || service.run(loader, certificates, SystemTime::now, log_round);
+    vital_thread::spawn("reload".into(), reload)?;
     report.zones.iter().for_each(|zone| announce(zone, server.addresses()));
     if let Some(socket) = control_socket(config, default_control)? {
         tokio::spawn(control::serve(socket, observer));
@@ -317,12 +324,6 @@ async fn run(
     let statistics = statistics.map(|plan| statistics::Writer::start(plan, metrics.clone())).transpose()?;
     tracing::info!("ready");
     readiness.ready();
-    let variable = |name| std::env::var_os(name);
-    let (interval, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
-    if let Some(interval) = readiness::watchdog(interval.as_deref(), pid.as_deref()) {
-        let readiness = readiness.clone();
-        tokio::spawn(async move { readiness.live(interval).await });
-    }
     signals.attend(&handle, query_log, &metrics, readiness).await;
     readiness.stopping();
     server.stop().await;

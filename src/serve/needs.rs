@@ -8,6 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::{Plan, limits, listeners};
 use crate::config::Control;
 use crate::confinement::Needs;
+use crate::monitor;
 use crate::server::{Listener, Protocol};
 
 /// Open files besides connections and UDP sockets: data files, logs, the watcher, the runtime.
@@ -54,7 +55,9 @@ pub(super) fn open_files(plan: &Plan) -> Option<String> {
         Protocol::Tls(_) => limits.tcp_connections.get() + 1,
         Protocol::Quic(_) => 1,
     };
-    let needed = listeners(&plan.config).iter().map(files).sum::<usize>() as u64 + OTHER_FILES;
+    let monitor = if plan.config.metrics.is_some() { monitor::CONNECTIONS + 1 } else { 0 };
+    let dns: usize = listeners(&plan.config).iter().map(files).sum();
+    let needed = (dns + monitor) as u64 + OTHER_FILES;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     if soft >= needed {
         return None;

@@ -1,5 +1,5 @@
 //! Tells the service manager when the server is ready, reads its files again, lives and stops
-//! (sd_notify(3)): Debian's unit for rbldnsd is of Type=notify, nibbl's own of Type=notify-reload with
+//! (sd_notify(3)): Debian's unit for rbldnsd is of Type=notify, nibbl's own too, with
 //! a watchdog, and systemd ends a service that stays silent.
 //!
 //! The protocol is one datagram of text to the socket that NOTIFY_SOCKET names. The socket is

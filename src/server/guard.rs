@@ -92,20 +92,27 @@ impl Sources {
             return None;
         }
         if octets > 0 && self.is_proxy(address) {
-            return Self::unwrap(address, buffer, octets).or_else(|| {
-                counters.dropped(Dropped::Proxy);
-                None
-            });
+            return self.unwrap(address, buffer, octets).inspect_err(|&reason| counters.dropped(reason)).ok();
         }
         Some((address, octets))
     }
 
-    /// Takes a proxy's header off.
+    /// Takes a proxy's header off, or says why the packet is dropped: a client behind a proxy sends from no other
+    /// ports than one before it.
     #[cold]
-    fn unwrap(address: IpAddr, buffer: &mut Buffer, octets: usize) -> Option<(IpAddr, usize)> {
-        let said = proxy::read(buffer.get(..octets)?).ok()?;
+    fn unwrap(
+        &self,
+        address: IpAddr,
+        buffer: &mut Buffer,
+        octets: usize,
+    ) -> Result<(IpAddr, usize), Dropped> {
+        let said = buffer.get(..octets).and_then(|packet| proxy::read(packet).ok());
+        let said = said.ok_or(Dropped::Proxy)?;
+        if said.client.is_some_and(|client| !self.takes(client.port())) {
+            return Err(Dropped::Port);
+        }
         buffer.copy_within(said.octets..octets, 0);
-        Some((said.client.unwrap_or(address), octets - said.octets))
+        Ok((said.client.map_or(address, |client| client.ip()), octets - said.octets))
     }
 }
 
@@ -170,7 +177,12 @@ impl Limiter {
         counters: &WorkerCounters,
     ) -> Option<Limited> {
         let exceeds = !lacking.is_exempt()
-            && self.counters.exceeds(now, client.address, lacking, rate_limit::of_packet(packet));
+            && self.counters.exceeds(
+                now,
+                client.address,
+                lacking,
+                rate_limit::of_packet(packet, lacking.zone),
+            );
         exceeds.then(|| self.limit(counters))
     }
 

@@ -1,4 +1,5 @@
-//! UDP replies that come later than their batch: sent one at a time, from the address that was asked.
+//! UDP replies that come later than their batch: sent one at a time, from the address that was asked, and like
+//! those of a batch without waiting.
 
 use std::io::IoSlice;
 use std::net::UdpSocket;
@@ -16,7 +17,7 @@ pub(super) fn sender<P: Peer>(socket: Arc<UdpSocket>, peer: Option<P>, source: O
     Box::new(move |reply| {
         let (fd, reply) = (socket.as_raw_fd(), [IoSlice::new(reply)]);
         let send = |control: &[ControlMessage<'_>]| {
-            sendmsg(fd, &reply, control, MsgFlags::empty(), peer.as_ref()).is_ok()
+            sendmsg(fd, &reply, control, MsgFlags::MSG_DONTWAIT, peer.as_ref()).is_ok()
         };
         match source {
             None => send(&[]),

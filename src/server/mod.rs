@@ -258,15 +258,17 @@ impl Server {
         Shed(self.udp_sockets.clone())
     }
 
-    /// Stops gracefully: what was received is answered, answers are sent as far as clients take
-    /// them within the limits, nothing new is taken.
+    /// Stops gracefully: connections take nothing new, and answers are sent as far as clients take them within
+    /// the limits. Meanwhile UDP is answered as ever, since a slow client of TCP is no reason to be silent
+    /// there; it ends last, with what was received.
     pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
         self.signal_stop();
         for thread in std::mem::take(&mut self.udp_threads) {
             // A worker ends after at most one batch. Its panic has already been reported.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
-        while self.tasks.join_next().await.is_some() {}
         // Nobody is left who could hand them more.
         self.queue.close();
         for thread in std::mem::take(&mut self.signers) {

@@ -3,7 +3,7 @@
 //! are configured as proxies is one expected, and there it must be: anybody else's would be a lie.
 
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ppp::v2::{Addresses, Command, Header, ParseError};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -20,7 +20,7 @@ const LENGTH_AT: usize = 14;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said {
     /// For whom it asks; `None` where it asks for itself (to see whether the server lives).
-    pub client: Option<IpAddr>,
+    pub client: Option<SocketAddr>,
     /// Octets of the header.
     pub octets: usize,
 }
@@ -67,12 +67,14 @@ pub fn read(data: &[u8]) -> Result<Said, NoHeader> {
     })?;
     let client = match (header.command, &header.addresses) {
         (Command::Local, _) => None,
-        (_, Addresses::IPv4(addresses)) => Some(IpAddr::V4(addresses.source_address)),
-        (_, Addresses::IPv6(addresses)) => Some(IpAddr::V6(addresses.source_address).to_canonical()),
+        (_, Addresses::IPv4(addresses)) => Some((addresses.source_address.into(), addresses.source_port)),
+        (_, Addresses::IPv6(addresses)) => {
+            Some((IpAddr::V6(addresses.source_address).to_canonical(), addresses.source_port))
+        }
         // It hides who asks.
         (_, Addresses::Unspecified | Addresses::Unix(_)) => return Err(NoHeader::Malformed),
     };
-    Ok(Said { client, octets: header.len() })
+    Ok(Said { client: client.map(SocketAddr::from), octets: header.len() })
 }
 
 /// How long the header that begins so says that it is; as long as it does not, what comes before that.
@@ -106,7 +108,7 @@ pub(super) mod tests {
         let local = [SIGNATURE, &[0x20, 0, 0, 0]].concat();
         assert_eq!(read(&local), Ok(Said { client: None, octets: 16 }));
         let mapped = header("::ffff:192.0.2.1".parse().unwrap(), b"");
-        assert_eq!(read(&mapped).unwrap().client, Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(read(&mapped).unwrap().client, Some("192.0.2.1:43981".parse().unwrap()));
         let whole = header("192.0.2.1".parse().unwrap(), b"");
         for (place, octet) in [(0, b'x'), (12, 0x11), (12, 0x22), (13, 0x42), (15, 11)] {
             let mut other = whole.clone();
@@ -134,7 +136,7 @@ pub(super) mod tests {
             // What follows the addresses is a list of values.
             let more = if more.is_empty() { more } else { [&[1, 0, more.len() as u8][..], &more].concat() };
             let header = header(client, &more);
-            let said = Said { client: Some(client.to_canonical()), octets: header.len() };
+            let said = Said { client: Some((client.to_canonical(), 0xabcd).into()), octets: header.len() };
             prop_assert_eq!(read(&[&header[..], &behind].concat()), Ok(said));
             prop_assert_eq!(read(&header[..cut.index(header.len())]), Err(NoHeader::Incomplete));
         }

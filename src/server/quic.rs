@@ -98,6 +98,12 @@ pub(super) async fn listen<R: Responder>(
             incoming.ignore();
             continue;
         }
+        // It would ask for others, and here it cannot say for whom.
+        if sources.is_proxy(client.to_canonical()) {
+            service.counters.dropped(Dropped::Proxy);
+            incoming.ignore();
+            continue;
+        }
         let are_few =
             places.available_permits() < limits.tcp_connections.get() / 4 * 3 || clients.has_many(client);
         if are_few && incoming.may_retry() {
@@ -138,10 +144,14 @@ async fn serve<R: Responder>(
     service: &Arc<Service<R>>,
     incoming: Incoming,
     limits: Limits,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) {
     let Ok(handshake) = incoming.accept() else { return };
-    let Ok(Ok(connection)) = timeout(limits.tcp_idle, handshake).await else { return };
+    let shaken = tokio::select! {
+        shaken = timeout(limits.tcp_idle, handshake) => shaken,
+        () = stopped(&mut stop) => return,
+    };
+    let Ok(Ok(connection)) = shaken else { return };
     let code = match converse(service, &connection, limits, stop).await {
         End::Quiet => DoqErrorCode::NoError,
         End::Fault => DoqErrorCode::ProtocolError,

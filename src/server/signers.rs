@@ -7,8 +7,9 @@
 //!
 //! UDP packets come without any proof of who sent them: their lane is short. When it is half full,
 //! negative answers (which take more signatures, of names that nobody listed) are put off, and when
-//! it is full all are: an empty reply with TC sends the client to TCP. There each connection has but
-//! a few packets here (one, over QUIC up to four), so that lane needs no bound of its own. The two lanes take turns.
+//! it is full all are: an empty reply with TC sends the client to TCP. There each connection has at
+//! most one packet here (over QUIC a few), and time: that lane is longer. Who has gone loses its place
+//! there, and beyond its end there is no reply. The two lanes take turns.
 //!
 //! A UDP packet that comes alone while nothing waits is signed for by the worker that read it: it has
 //! nothing else to do, and a reply that comes at once spares a resolver the questions that it would have
@@ -35,9 +36,12 @@ use crate::answer::{Client, Effort, Lacking, Outcome};
 use crate::metrics::{Limited, WorkerCounters};
 use crate::query_log::QuerySink;
 use crate::rate_limit::Ticks;
+use crate::vital_thread;
 
 /// UDP packets that may wait for each signer: a tenth of a second of work, more or less.
 const PLACES: usize = 512;
+/// Packets of connections that may wait for each signer: a second of work.
+const CONNECTED_PLACES: usize = 8 * PLACES;
 /// So many that wait are little to do.
 const FEW: usize = 16;
 /// What is added to the niceness of a signer.
@@ -48,7 +52,30 @@ pub(super) struct Job {
     packet: Vec<u8>,
     client: Client,
     /// What is to become of the reply; nothing if it was sent already.
-    reply: Option<(Send, Arc<WorkerCounters>)>,
+    reply: Option<(Way, Arc<WorkerCounters>)>,
+}
+
+impl Job {
+    /// Nobody waits for it any more.
+    fn is_abandoned(&self) -> bool {
+        matches!(&self.reply, Some((Way::Connection(sender), _)) if sender.is_closed())
+    }
+}
+
+/// The way of a reply.
+enum Way {
+    Udp(Send),
+    Connection(oneshot::Sender<Vec<u8>>),
+}
+
+impl Way {
+    /// Sends the reply; false if it could not.
+    fn send(self, reply: &[u8]) -> bool {
+        match self {
+            Self::Udp(send) => send(reply),
+            Self::Connection(sender) => sender.send(reply.to_vec()).is_ok(),
+        }
+    }
 }
 
 /// Sends a reply; false if it could not.
@@ -123,7 +150,7 @@ impl<R: Responder> Service<R> {
         if at_once {
             return self.responder.respond(moment, packet, client, Effort::Make, reply);
         }
-        let sending = || Some((send(), self.later.clone()));
+        let sending = || Some((Way::Udp(send()), self.later.clone()));
         if self.queue.offer(lacking, || Job { packet: packet.to_vec(), client, reply: sending() }) {
             return outcome;
         }
@@ -144,8 +171,11 @@ impl<R: Responder> Service<R> {
         let outcome = self.answer(moment, packet, client, Effort::Take, reply);
         if outcome.lacks.is_some() {
             let (sender, receiver) = oneshot::channel();
-            let send: Send = Box::new(move |reply| sender.send(reply.to_vec()).is_ok());
-            self.queue.push(Job { packet: packet.to_vec(), client, reply: Some((send, self.later.clone())) });
+            let reply = Some((Way::Connection(sender), self.later.clone()));
+            if !self.queue.push(Job { packet: packet.to_vec(), client, reply }) {
+                self.counters.unsent(1);
+                return None;
+            }
             return Some(Answer::Later(receiver));
         }
         if outcome.renew {
@@ -165,6 +195,8 @@ pub(super) struct Queue {
     waiting: AtomicUsize,
     /// How many may be.
     places: usize,
+    /// How many packets of connections.
+    connected_places: usize,
     /// Workers may make signatures, too: no rate has to be kept to.
     at_once: bool,
     put_off: AtomicU64,
@@ -209,7 +241,8 @@ impl Queue {
     /// The queue before the signers.
     pub(super) fn new(limits: SigningLimits) -> Self {
         let SigningLimits { workers, rate } = limits;
-        Self { places: PLACES * workers, at_once: workers > 0 && rate.is_none(), ..Self::default() }
+        let (places, connected_places) = (PLACES * workers, CONNECTED_PLACES * workers);
+        Self { places, connected_places, at_once: workers > 0 && rate.is_none(), ..Self::default() }
     }
 
     /// Nothing waits, so that a signature more or less makes nobody wait either.
@@ -246,13 +279,18 @@ impl Queue {
         }
     }
 
-    /// Takes a packet of a connection, which has no other here.
-    pub(super) fn push(&self, job: Job) {
+    /// Takes a packet of a connection; false if there is no place for it.
+    fn push(&self, job: Job) -> bool {
         let mut lanes = self.lock();
-        if !lanes.closed {
+        if lanes.connected.len() >= self.connected_places {
+            lanes.connected.retain(|job| !job.is_abandoned());
+        }
+        let has_place = lanes.connected.len() < self.connected_places && !lanes.closed;
+        if has_place {
             lanes.connected.push_back(job);
             self.bell.notify_one();
         }
+        has_place
     }
 
     /// Takes nothing more, and ends the signers when what waits is done.
@@ -307,7 +345,7 @@ pub(super) fn spawn<R: Responder>(
     let signer = |index| {
         let (responder, queue, query_log) = (responder.clone(), queue.clone(), query_log.cloned());
         let run = move || run(&responder, &queue, query_log.as_ref(), Pace::new(apart));
-        std::thread::Builder::new().name(format!("signer-{index}")).spawn(run)
+        vital_thread::spawn(format!("signer-{index}"), run)
     };
     (0..limits.workers).map(signer).collect()
 }
@@ -316,11 +354,15 @@ fn run<R: Responder>(responder: &Arc<R>, queue: &Arc<Queue>, query_log: Option<&
     // One that may not give way is no reason not to sign.
     let _ = rustix::process::nice(NICENESS);
     let mut buffer = Vec::new();
-    while let Some(Job { packet, client, reply }) = queue.next() {
+    while let Some(job) = queue.next() {
+        if job.is_abandoned() {
+            continue;
+        }
+        let Job { packet, client, reply } = job;
         buffer.clear();
         let moment = responder.moment();
         let outcome = responder.respond(&moment, &packet, client, Effort::Make, &mut buffer);
-        if let Some((send, counters)) = reply {
+        if let Some((way, counters)) = reply {
             let service = Service {
                 responder: responder.clone(),
                 later: counters.clone(),
@@ -332,7 +374,7 @@ fn run<R: Responder>(responder: &Arc<R>, queue: &Arc<Queue>, query_log: Option<&
             };
             let octets = [packet.len(), buffer.len()];
             service.record(&mut service.counters.tally(), &moment, &outcome, octets, || (&packet, client));
-            if outcome.reply && !send(&buffer) {
+            if outcome.reply && !way.send(&buffer) {
                 service.counters.unsent(1);
             }
         }
@@ -389,12 +431,31 @@ mod tests {
     }
 
     #[test]
+    fn who_has_gone_loses_its_place() {
+        let queue = Queue::new(SigningLimits { workers: 1, rate: None });
+        let counters = crate::metrics::Metrics::default().shared_worker(crate::metrics::Origin {
+            transport: Transport::Quic,
+            client: crate::zone::Family::V4,
+        });
+        let mut waiting = Vec::new();
+        let mut push = || {
+            let (sender, receiver) = oneshot::channel();
+            waiting.push(receiver);
+            queue.push(Job { reply: Some((Way::Connection(sender), counters.clone())), ..job(0) })
+        };
+        assert_eq!((0..CONNECTED_PLACES + 9).filter(|_| push()).count(), CONNECTED_PLACES);
+        waiting.drain(..5);
+        let push = || queue.push(job(0));
+        assert_eq!((0..9).filter(|_| push()).count(), 5);
+    }
+
+    #[test]
     fn the_lanes_take_turns_until_all_is_done() {
         let queue = Queue::new(SigningLimits { workers: 1, rate: None });
         for _ in 0..3 {
             assert!(queue.offer(Lacking::Positive, || job(b'u')));
         }
-        queue.push(job(b'c'));
+        assert!(queue.push(job(b'c')));
         queue.close();
         assert!(!queue.offer(Lacking::Positive, || job(0)));
         let order: Vec<u8> = std::iter::from_fn(|| queue.next()).map(|job| job.packet[0]).collect();

@@ -16,6 +16,9 @@ use super::{
     Protocol as Spoken, ServerError, quic, tls,
 };
 
+/// Octets that the system may keep for a UDP socket until they are on their way: what waits for neighbours
+/// that do not resolve takes no room from the other answers, if the system grants as many.
+const SEND_BUFFER: usize = 4 << 20;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// How often the workers on sockets that were passed look whether the server stops.
@@ -178,9 +181,11 @@ fn prepared(socket: UdpSocket, receive_buffer: usize) -> io::Result<UdpSocket> {
 }
 
 fn with_options(socket: UdpSocket, address: SocketAddr, receive_buffer: usize) -> io::Result<UdpSocket> {
-    // Beyond net.core.rmem_max only with CAP_NET_ADMIN.
+    // Beyond net.core.rmem_max and wmem_max only with CAP_NET_ADMIN.
     setsockopt(&socket, sockopt::RcvBufForce, &receive_buffer)
         .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &receive_buffer))?;
+    setsockopt(&socket, sockopt::SndBufForce, &SEND_BUFFER)
+        .or_else(|_| setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER))?;
     // Only a socket for all addresses has to learn which of them was asked.
     let packet_info = address.ip().is_unspecified();
     match address {

@@ -125,7 +125,7 @@ async fn for_whom<R: Responder>(
         service.counters.dropped(Dropped::Proxy);
         return Err(ErrorKind::InvalidData.into());
     };
-    let Some(address) = said.client else { return Ok(None) };
+    let Some(address) = said.client.map(|client| client.ip()) else { return Ok(None) };
     match Clients::enter(clients, address) {
         Some(guest) => Ok(Some((address, guest))),
         None => {

@@ -11,7 +11,8 @@
 //! of a second), and packets are lost where they cost least.
 //!
 //! No error ends a worker: what comes back from a peer (ICMP, a full queue, an address that cannot
-//! be reached) concerns that peer only.
+//! be reached) concerns that peer only. Nor does it wait to send: answers to neighbours that do not resolve
+//! fill the send buffer for seconds, and who asks meanwhile must still be heard.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, UdpSocket};
@@ -38,6 +39,7 @@ use super::times::Times;
 use super::{Responder, Service, later};
 use crate::answer::{Client, Transport};
 use crate::fast::{BATCH, BUFFER_OCTETS, Buffer, Exchange};
+use crate::vital_thread;
 
 /// How long to wait after an error that is no peer's fault (such as a lack of memory).
 const AFTER_ERROR: Duration = Duration::from_millis(10);
@@ -66,7 +68,7 @@ impl<R: Responder> Worker<R> {
     pub(super) fn spawn(self, index: usize) -> io::Result<JoinHandle<()>> {
         let is_ipv4 = self.socket.local_addr()?.is_ipv4();
         let run = if is_ipv4 { Self::run::<SockaddrIn> } else { Self::run::<SockaddrIn6> };
-        std::thread::Builder::new().name(format!("udp-{index}")).spawn(move || run(self))
+        vital_thread::spawn(format!("udp-{index}"), move || run(self))
     }
 
     fn run<P: Peer>(mut self) {
@@ -359,7 +361,7 @@ impl<P: Peer> Outgoing<P> {
         source: Option<Source>,
     ) -> nix::Result<usize> {
         let peers = &self.peers[start..start + slices.len()];
-        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::empty());
+        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
         match source {
             None => sendmmsg(fd, &mut self.plain, slices, peers, [], flags).map(Iterator::count),
             Some(Source::V4(address)) => {

@@ -36,8 +36,8 @@ pub struct Watcher {
     key_directories: Vec<PathBuf>,
     system: Option<System>,
     events: mpsc::Receiver<()>,
-    /// Keeps `events` open where there is no system.
-    _sender: mpsc::Sender<()>,
+    /// Keeps `events` open where there is no system; see also [`Self::told`].
+    sender: mpsc::Sender<()>,
 }
 
 /// The system's watches.
@@ -72,7 +72,7 @@ impl Watcher {
         let signed = config.zones.iter().filter_map(|zone| zone.signing.as_ref());
         let key_directories = signed.map(|signing| signing.keys.clone()).collect();
         let (sender, events) = mpsc::channel(1);
-        let mut watcher = Self { files, key_directories, system: None, events, _sender: sender.clone() };
+        let mut watcher = Self { files, key_directories, system: None, events, sender: sender.clone() };
         if !config.watch.notify {
             return (watcher, None);
         }
@@ -84,6 +84,15 @@ impl Watcher {
             Err(error) => Some(error),
         };
         (watcher, error)
+    }
+
+    /// For somebody else who says that files may have changed, as often as he likes: he is listened to as the system is.
+    pub fn told(&self) -> impl Fn() + Send + Sync + 'static {
+        let sender = self.sender.clone();
+        // A full channel means that the same is already said.
+        move || {
+            let _ = sender.try_send(());
+        }
     }
 
     /// Calls `look` whenever files may have changed, for ever. `log` hears when the system stops

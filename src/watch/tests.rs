@@ -162,7 +162,7 @@ async fn polls_and_settles_by_the_clock() {
         key_directories: Vec::new(),
         system: None,
         events,
-        _sender: sender.clone(),
+        sender: sender.clone(),
     };
     let watch = Watch {
         notify: false,

@@ -240,7 +240,7 @@ pub(super) struct Record<'p> {
     pub(super) record_type: u16,
     class: u16,
     ttl: [u16; 2],
-    rdata: &'p [u8],
+    pub(super) rdata: &'p [u8],
 }
 
 impl<'p> Record<'p> {
@@ -300,7 +300,7 @@ pub(super) struct Cursor<'p> {
 }
 
 impl<'p> Cursor<'p> {
-    fn take(&mut self, count: usize) -> Result<&'p [u8], Malformed> {
+    pub(super) fn take(&mut self, count: usize) -> Result<&'p [u8], Malformed> {
         let octets = self.packet.get(self.at..self.at + count).ok_or(Malformed)?;
         self.at += count;
         Ok(octets)
@@ -310,7 +310,7 @@ impl<'p> Cursor<'p> {
         Ok(self.take(1)?[0])
     }
 
-    fn word(&mut self) -> Result<u16, Malformed> {
+    pub(super) fn word(&mut self) -> Result<u16, Malformed> {
         let octets = self.take(2)?;
         Ok(u16::from_be_bytes([octets[0], octets[1]]))
     }

@@ -192,6 +192,22 @@ fn ready_with_fresh_data_only() {
     server.stop();
 }
 
+/// Who says nothing has no place for long, and all of them few of the server's files.
+#[test]
+fn silent_clients_are_few_and_cut_off() {
+    let directory = Directory::new();
+    list(&directory);
+    let (server, monitor) = serve(&directory, "");
+    let silent: Vec<_> = (0..40).map(|_| std::net::TcpStream::connect(monitor).expect("connect")).collect();
+    ask(server.udp, &Query::new(LISTED, "A"));
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", server.process.id())).expect("files").count();
+    let before = files();
+    assert_eq!(get(monitor, "/healthz").0, 200);
+    assert!(before < 100 && files() < 100, "{before}, then {}", files());
+    drop(silent);
+    server.stop();
+}
+
 #[test]
 fn status_for_programs_and_people() {
     let directory = Directory::new();

@@ -179,7 +179,7 @@ fn names_on_the_way_to_unlisted_addresses_cost_little() {
         let relay = relay(&fake, 0);
         for host in 0..100u128 {
             for key in [
-                Key::V6((DOCUMENTATION | host * 0x1_0001 << 60) + (1 << 96)),
+                Key::V6((DOCUMENTATION | (host * 0x1_0001) << 60) + (1 << 96)),
                 Key::V4(0x0a00_0000 + host as u32 * 99_991),
             ] {
                 let name = address_text(key);

@@ -111,6 +111,23 @@ async fn proxies_pass_encrypted_connections_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn proxies_get_no_connection_over_quic() {
+    let certificate = TestCertificate::new();
+    let metrics = Metrics::default();
+    let guard = Guard { proxies: vec!["127.0.0.1/32".parse().unwrap()], ..Guard::default() };
+    let bound = Server::bind(&[certificate.quic("127.0.0.1:0")], limits()).unwrap().guarded(guard);
+    let server = bound.start(Echo::new(fill), &metrics, None, &Handle::current()).unwrap();
+    let address = server.addresses()[0];
+    let connecting = tokio::spawn(async move { quic::connect(address, &certificate, b"doq").await.is_ok() });
+    while metrics.totals().sum(|origin| origin.dropped[Dropped::Proxy as usize]) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!connecting.is_finished());
+    connecting.abort();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn proxies_say_for_whom_they_ask() {
     use crate::server::proxy::tests::header;
     let (responder, metrics) = (Echo::new(fill), Metrics::default());
@@ -132,11 +149,15 @@ async fn proxies_say_for_whom_they_ask() {
         assert_eq!(receive(&proxy).unwrap(), fill(&query(5, 700)).unwrap());
         assert_eq!(responder.clients.lock().unwrap().last().unwrap().address, client);
     }
+    // From a port that is refused of everybody.
+    let mut reflector = header(clients[0], b"");
+    reflector[24..26].copy_from_slice(&19_u16.to_be_bytes());
+    proxy.send(&[&reflector, &query(5, 700)[..]].concat()).unwrap();
     // Without a header; and with one from somebody who is no proxy, which is no query either.
     proxy.send(&query(5, 700)).unwrap();
     other.send(&query(6, 700)).unwrap();
     assert_eq!(receive(&other).unwrap(), fill(&query(6, 700)).unwrap());
-    assert_eq!(dropped(&metrics, Dropped::Proxy), [1, 0]);
+    assert_eq!([Dropped::Proxy, Dropped::Port].map(|why| dropped(&metrics, why)), [[1, 0]; 2]);
 
     // Over TCP the limit of connections is the client's, not the proxy's.
     let connect = |last| {

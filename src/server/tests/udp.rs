@@ -116,6 +116,29 @@ async fn udp_stops_after_it_has_answered_what_came() {
     }
 }
 
+/// A client that takes its time is no reason to be silent to all others.
+#[tokio::test(flavor = "multi_thread")]
+async fn udp_is_answered_until_the_last_connection_has_ended() {
+    let server = start(Server::bind(&[plain(LOOPBACK[0])], limits()).unwrap(), &Echo::new(fill));
+    let address = server.addresses()[0];
+    let mut slow = tcp_client(address);
+    let queries: Vec<u8> = (0..1000).flat_map(|id| framed(&query(id, 60_000))).collect();
+    slow.write_all(&queries).unwrap();
+    assert_eq!(read_framed(&mut slow).unwrap().len(), 60_000);
+    let stopping = tokio::spawn(server.stop());
+    // Until the end has begun.
+    while TcpStream::connect(address).is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let client = udp_client(address);
+    for id in 0..10 {
+        client.send(&query(id, 30)).unwrap();
+        assert_eq!(receive(&client).unwrap(), fill(&query(id, 30)).unwrap());
+    }
+    drop(slow);
+    stopping.await.unwrap();
+}
+
 /// Also where replies must leave from the address that was asked, which the system tells beside the time.
 #[tokio::test(flavor = "multi_thread")]
 async fn udp_times_a_sample_of_its_answers() {
