@@ -4,17 +4,17 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::access::key_file::DIGEST_MARK;
+use crate::access::key_file::{self, DIGEST_MARK, Line};
 
 /// What follows the help of `hash`.
 pub const HASH_HELP: &str = "\
-Comments and lines that hold a digest already stay as they are. The server knows a key by its digest either way.
+Comments and lines that hold a digest already stay as they are; a line that is wrong ends it. The server knows a key by its digest either way.
 
 Example:
   nibbl access hash keys > keys.hashed
@@ -64,7 +64,19 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
-    /// Standard input or output.
+    /// A line of it. Its text is not said: it may be a key.
+    #[error("{path}:{number}:{column}: error: {message}", path = path.display())]
+    Line {
+        /// The key file.
+        path: PathBuf,
+        /// Counted from 1, as the column is.
+        number: u64,
+        /// In octets.
+        column: usize,
+        /// What is wrong.
+        message: &'static str,
+    },
+    /// Standard output.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -84,28 +96,34 @@ pub fn run(command: &AccessCommand, out: &mut impl Write) -> Result<(), Failure>
             }
             Ok(())
         }
-        AccessCommand::Hash { file: None } => Ok(hash(io::stdin().lock(), out)?),
+        AccessCommand::Hash { file: None } => hash(io::stdin().lock(), Path::new("standard input"), out),
         AccessCommand::Hash { file: Some(path) } => {
             let failed = |source| Failure::File { path: path.clone(), source };
-            hash(BufReader::new(std::fs::File::open(path).map_err(failed)?), out).map_err(failed)
+            hash(BufReader::new(std::fs::File::open(path).map_err(failed)?), path, out)
         }
     }
 }
 
-fn hash(mut text: impl BufRead, out: &mut impl Write) -> io::Result<()> {
+/// `path` is how the text is called in errors.
+fn hash(mut text: impl BufRead, path: &Path, out: &mut impl Write) -> Result<(), Failure> {
+    let failed = |source| Failure::File { path: path.to_owned(), source };
     let mut line = Vec::new();
-    while text.read_until(b'\n', &mut line)? > 0 {
-        let start = line.len() - line.trim_ascii_start().len();
-        let octets = line[start..].iter().take_while(|octet| !octet.is_ascii_whitespace()).count();
-        let key = &line[start..start + octets];
-        if key.is_empty() || key.starts_with(b"#") || key.starts_with(DIGEST_MARK.as_bytes()) {
-            out.write_all(&line)?;
-        } else {
-            let digest = ring::digest::digest(&ring::digest::SHA256, &key.to_ascii_lowercase());
-            write!(out, "{DIGEST_MARK}{}", HEXLOWER.encode(digest.as_ref()))?;
-            out.write_all(&line[start + octets..])?;
-        }
+    for number in 1_u64.. {
         line.clear();
+        if text.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+            break;
+        }
+        let wrong =
+            |(column, message)| Failure::Line { path: path.to_owned(), number, column: column + 1, message };
+        match key_file::split(&line).map_err(wrong)? {
+            Some(Line { key, key_at, .. }) if !key.starts_with(DIGEST_MARK.as_bytes()) => {
+                let digest = ring::digest::digest(&ring::digest::SHA256, &key.to_ascii_lowercase());
+                out.write_all(&line[..key_at])?;
+                write!(out, "{DIGEST_MARK}{}", HEXLOWER.encode(digest.as_ref()))?;
+                out.write_all(&line[key_at + key.len()..])?;
+            }
+            _ => out.write_all(&line)?,
+        }
     }
     Ok(())
 }
@@ -115,7 +133,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::access::{Plan, key_file};
+    use crate::access::Plan;
     use crate::zone_file::diagnostic::Diagnostics;
 
     #[test]
@@ -125,8 +143,8 @@ mod tests {
         run(&AccessCommand::New { plan: "gold".into(), count }, &mut keys).unwrap();
         keys.splice(0..0, b"# ours\n\n".iter().copied());
         let (mut hashed, mut again) = (Vec::new(), Vec::new());
-        hash(&keys[..], &mut hashed).unwrap();
-        hash(&hashed[..], &mut again).unwrap();
+        hash(&keys[..], Path::new("keys"), &mut hashed).unwrap();
+        hash(&hashed[..], Path::new("keys"), &mut again).unwrap();
         assert_eq!(hashed, again);
         let read = |text: &[u8]| {
             let mut diagnostics = Diagnostics::default();
@@ -137,5 +155,20 @@ mod tests {
         assert_eq!(read(&keys), read(&hashed));
         assert_eq!(read(&keys).keys.len(), 3);
         assert!(hashed.starts_with(b"# ours\n\nsha256:"));
+    }
+
+    #[test]
+    fn a_wrong_line_is_said_with_its_place() {
+        for (line, place) in [
+            ("secret7 gold", "keys:2:1: error: a key has 8 to 63 characters"),
+            ("secret12", "keys:2:9: error: the name of a plan is missing"),
+            ("sha256:00ff gold", "keys:2:1: error: a digest has 64 hexadecimal digits"),
+        ] {
+            let mut hashed = Vec::new();
+            let text = format!("abcdefgh gold\n{line}\n");
+            let error = hash(text.as_bytes(), Path::new("keys"), &mut hashed).unwrap_err();
+            assert_eq!(error.to_string(), place);
+            assert!(!hashed.windows(6).any(|octets| octets == b"secret"));
+        }
     }
 }

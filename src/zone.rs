@@ -163,6 +163,8 @@ pub enum Status {
     NeverLoaded,
     /// Its `$TIMESTAMP` has expired: SERVFAIL with EDE 24.
     Expired,
+    /// It has data, is to be signed and cannot be ([`Signing::Impossible`]): SERVFAIL with EDE 14.
+    Unsigned,
 }
 
 /// How much of a zone a client sees (acl).
@@ -338,7 +340,10 @@ impl Zone {
 
     /// Whether it can answer.
     pub fn status(&self) -> Status {
-        self.status
+        match (self.status, &self.signing) {
+            (Status::Serving, Signing::Impossible) => Status::Unsigned,
+            (status, _) => status,
+        }
     }
 
     /// SOA and NS.

@@ -61,7 +61,7 @@ pub fn read(
                     list.keys.push((id, plan));
                 }
             },
-            Err((column, message)) => note(column, Severity::Error, message),
+            Err((column, message)) => note(column, Severity::Error, message.to_owned()),
         }
     }
     Ok(list)
@@ -77,20 +77,40 @@ fn read_line(text: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<u64> {
 
 /// What a line says; nothing where it is empty or a comment. What is wrong comes with its column,
 /// counted from 0.
-fn parse(line: &[u8], plans: &[Plan]) -> Result<Option<(AccountId, PlanId)>, (usize, String)> {
+fn parse(line: &[u8], plans: &[Plan]) -> Result<Option<(AccountId, PlanId)>, (usize, &'static str)> {
+    let Some(Line { id, plan_at, plan, .. }) = split(line)? else { return Ok(None) };
+    let plan = plans.iter().position(|known| known.name.as_bytes() == plan);
+    // The word is not said: in a line turned round it is the key.
+    let plan = plan.ok_or((plan_at, "there is no plan of this name"))?;
+    Ok(Some((id, plan as PlanId)))
+}
+
+/// A line with a key.
+pub struct Line<'l> {
+    /// The key or its digest, as it stands there.
+    pub key: &'l [u8],
+    /// Where it begins.
+    pub key_at: usize,
+    id: AccountId,
+    plan: &'l [u8],
+    plan_at: usize,
+}
+
+/// The parts of a line, whatever plans there are; nothing where it is empty or a comment.
+///
+/// # Errors
+/// What is wrong, and its column, counted from 0.
+pub fn split(line: &[u8]) -> Result<Option<Line<'_>>, (usize, &'static str)> {
     let mut words = words(line);
     let Some((key_at, key)) = words.next().filter(|(_, word)| !word.starts_with(b"#")) else {
         return Ok(None);
     };
-    let id = id(key).map_err(|message| (key_at, message.to_owned()))?;
-    let missing = || (key_at + key.len(), "the name of a plan is missing".to_owned());
-    let (plan_at, name) = words.next().filter(|(_, word)| !word.starts_with(b"#")).ok_or_else(missing)?;
-    let plan = plans.iter().position(|plan| plan.name.as_bytes() == name);
-    // The word is not said: in a line turned round it is the key.
-    let plan = plan.ok_or_else(|| (plan_at, "there is no plan of this name".to_owned()))?;
+    let id = id(key).map_err(|message| (key_at, message))?;
+    let missing = (key_at + key.len(), "the name of a plan is missing");
+    let (plan_at, plan) = words.next().filter(|(_, word)| !word.starts_with(b"#")).ok_or(missing)?;
     match words.next() {
-        Some((at, word)) if !word.starts_with(b"#") => Err((at, "a key and a plan, and no more".to_owned())),
-        _ => Ok(Some((id, plan as PlanId))),
+        Some((at, word)) if !word.starts_with(b"#") => Err((at, "a key and a plan, and no more")),
+        _ => Ok(Some(Line { key, key_at, id, plan, plan_at })),
     }
 }
 

@@ -331,7 +331,7 @@ fn family(labels: &[&[u8]]) -> Option<Family> {
 fn withheld<'s>(view: &View<'_>, status: Status, wanted: u16) -> Option<Response<'s>> {
     match (view, status, wanted) {
         (View::Refuse, ..) => Some(refused(extended_error::PROHIBITED)),
-        (_, Status::NeverLoaded, _) => Some(server_failure(extended_error::NOT_READY)),
+        (_, Status::NeverLoaded | Status::Unsigned, _) => Some(server_failure(extended_error::NOT_READY)),
         (_, Status::Expired, _) => Some(server_failure(extended_error::INVALID_DATA)),
         (_, Status::Serving, record_type::AXFR | record_type::IXFR) => {
             Some(refused(extended_error::PROHIBITED))

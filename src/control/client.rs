@@ -15,7 +15,15 @@ const MAX_REPLY: u64 = 64 << 20;
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// Nobody answers at the socket, or it stopped answering.
+    /// There is no socket, or nobody listens at it.
+    #[error("no server at {path} ({source}); `--control PATH` asks at another socket", path = path.display())]
+    NoServer {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The socket cannot be used, or the server stopped answering.
     #[error("{path}: {source}", path = path.display())]
     Io {
         /// The socket.
@@ -38,14 +46,20 @@ pub enum AskError {
 /// # Errors
 /// See [`AskError`].
 pub fn ask(path: &Path, request: &Request) -> Result<(Reply, String), AskError> {
-    let line = exchange(path, request).map_err(|source| AskError::Io { path: path.to_owned(), source })?;
+    let failed = |source| AskError::Io { path: path.to_owned(), source };
+    let stream = UnixStream::connect(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            AskError::NoServer { path: path.to_owned(), source }
+        }
+        _ => failed(source),
+    })?;
+    let line = exchange(stream, request).map_err(failed)?;
     let reply =
         serde_json::from_str(&line).map_err(|source| AskError::Reply { path: path.to_owned(), source })?;
     Ok((reply, line))
 }
 
-fn exchange(path: &Path, request: &Request) -> io::Result<String> {
-    let mut stream = UnixStream::connect(path)?;
+fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<String> {
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text)?;

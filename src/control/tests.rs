@@ -163,7 +163,8 @@ async fn replaces_what_a_dead_server_left_and_nothing_else() {
 fn nobody_there() {
     let dir = tempfile::tempdir().unwrap();
     let error = ask(&dir.path().join("s"), &Request::Status).unwrap_err();
-    assert!(error.to_string().contains("/s: No such file"), "{error}");
+    let said = error.to_string();
+    assert!(said.starts_with("no server at ") && said.contains("/s (No such file"), "{said}");
 }
 
 #[test]

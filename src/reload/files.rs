@@ -195,6 +195,10 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         self.keys.problem()
     }
 
+    fn is_unsigned(&self, zone: &Arc<Zone>) -> bool {
+        zone.status() == Status::Unsigned
+    }
+
     fn keys_problem(&self, config: &ZoneConfig) -> Option<String> {
         self.signers.problem(&config.name)
     }

@@ -430,9 +430,14 @@ impl<S: Source> ZoneState<S> {
     }
 
     fn report(&self, source: &S) -> ZoneReport {
+        let status = match &self.published {
+            Some((zone, Status::Serving)) if source.is_unsigned(zone) => Status::Unsigned,
+            Some((_, status)) => *status,
+            None => Status::NeverLoaded,
+        };
         ZoneReport {
             name: self.config.name.to_string(),
-            status: self.published.as_ref().map_or(Status::NeverLoaded, |(_, status)| *status),
+            status,
             entries: entries(&self.served),
             errors: self.served.iter().map(|loaded| loaded.errors).sum(),
             warnings: self.served.iter().map(|loaded| loaded.warnings).sum(),

@@ -256,7 +256,9 @@ mod tests {
             let snapshot = published.borrow().clone().unwrap();
             let is_signed = matches!(snapshot.zones()[0].signing(), Signing::By(_));
             let said: String = round.notices().map(|notice| notice.to_string()).collect();
-            (is_signed, loader.report().zones[0].problem.clone(), said)
+            let report = loader.report().zones.remove(0);
+            assert_eq!(report.status, if is_signed { Status::Serving } else { Status::Unsigned });
+            (is_signed, report.problem, said)
         };
         // What never could be signed is not served, and says why.
         let (is_signed, problem, said) = look(&bad);

@@ -80,6 +80,11 @@ pub trait Source {
         None
     }
 
+    /// True if a zone that has data cannot be signed as it is to be.
+    fn is_unsigned(&self, _zone: &Self::Zone) -> bool {
+        false
+    }
+
     /// Why a zone is not signed with the keys that its files hold.
     fn keys_problem(&self, _config: &ZoneConfig) -> Option<String> {
         None

@@ -444,6 +444,7 @@ fn announce(report: &ZoneReport, addresses: &[SocketAddr]) {
         }
         Status::NeverLoaded => tracing::warn!(zone, "zone {zone}: not loaded, answered with SERVFAIL"),
         Status::Expired => tracing::warn!(zone, "zone {zone}: expired, answered with SERVFAIL"),
+        Status::Unsigned => tracing::warn!(zone, "zone {zone}: cannot be signed, answered with SERVFAIL"),
     }
 }
 

@@ -174,7 +174,7 @@ impl Observer {
             pid: std::process::id(),
             started: seconds(self.started),
             memory: process::resident_octets().unwrap_or(0),
-            not_ready: not_ready(&report, now).into_iter().chain(unsigned(&snapshot)).collect(),
+            not_ready: not_ready(&report, now),
             generation: report.generation,
             looked: report.looked,
             access_problem: report.access_problem.clone(),
@@ -205,15 +205,8 @@ impl Observer {
     }
 }
 
-/// The zones that have data and cannot be signed as they should be.
-fn unsigned(snapshot: &Snapshot) -> impl Iterator<Item = String> {
-    let zones = snapshot.zones().iter().filter(|zone| zone.status() == zone::Status::Serving);
-    let unsigned = zones.filter(|zone| matches!(zone.signing(), zone::Signing::Impossible));
-    unsigned.map(|zone| format!("zone {}: cannot be signed", zone.name()))
-}
-
-/// What keeps a server with these zones from being ready: zones that are not loaded, or whose data is
-/// older than their limit.
+/// What keeps a server with these zones from being ready: zones that are not loaded or cannot be
+/// signed, or whose data is older than their limit.
 fn not_ready(report: &Report, now: SystemTime) -> Vec<String> {
     if report.generation == 0 {
         return vec!["the zones are being loaded".to_owned()];
@@ -225,6 +218,7 @@ fn not_ready(report: &Report, now: SystemTime) -> Vec<String> {
         match (zone.status, zone.max_age) {
             (zone::Status::NeverLoaded, _) => Some(format!("zone {name}: not loaded")),
             (zone::Status::Expired, _) => Some(format!("zone {name}: the data has expired")),
+            (zone::Status::Unsigned, _) => Some(format!("zone {name}: cannot be signed")),
             (zone::Status::Serving, Some(limit)) if age > limit => {
                 Some(format!("zone {name}: the data is {age} seconds old, and the limit is {limit}"))
             }

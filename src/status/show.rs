@@ -172,6 +172,7 @@ fn describe(zone: &ZoneReport, now: SystemTime) -> String {
         zone::Status::Serving => "serving",
         zone::Status::NeverLoaded => return "never loaded".to_owned(),
         zone::Status::Expired => "expired",
+        zone::Status::Unsigned => "cannot be signed",
     };
     let ago = |time: u64| age(now, time);
     format!(

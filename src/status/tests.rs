@@ -35,8 +35,9 @@ fn what_keeps_a_server_from_being_ready() {
         zone("b", zone::Status::Serving),
         zone("c", zone::Status::NeverLoaded),
         zone("d", zone::Status::Expired),
+        zone("e", zone::Status::Unsigned),
     ];
-    let others = ["zone c: not loaded", "zone d: the data has expired"];
+    let others = ["zone c: not loaded", "zone d: the data has expired", "zone e: cannot be signed"];
     assert_eq!(not_ready(&report, at(1_003_600)), others);
     let late = not_ready(&report, at(1_003_601));
     assert_eq!(late[0], "zone a: the data is 3601 seconds old, and the limit is 3600");

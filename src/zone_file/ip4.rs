@@ -106,7 +106,7 @@ pub(super) fn prefix<'t>(key: &'t [u8], options: &ReadOptions) -> Result<(u32, u
     let (address, length) = v4_prefix(key).map_err(|error| Fault::new(key, error.to_string()))?;
     let first = address & v4_mask(length);
     if first != address && !options.accept_host_bits {
-        return Err(Fault::new(key, "address bits are set after the prefix length"));
+        return Err(Fault::new(key, super::HOST_BITS));
     }
     Ok((first, length))
 }

@@ -62,7 +62,7 @@ pub(super) fn prefix<'t>(cut: &Cut<'t>, options: &ReadOptions) -> Result<(u128, 
     let (address, length) = read.map_err(|error| Fault::new(key, error.to_string()))?;
     let first = address & v6_mask(length);
     if first != address && !options.accept_host_bits {
-        return Err(Fault::new(key, "address bits are set after the prefix length"));
+        return Err(Fault::new(key, super::HOST_BITS));
     }
     Ok((first, length))
 }

@@ -62,6 +62,10 @@ pub enum Kind {
     Acl,
 }
 
+/// What is wrong with `192.0.2.1/24`, unless [`ReadOptions::accept_host_bits`].
+const HOST_BITS: &str =
+    "address bits are set after the prefix length (`accept_host_bits` clears them, -e of rbldnsd)";
+
 /// How data files are read.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {

@@ -72,7 +72,7 @@ fn prefix_v6<'t>(
     };
     let (first, length) = match read.map_err(|error| Fault::new(key, error.to_string()))? {
         (address, Some(length)) if address & !v6_mask(length) != 0 && !options.accept_host_bits => {
-            return Err(Fault::new(key, "address bits are set after the prefix length"));
+            return Err(Fault::new(key, super::HOST_BITS));
         }
         (address, Some(length)) => (address, length),
         (address, None) if mapped(address).is_some() => (address, 128),

@@ -86,6 +86,7 @@ fn no_server_to_talk_to() {
     for command in ["reload", "status"] {
         let (code, said) = run(nibbl().arg(command).arg("--control").arg(directory.path().join("none")));
         assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("none (") && said.contains("--control PATH"), "{said}");
     }
 }
 
