@@ -25,10 +25,14 @@ pub(super) struct Admitted<'s> {
 impl<'s> Admitted<'s> {
     /// The question will be asked again.
     pub(super) fn give_back(&self, snapshot: &'s Snapshot) {
-        let granted = self.access.is_some_and(|access| access.verdict == Verdict::Granted);
-        if let Some(entry) = self.entry.filter(|_| granted) {
+        if let Some(entry) = self.entry.filter(|_| self.is_granted()) {
             snapshot.gate().give_back(entry);
         }
+    }
+
+    /// It was counted, and is not more than may be asked.
+    pub(super) fn is_granted(&self) -> bool {
+        self.access.is_some_and(|access| access.verdict == Verdict::Granted)
     }
 }
 

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::access::{Passage, Verdict};
+use crate::access::Passage;
 use crate::address::{Key, ReversedName};
 use crate::cookie::{self, Standing};
 use crate::dnssec::record_type::DS;
@@ -89,7 +89,7 @@ pub struct Outcome {
     pub renew: bool,
     /// What access rules made of it, if there are any that concern it.
     pub access: Option<Passage>,
-    /// The name asked for has a key that somebody has, where the zone's names have one.
+    /// It was granted to the key in the name asked for.
     pub has_key: bool,
     /// Where in the name asked for a label begins that is a key, or may be meant as one: it is for no log.
     pub key: Option<u8>,
@@ -101,8 +101,7 @@ impl Outcome {
     /// Whether the answer goes to a client that has shown who it is, and so may ask as much as it likes: rate
     /// limiting leaves it alone.
     pub fn is_exempt(&self) -> bool {
-        let is_granted = self.access.is_some_and(|access| access.verdict == Verdict::Granted);
-        self.cookie == Standing::Good || self.has_key && is_granted
+        self.has_key || self.cookie == Standing::Good
     }
 }
 
@@ -286,7 +285,7 @@ fn in_zone<'s>(
             return Some(Response { zone, apex_labels, family: family(&labels), error, ..response });
         }
     };
-    let has_key = admitted.labels < labels.len();
+    let has_key = admitted.is_granted() && admitted.labels < labels.len();
     let (labels, view) = (&labels[..admitted.labels], &admitted.view);
     let response = match found.zone.signing() {
         zone::Signing::None => from_data(snapshot, found, view, question, labels, client.transport),

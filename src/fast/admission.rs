@@ -73,9 +73,10 @@ impl Admitted<'_> {
                 continue;
             }
             let granted = |entry: Entry<'_>| Passage { plan: Some(entry.plan), verdict: Verdict::Granted };
+            let key = key(plain, plan, batch[place].buffer);
             if let Some(outcome) = batch[place].outcome_mut() {
-                (outcome.access, outcome.key) = (entry.map(granted), key(plain, plan));
-                outcome.has_key = outcome.key.is_some();
+                (outcome.access, outcome.key) = (entry.map(granted), key);
+                outcome.has_key = key.is_some();
             } else if let Some(entry) = entry {
                 gate.give_back(entry);
             }
@@ -141,7 +142,7 @@ fn entries<'s>(
 /// The label in a packet that is to be a key.
 #[inline(always)]
 fn label(plain: &Plain, buffer: &Buffer) -> Label {
-    let place = plain.between();
+    let place = plain.between(buffer);
     let octets = buffer[place.start + 1..].first_chunk().copied().unwrap_or([0; Label::ROOM]);
     Label::new(&octets, place.len() - 1)
 }
@@ -155,8 +156,8 @@ fn refusal<'s>(gate: &'s Gate, verdict: Verdict, entry: Option<Entry<'s>>) -> Op
 }
 
 /// Where in the name the key begins.
-fn key(plain: &Plain, plan: &Plan) -> Option<u8> {
-    (plan.judged == By::Key).then(|| (plain.between().start - HEADER_OCTETS) as u8)
+fn key(plain: &Plain, plan: &Plan, buffer: &Buffer) -> Option<u8> {
+    (plan.judged == By::Key).then(|| (plain.between(buffer).start - HEADER_OCTETS) as u8)
 }
 
 /// Writes REFUSED with an Extended DNS Error in the place of the packet. With the longest text it is
@@ -190,7 +191,7 @@ fn refuse(
         query_class: class::IN,
         family: Some(plain.family),
         access: Some(access),
-        key: key(plain, plan),
+        key: key(plain, plan, exchange.buffer),
         ..Outcome::default()
     };
     exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));

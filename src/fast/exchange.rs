@@ -23,8 +23,8 @@ pub struct Exchange<'b> {
     outcome: Option<Outcome>,
     /// Octets of the reply in the place of the packet; 0 where it is elsewhere, or there is none.
     in_place: usize,
-    /// What is asked, once it is answered in place: see [`Self::identity`].
-    identity: u64,
+    /// What is answered, if it is in place: see [`Self::answer`].
+    answer: u64,
     /// What the general path replies, which needs the packet to the end.
     elsewhere: &'b mut Vec<u8>,
 }
@@ -38,7 +38,7 @@ impl<'b> Exchange<'b> {
     #[inline(always)]
     pub fn new(buffer: &'b mut Buffer, octets: usize, client: Client, elsewhere: &'b mut Vec<u8>) -> Self {
         assert!(octets <= BUFFER_OCTETS, "a packet in its buffer");
-        Self { buffer, packet_octets: octets, client, outcome: None, in_place: 0, identity: 0, elsewhere }
+        Self { buffer, packet_octets: octets, client, outcome: None, in_place: 0, answer: 0, elsewhere }
     }
 
     /// Has the packet examined, as long as nobody has answered it: `examine` gets its buffer, its client and its
@@ -107,12 +107,12 @@ impl<'b> Exchange<'b> {
         self.in_place = 0;
     }
 
-    /// What is asked, as rate limiting tells questions apart.
+    /// What was answered with an outcome, as rate limiting tells answers apart.
     #[inline(always)]
-    pub fn identity(&self) -> u64 {
+    pub fn answer(&self, outcome: &Outcome) -> u64 {
         match self.in_place {
-            0 => rate_limit::of_packet(self.packet(), self.outcome.and_then(|outcome| outcome.zone)),
-            _ => self.identity,
+            0 => rate_limit::answer(outcome, rate_limit::of_packet(self.packet(), outcome.zone)),
+            _ => self.answer,
         }
     }
 
@@ -139,6 +139,7 @@ impl<'b> Exchange<'b> {
     /// A reply of `octets`, which is to be sent, to a question of this identity has taken the packet's place.
     #[inline(always)]
     pub(super) fn replied(&mut self, octets: usize, outcome: Outcome, identity: u64) {
-        (self.outcome, self.in_place, self.identity) = (Some(outcome), octets, identity);
+        self.answer = rate_limit::answer(&outcome, identity);
+        (self.outcome, self.in_place) = (Some(outcome), octets);
     }
 }

@@ -36,12 +36,12 @@ use crate::dataset::Listing;
 use crate::prefix_table::{Machine, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
 use crate::wire::rcode;
-use crate::zone::{Family, View};
+use crate::zone::View;
 use opt::Context;
 use question::{Meant, Plain};
 use reply::Verdict;
 use signed::Replies;
-use view::{Plan, Planned, Zones};
+use view::{Last, Plan, Planned, Zones};
 
 /// Packets answered together.
 pub const BATCH: usize = 64;
@@ -107,7 +107,7 @@ impl FastPath {
         }
         let mut buffer = [0; BUFFER_OCTETS];
         buffer[..packet.len()].copy_from_slice(packet);
-        let zone = |apex| self.zones.find(&buffer, apex, &mut None);
+        let zone = |apex| self.zones.find(&buffer, apex, &mut Last::default());
         let read = Plain::read(&buffer, packet.len(), &self.meant, Machine::ANY, zone);
         if let Some((plain, address, plan)) = read.filter(|(.., plan)| plan.signed) {
             self.replies.keep(&buffer, &plain, address, plan, outcome, reply);
@@ -146,7 +146,7 @@ impl FastPath {
     /// Finds the plain questions of a batch; returns the places of those of each family.
     #[inline(always)]
     fn read<'s>(&'s self, machine: Machine, batch: &[Exchange<'_>], asked: &mut Asked<'s>) -> [Places; 2] {
-        let (mut v4, mut v6) = (0, 0);
+        let mut places = [0; 2];
         let mut last = self.zones.first();
         let asked = asked.plans.iter_mut().zip(&mut asked.questions).zip(&mut asked.addresses);
         for ((index, exchange), ((own_plan, question), asked)) in batch.iter().enumerate().zip(asked) {
@@ -162,13 +162,10 @@ impl FastPath {
             let Some((plain, address, plan)) = read else { continue };
             if exchange.client.transport == Transport::Udp && plan.decides(plain.family, address) {
                 (*own_plan, *question, *asked) = (Some(plan), plain, address);
-                match plain.family {
-                    Family::V4 => v4 |= 1 << index,
-                    Family::V6 => v6 |= 1 << index,
-                }
+                places[plain.family as usize] |= 1 << index;
             }
         }
-        [v4, v6]
+        places
     }
 
     /// Answers the questions at places of a batch, which are all of one family, those of one zone together.
@@ -288,15 +285,15 @@ fn answer<A: Planned>(
         |_| {
             for (&place, (&state, &listing)) in places.iter().zip(states.iter().zip(&listings)) {
                 let place = usize::from(place) % BATCH;
-                let verdict = match listing {
-                    Some(listing) if state != UNLISTED => match listing.only_saying(state) {
-                        Some(saying) => Verdict::Listed(saying, listing.ttl),
-                        None => continue,
-                    },
-                    _ => Verdict::Unlisted,
-                };
-                if let Some(exchange) = batch.get_mut(place) {
-                    let (plain, address) = (&asked.questions[place], asked.addresses[place]);
+                let Some(exchange) = batch.get_mut(place) else { continue };
+                let (plain, address) = (&asked.questions[place], asked.addresses[place]);
+                // Two calls, so that each is compiled for its verdict.
+                if state == UNLISTED {
+                    reply::write(exchange, plain, address, plan, Verdict::Unlisted, context);
+                } else if let Some(listing) = listing
+                    && let Some(saying) = listing.only_saying(state)
+                {
+                    let verdict = Verdict::Listed(saying, listing.ttl);
                     reply::write(exchange, plain, address, plan, verdict, context);
                 }
             }

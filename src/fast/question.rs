@@ -20,8 +20,6 @@ pub(super) struct Plain {
     pub(super) family: Family,
     /// Where in the packet the apex begins.
     apex: u8,
-    /// Where the labels of the address end: at the apex, or at a key that stands between.
-    address_end: u8,
     /// Where the question ends.
     end: u16,
     /// QTYPE.
@@ -49,20 +47,15 @@ impl Meant {
     }
 }
 
+const _: () = assert!(size_of::<Plain>() == size_of::<u128>());
+
 /// Octets of OPT before its options.
 pub(super) const OPT_OCTETS: usize = 11;
 
 impl Plain {
     /// Stands where there is none.
-    pub(super) const NONE: Self = Self {
-        family: Family::V6,
-        apex: 0,
-        address_end: 0,
-        end: 0,
-        record_type: 0,
-        edns: Edns::NONE,
-        cookie: None,
-    };
+    pub(super) const NONE: Self =
+        Self { family: Family::V6, apex: 0, end: 0, record_type: 0, edns: Edns::NONE, cookie: None };
 
     /// Where in the packet the apex begins.
     #[inline(always)]
@@ -70,10 +63,15 @@ impl Plain {
         self.apex.into()
     }
 
-    /// The label between the address and the apex, with its length octet: a key, where there is one.
+    /// The label between the address and the apex, with its length octet: a key, where there is one. It is
+    /// looked for in the packet, since where it is would make this larger for all.
     #[inline(always)]
-    pub(super) fn between(&self) -> std::ops::Range<usize> {
-        self.address_end.into()..self.apex.into()
+    pub(super) fn between(&self, buffer: &Buffer) -> std::ops::Range<usize> {
+        let address_end = match self.family {
+            Family::V6 => HEADER_OCTETS + nibbles::OCTETS,
+            Family::V4 => (0..4).fold(HEADER_OCTETS, |at, _| at + 1 + usize::from(buffer[at])),
+        };
+        address_end..self.apex.into()
     }
 
     /// Where the question ends.
@@ -120,8 +118,8 @@ impl Plain {
             (edns, cookie, question_end + octets)
         };
         // A name has at most 255 octets, and an address a quarter of that.
-        let (address_end, apex) = (address_end as u8, apex as u8);
-        let plain = Self { family, apex, address_end, end: question_end as u16, record_type, edns, cookie };
+        let (apex, question_end) = (apex as u8, question_end as u16);
+        let plain = Self { family, apex, end: question_end, record_type, edns, cookie };
         (end <= octets).then_some((plain, address, zone))
     }
 }

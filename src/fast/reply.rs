@@ -163,16 +163,6 @@ impl Reply<'_> {
         if !context.allows(plain, end) {
             return false;
         }
-        let buffer = &mut *exchange.buffer;
-        if let Some((octets, write)) = record
-            && let Some(place) = buffer.get_mut(plain.end()..plain.end() + octets)
-        {
-            write(place);
-        }
-        tail.write(buffer, plain.end() + octets, plain.apex());
-        opt::write(buffer, records_end, plain, options.octets, context);
-        let counts = tail.counts + (u64::from(answers) << 32) + u64::from(plain.edns.is_there());
-        finish_header(buffer, flag::AUTHORITATIVE, code, counts);
         let outcome = Outcome {
             reply: true,
             zone: Some(plan.index),
@@ -185,7 +175,18 @@ impl Reply<'_> {
             cookie: options.standing,
             ..Outcome::default()
         };
+        // First of all: then the address takes no registers any more.
         exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));
+        let buffer = &mut *exchange.buffer;
+        if let Some((octets, write)) = record
+            && let Some(place) = buffer.get_mut(plain.end()..plain.end() + octets)
+        {
+            write(place);
+        }
+        tail.write(buffer, plain.end() + octets, plain.apex());
+        opt::write(buffer, records_end, plain, options.octets, context);
+        let counts = tail.counts + (u64::from(answers) << 32) + u64::from(plain.edns.is_there());
+        finish_header(buffer, flag::AUTHORITATIVE, code, counts);
         true
     }
 }

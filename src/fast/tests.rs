@@ -339,8 +339,8 @@ fn check(snapshot: &Snapshot, packets: &[(Vec<u8>, Client)]) -> Vec<Option<Outco
         let outcome_expected = answer::respond(snapshot, packet, *client, signing, &mut expected);
         assert_eq!(*outcome, outcome_expected, "{packet:02x?}");
         assert_eq!(exchange.reply(), Some(&expected[..]), "{packet:02x?}");
-        let identity = rate_limit::of_packet(packet, outcome.zone);
-        assert_eq!(exchange.identity(), identity, "{packet:02x?}: of two identities");
+        let answer = rate_limit::answer(outcome, rate_limit::of_packet(packet, outcome.zone));
+        assert_eq!(exchange.answer(outcome), answer, "{packet:02x?}: of two identities");
     }
     batch.iter().map(|exchange| exchange.outcome().copied()).collect()
 }

@@ -32,6 +32,14 @@ pub(super) struct Zones {
     any_keyed: bool,
 }
 
+/// The plans found last: questions for one zone often follow each other.
+#[derive(Debug, Default)]
+pub(super) struct Last<'z> {
+    /// Of a zone whose names have no keys: one comparison finds it.
+    keyless: Option<&'z Plan>,
+    keyed: Option<&'z Plan>,
+}
+
 /// One more than the longest name.
 const LENGTHS: usize = 256;
 
@@ -95,8 +103,9 @@ impl Zones {
     }
 
     /// The plan of any zone.
-    pub(super) fn first(&self) -> Option<&Plan> {
-        self.plans.first()
+    pub(super) fn first(&self) -> Last<'_> {
+        let keyless = self.plans.first().filter(|plan| plan.judged != By::Key);
+        Last { keyless, keyed: None }
     }
 
     /// True if one of the zones is signed.
@@ -111,37 +120,43 @@ impl Zones {
     }
 
     /// The plan of the zone whose name, in any letter case, is at a place of a buffer, or there behind a
-    /// key; where its name begins, and where it ends. `last` is the plan found last: questions for one zone
-    /// often follow each other.
+    /// key; where its name begins, and where it ends.
     #[inline(always)]
     pub(super) fn find<'z>(
         &'z self,
         buffer: &Buffer,
         at: usize,
-        last: &mut Option<&'z Plan>,
+        last: &mut Last<'z>,
     ) -> Option<(&'z Plan, usize, usize)> {
-        let (plan, at) = match *last {
-            Some(plan) if plan.apex.is_at(buffer, at) && plan.judged != By::Key => (plan, at),
-            _ => self.search(buffer, at, *last)?,
+        // No address ends further behind, and then nobody asks whether a name lies in the buffer.
+        let at = at % 256;
+        let (plan, at) = match last.keyless {
+            Some(plan) if plan.apex.is_at(buffer, at) => (plan, at),
+            _ => self.search(buffer, at, last)?,
         };
-        *last = Some(plan);
         let end = at + plan.apex.octets.len();
         (end <= HEADER_OCTETS + Name::MAX_OCTETS).then_some((plan, at, end))
     }
 
     /// As [`Self::find`], without its last step. Where names have keys, there must be one.
     #[inline(never)]
-    fn search<'z>(&'z self, buffer: &Buffer, at: usize, last: Option<&'z Plan>) -> Option<(&'z Plan, usize)> {
+    fn search<'z>(&'z self, buffer: &Buffer, at: usize, last: &mut Last<'z>) -> Option<(&'z Plan, usize)> {
         let behind = at + 1 + usize::from(*buffer.get(at)?);
         let has_key = self.any_keyed && (at + 1 + SHORTEST_KEY..=at + 64).contains(&behind);
+        if has_key && let Some(plan) = last.keyed.filter(|plan| plan.apex.is_at(buffer, behind)) {
+            return Some((plan, behind));
+        }
         let keyed = |plan: &&Plan| plan.judged == By::Key;
-        if has_key && let Some(last) = last.filter(|last| keyed(last) && last.apex.is_at(buffer, behind)) {
-            return Some((last, behind));
-        }
         if let Some(plan) = self.named(buffer, at) {
-            return Some((plan, at)).filter(|_| !keyed(&plan));
+            if keyed(&plan) {
+                return None;
+            }
+            last.keyless = Some(plan);
+            return Some((plan, at));
         }
-        Some((self.named(buffer, behind).filter(keyed).filter(|_| has_key)?, behind))
+        let plan = self.named(buffer, behind).filter(keyed).filter(|_| has_key)?;
+        last.keyed = Some(plan);
+        Some((plan, behind))
     }
 
     /// The plan of the zone whose name is at a place of a buffer.

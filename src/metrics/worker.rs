@@ -87,7 +87,7 @@ impl WorkerCounters {
 
     /// Counts the packets of a batch.
     pub fn tally(&self) -> Tally<'_> {
-        Tally { counters: self, zone: NO_ZONE, place: &self.elsewhere, octets_in: 0, octets_out: 0 }
+        Tally { counters: self, zone: None, place: &self.elsewhere, octets_in: 0, octets_out: 0 }
     }
 
     /// Counts an answer that was sent so long after the system had received its query.
@@ -167,6 +167,19 @@ impl WorkerCounters {
         }
     }
 
+    /// Counts what not every packet has.
+    fn count_rarer(&self, outcome: &Outcome) {
+        if outcome.truncated {
+            self.increase(&self.truncated, 1);
+        }
+        if let Some(counter) = outcome.access.and_then(|passage| self.passages.counter(passage)) {
+            self.increase(counter, 1);
+        }
+        if let Some(counter) = self.cookies.get((outcome.cookie as usize).wrapping_sub(1)) {
+            self.increase(counter, 1);
+        }
+    }
+
     pub(super) fn add_to(&self, totals: &mut Totals) {
         let origin = totals.origins.entry(self.origin).or_default();
         origin.truncated += self.truncated.load(Relaxed);
@@ -206,16 +219,13 @@ fn add_each<const N: usize>(sums: &mut [u64; N], counters: &[AtomicU64; N]) {
     sums.iter_mut().zip(counters).for_each(|(sum, counter)| *sum += counter.load(Relaxed));
 }
 
-/// Stands for no zone.
-const NO_ZONE: u64 = u64::MAX;
-
 /// Counts the packets of a batch. Those that follow each other mostly concern the same zone, which is
 /// then looked for once.
 #[derive(Debug)]
 pub struct Tally<'c> {
     counters: &'c WorkerCounters,
-    /// The zone of the last packet, by its place in the snapshot, or [`NO_ZONE`].
-    zone: u64,
+    /// The zone of the last packet, if any, by its place in the snapshot.
+    zone: Option<u32>,
     /// Its counters.
     place: &'c ZoneCounters,
     /// Octets that are not yet counted there.
@@ -238,27 +248,21 @@ impl Tally<'_> {
         if !outcome.reply {
             return counters.increase(&counters.unanswered, 1);
         }
-        let zone = outcome.zone.map_or(NO_ZONE, u64::from);
-        if zone != self.zone {
-            self.turn_to(zone, outcome.zone.and_then(slot));
+        if outcome.zone != self.zone {
+            self.turn_to(outcome.zone, outcome.zone.and_then(slot));
         }
         self.octets_in += octets_in as u64;
         self.octets_out += octets_out as u64;
         counters.increase_each([&self.place.queries[cell(outcome) % CELLS], counters.sizes.bin(octets_out)]);
-        if outcome.truncated {
-            counters.increase(&counters.truncated, 1);
-        }
-        if let Some(counter) = outcome.access.and_then(|passage| counters.passages.counter(passage)) {
-            counters.increase(counter, 1);
-        }
-        if let Some(counter) = counters.cookies.get((outcome.cookie as usize).wrapping_sub(1)) {
-            counters.increase(counter, 1);
+        // What not every packet has is asked in one step.
+        if outcome.truncated | outcome.access.is_some() | (outcome.cookie != Standing::None) {
+            counters.count_rarer(outcome);
         }
     }
 
     /// Goes on with another zone.
     #[inline(never)]
-    fn turn_to(&mut self, zone: u64, slot: Option<ZoneSlot>) {
+    fn turn_to(&mut self, zone: Option<u32>, slot: Option<ZoneSlot>) {
         self.add_octets();
         (self.zone, self.place) = (zone, self.counters.zone(slot));
     }

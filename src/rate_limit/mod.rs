@@ -16,7 +16,7 @@
 //! wash away those that are over their limit.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -129,6 +129,14 @@ impl From<Duration> for Ticks {
     }
 }
 
+/// What is answered, as one word, where the question has this identity ([`of_address`], [`of_packet`]).
+#[inline(always)]
+pub fn answer(outcome: &Outcome, identity: u64) -> u64 {
+    // What is said of all names alike is one answer.
+    let identity = if outcome.zone.is_some() && outcome.rcode != rcode::REFUSED { identity } else { 0 };
+    identity ^ u64::from(outcome.rcode).rotate_right(8)
+}
+
 impl RateLimiter {
     /// Counters that are all at rest.
     pub fn new(limit: &RateLimit) -> Self {
@@ -157,31 +165,24 @@ impl RateLimiter {
 
     /// Counts an answer to a client, and tells whether it is one too many. `identity` is of what is
     /// answered ([`of_address`], [`of_packet`]).
-    #[inline(always)]
     pub fn exceeds(&self, now: Ticks, client: IpAddr, outcome: &Outcome, identity: u64) -> bool {
-        // As a number, which needs no place in memory.
-        let (is_v4, address) = match client {
-            IpAddr::V4(address) => (true, address.to_bits().into()),
-            IpAddr::V6(address) => (false, address.to_bits()),
-        };
-        let prefix = self.prefix(is_v4, address);
-        // What is said of all names alike is one answer.
-        let identity = if outcome.zone.is_some() && outcome.rcode != rcode::REFUSED { identity } else { 0 };
-        let answer = identity ^ u64::from(outcome.rcode).rotate_right(8);
-        let exceeds = self.count(now, self.hash(prefix, answer), self.interval);
-        let exceeds = match self.all_interval {
-            Some(interval) if !exceeds => self.count(now, self.hash(prefix, ALL), interval),
-            _ => exceeds,
-        };
-        exceeds && !self.is_exempt(is_v4, address)
+        self.is_over(now, client, answer(outcome, identity)) && !self.is_exempt(client)
     }
 
-    #[inline(never)]
-    fn is_exempt(&self, is_v4: bool, address: u128) -> bool {
-        let client: IpAddr = match is_v4 {
-            true => Ipv4Addr::from_bits(address as u32).into(),
-            false => Ipv6Addr::from_bits(address).into(),
-        };
+    /// As [`Self::exceeds`], whoever the client is: if this is true, whether it [is exempt](Self::is_exempt) is
+    /// still to be asked.
+    #[inline(always)]
+    pub fn is_over(&self, now: Ticks, client: IpAddr, answer: u64) -> bool {
+        let prefix = self.prefix(client);
+        let exceeds = self.count(now, self.hash(prefix, answer), self.interval);
+        match self.all_interval {
+            Some(interval) if !exceeds => self.count(now, self.hash(prefix, ALL), interval),
+            _ => exceeds,
+        }
+    }
+
+    /// True of a client that is never limited.
+    pub fn is_exempt(&self, client: IpAddr) -> bool {
         self.exempt.iter().any(|prefix| prefix.contains(&client))
     }
 
@@ -189,14 +190,15 @@ impl RateLimiter {
     #[inline(always)]
     fn count(&self, Ticks(now): Ticks, hash: u64, interval: u64) -> bool {
         let Some(Places([one, other])) = self.table.get((hash >> self.shift) as usize) else { return false };
-        let now = now << TAG_BITS;
+        // As places are, so that those are compared as they stand.
+        let (now, furthest) = (now << TAG_BITS, self.window << TAG_BITS | TAG);
         let (first, second) = (one.load(Relaxed), other.load(Relaxed));
         let is_own = |place: u64| (place ^ hash) & TAG == 0;
         // How far it is ahead of now; the tag counts for nothing there.
         let ahead = |place: u64| {
             let ahead = place.wrapping_sub(now);
             // What is past, or was left there days ago.
-            if ahead >> TAG_BITS > self.window { 0 } else { ahead }
+            if ahead > furthest { 0 } else { ahead }
         };
         let (place, used) = if is_own(first) {
             (one, ahead(first))
@@ -206,7 +208,7 @@ impl RateLimiter {
             (if ahead(first) <= ahead(second) { one } else { other }, 0)
         };
         let used = (used | hash & TAG) + (interval << TAG_BITS);
-        if used >> TAG_BITS > self.window {
+        if used > furthest {
             return true;
         }
         place.store(now.wrapping_add(used), Relaxed);
@@ -215,11 +217,11 @@ impl RateLimiter {
 
     /// The prefix that a client counts by.
     #[inline(always)]
-    fn prefix(&self, is_v4: bool, address: u128) -> u64 {
-        match is_v4 {
+    fn prefix(&self, client: IpAddr) -> u64 {
+        match client {
             // Not a prefix of IPv6 that anyone has.
-            true => u64::from(address as u32 & self.ipv4_mask) | 0xffff << 32,
-            false => (address >> 64) as u64 & self.ipv6_mask,
+            IpAddr::V4(address) => u64::from(address.to_bits() & self.ipv4_mask) | 0xffff << 32,
+            IpAddr::V6(address) => (address.to_bits() >> 64) as u64 & self.ipv6_mask,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The limiter against an oracle that forgets nothing; its prefixes, its table, its clock.
 
 use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use proptest::collection::vec;

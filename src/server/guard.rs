@@ -151,7 +151,9 @@ impl Limiter {
         let Some(outcome) = exchange.outcome().filter(|outcome| outcome.reply && !outcome.is_exempt()) else {
             return true;
         };
-        if !self.counters.exceeds(now, exchange.client().address, outcome, exchange.identity()) {
+        if !self.counters.is_over(now, exchange.client().address, exchange.answer(outcome))
+            || self.counters.is_exempt(exchange.client().address)
+        {
             return true;
         }
         match self.limit(counters) {
