@@ -179,7 +179,7 @@ impl Answers {
             return Known::UnderWay { stale, waiting: waiting.clone(), source: Source::Shared, silent };
         }
         if let Some(failed) = state.failed.get(question, now, 0) {
-            return Known::Failed(stale, *failed.answer);
+            return Known::Failed(stale, failed.answer.clone());
         }
         if silent && !state.may_probe(zone, question.record_type, now) {
             return Known::Failed(stale, Failure::Silent);
@@ -218,7 +218,7 @@ impl Answers {
                 state.kept.insert(question.clone(), reply.clone(), octets + records, expires);
             }
             Err(failure) => {
-                state.failed.insert(question.clone(), *failure, octets, now + FAILURE_SECONDS);
+                state.failed.insert(question.clone(), failure.clone(), octets, now + FAILURE_SECONDS);
                 if failure.is_silence() {
                     state.silent.retain(|_, silence| now < silence.until);
                     let silence = state.silent.entry(kind).or_default();

@@ -4,8 +4,11 @@
 //! empty record, which is what the root block of an empty list is. A record's rdata is handed on as
 //! octets, since APL is a type that it does not know.
 
+use std::sync::Arc;
+
 use hickory_proto::ProtoError;
 use hickory_proto::op::{Edns, Header, Message, Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{
     BinDecodable, BinDecoder, BinEncodable, BinEncoder, DecodeError, NameEncoding,
@@ -17,6 +20,10 @@ use crate::wire::{self, class, flag, opcode};
 
 /// The largest UDP reply that is asked for: what fits every path without fragments.
 const UDP_SIZE: u16 = 1232;
+/// The EDNS option of an Extended DNS Error (RFC 8914): an info-code of two octets, and a text.
+const EXTENDED_ERROR: u16 = 15;
+/// No more of such a text is shown, in characters.
+const EXPLANATION: usize = 200;
 /// No answer is kept for longer, in seconds (RFC 8767, section 4).
 const MAX_TTL: u32 = 7 * 86_400;
 /// How many aliases are followed inside one reply.
@@ -94,6 +101,7 @@ struct Sections {
     authoritative: bool,
     answers: Vec<Record>,
     authorities: Vec<Record>,
+    explanation: Option<Arc<str>>,
 }
 
 impl Sections {
@@ -111,14 +119,29 @@ impl Sections {
         // RFC 6891, section 6.1.3: the upper bits of the code stand where other records have a TTL.
         let upper = opt.map_or(0, |opt| (opt.ttl >> 24) as u8);
         let rcode = ResponseCode::from(upper, metadata.response_code.low());
-        Ok(Self { rcode, authoritative: metadata.authoritative, answers, authorities })
+        let explanation = opt.and_then(explanation);
+        Ok(Self { rcode, authoritative: metadata.authoritative, answers, authorities, explanation })
     }
+}
+
+/// The text of the first Extended DNS Error that has one.
+fn explanation(opt: &Record) -> Option<Arc<str>> {
+    let RData::OPT(opt) = &opt.data else { return None };
+    opt.get_all(EdnsCode::from(EXTENDED_ERROR)).into_iter().find_map(|option| {
+        let EdnsOption::Unknown(_, octets) = option else { return None };
+        let text = String::from_utf8_lossy(octets.get(2..)?);
+        let shown = text.chars().filter(|c| !c.is_control()).take(EXPLANATION);
+        Some(shown.collect::<String>()).filter(|text| !text.is_empty()).map(Arc::from)
+    })
 }
 
 fn reply(message: &Sections, question: &Question) -> Result<Reply, Failure> {
     let rcode = message.rcode;
     if is_refusal(rcode) {
-        return Err(Failure::Rcode(rcode));
+        return Err(match &message.explanation {
+            Some(text) => Failure::Explained(rcode, text.clone()),
+            None => Failure::Rcode(rcode),
+        });
     }
     let (owner, alias_ttl) = canonical_name(&message.answers, &question.name);
     let records = || {

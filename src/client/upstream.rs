@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use hickory_proto::op::ResponseCode;
@@ -35,7 +36,7 @@ pub struct Reply {
 }
 
 /// Why nothing could be learnt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// No reply came in time.
     #[error("no reply")]
@@ -46,6 +47,9 @@ pub enum Failure {
     /// The server says that it does not answer.
     #[error("{}", code(.0))]
     Rcode(ResponseCode),
+    /// It says why, too (the text of an Extended DNS Error, RFC 8914), without control characters.
+    #[error("{}: {}", code(.0), .1)]
+    Explained(ResponseCode, Arc<str>),
     /// The server refers to others.
     #[error("refers to other servers")]
     Referral,
@@ -65,8 +69,8 @@ pub enum Failure {
 
 impl Failure {
     /// True if nobody answered for as long as one waits. A host that cannot be reached says so at once.
-    pub fn is_silence(self) -> bool {
-        self == Self::NoReply
+    pub fn is_silence(&self) -> bool {
+        *self == Self::NoReply
     }
 }
 

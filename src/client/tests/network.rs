@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::thread::{JoinHandle, spawn};
 
 use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{Name, RecordType};
 
 use super::fake::{APEX, Fault, TTL, Zone};
@@ -111,6 +112,18 @@ fn failures_are_told() {
     assert_eq!(ask(&[]), Err(Failure::NoReply));
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     assert_eq!(ask(&[silent.local_addr().unwrap(), closed]), Err(Failure::NoReply));
+}
+
+#[test]
+fn a_refusal_says_why() {
+    let (address, _serving) = server(9, |packet| {
+        let mut message = Message::from_vec(packet).unwrap().into_response();
+        message.metadata.response_code = ResponseCode::Refused;
+        let text = [&[0, 18][..], b"Too many\x1b queries"].concat();
+        message.edns.as_mut().unwrap().options_mut().insert(EdnsOption::Unknown(15, text));
+        vec![message.to_vec().unwrap()]
+    });
+    assert_eq!(ask(&[address]).unwrap_err().to_string(), "REFUSED: Too many queries");
 }
 
 #[test]
