@@ -155,6 +155,12 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
     }
     let mut passed = Passed::from_environment()?;
     let bound = Server::bind_passed(&listeners, limits(config), &mut passed)?.guarded(config.guard.clone());
+    if let Some(octets) = bound.lacking_receive_buffer() {
+        tracing::warn!(
+            "the system keeps only {octets} octets of queries for a socket: raise net.core.rmem_max, or ReceiveBuffer= \
+             of nibbl.socket"
+        );
+    }
     let mut bind = |address| match passed.take_tcp(address) {
         Some(listener) => Ok(listener),
         None => monitor::bind(address).map_err(|source| ServeError::Monitor { address, source }),
