@@ -173,6 +173,9 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
             Readiness::default()
         });
     let readiness = Arc::new(readiness);
+    // The default place is root's, as long as this is root.
+    let is_roots = config.control == Control::Default && plan.descent.user.is_some();
+    let control = is_roots.then(|| control_socket(config, default_control)).transpose()?;
     privileges::descend(&plan.descent)?;
     privileges::gain_none()?;
     if config.process.confine {
@@ -188,7 +191,10 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
     let query_log = config.query_log.clone().map(start).transpose()?;
     let runtime = Runtime::new()?;
     let result =
-        runtime.block_on(run(&plan, bound, monitor, query_log.as_ref(), &readiness, default_control));
+        runtime.block_on(run(&plan, bound, monitor, query_log.as_ref(), &readiness, || match control {
+            Some(made) => Ok(made),
+            None => control_socket(config, default_control),
+        }));
     // A load that is under way is not waited for.
     runtime.shutdown_background();
     result
@@ -200,7 +206,7 @@ async fn run(
     monitor: Option<TcpListener>,
     query_log: Option<&QueryLog>,
     readiness: &Arc<Readiness>,
-    default_control: &Path,
+    control: impl FnOnce() -> Result<Option<Socket>, ServeError>,
 ) -> Result<(), ServeError> {
     let started = SystemTime::now();
     let mut signals = Signals::new()?;
@@ -294,7 +300,7 @@ async fn run(
         .name("reload".into())
         .spawn(move || service.run(loader, certificates, SystemTime::now, log_round))?;
     report.zones.iter().for_each(|zone| announce(zone, server.addresses()));
-    if let Some(socket) = control_socket(config, default_control)? {
+    if let Some(socket) = control()? {
         tokio::spawn(control::serve(socket, observer));
     }
     if let Some(error) = unwatched {
