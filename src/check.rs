@@ -6,12 +6,14 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::access::{Account, KeyTable};
 use crate::config::{Config, DatasetConfig, EncryptedListener};
 use crate::data_file::Stamp;
 use crate::dataset::Summary;
 use crate::progress::Progress;
 use crate::reload::cookies::CookieSecrets;
 use crate::reload::files::Files;
+use crate::reload::keys;
 use crate::reload::{Certificates, Loaded, Round, Source};
 use crate::server::Certificate;
 use crate::snapshot::Snapshot;
@@ -71,6 +73,22 @@ pub fn check(config: &Config, now: SystemTime, out: &mut impl Write) -> io::Resu
         loaded.insert(dataset, result);
     }
     progress.finish();
+    let mut keys = None;
+    if let Some(path) = &config.plans.key_file {
+        let mut diagnostics = Diagnostics::default();
+        let policy = config.plans.policy(Account::unsaved);
+        let read = keys::read(path, &policy, &mut diagnostics);
+        findings.print(&diagnostics, out)?;
+        match read {
+            Ok((list, _)) => {
+                keys = Some((path, KeyTable::new(&list, &KeyTable::default(), Account::unsaved)))
+            }
+            Err(error) => {
+                writeln!(out, "{}: {error}", path.display())?;
+                findings.errors += 1;
+            }
+        }
+    }
     let mut zones = Vec::new();
     for zone in &config.zones {
         let datasets: Option<Vec<_>> =
@@ -101,13 +119,15 @@ pub fn check(config: &Config, now: SystemTime, out: &mut impl Write) -> io::Resu
     for (dataset, summary) in summaries {
         writeln!(out, "{dataset}: {}", describe(&summary))?;
     }
+    if let Some((path, keys)) = keys {
+        writeln!(out, "{}: {} access keys, {} bytes of memory", path.display(), keys.len(), keys.bytes())?;
+    }
     Ok(findings)
 }
 
 /// The length of all files together, in octets; those that cannot be read count nothing.
 pub fn octets(config: &Config) -> u64 {
-    let files = config.datasets().flat_map(|dataset| &dataset.files);
-    files.filter_map(|file| Stamp::of(file).ok()).map(|stamp| stamp.length).sum()
+    config.data_files().filter_map(|file| Stamp::of(file).ok()).map(|stamp| stamp.length).sum()
 }
 
 impl Findings {

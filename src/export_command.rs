@@ -371,7 +371,7 @@ mod tests {
         let path = dir.path().join("zone");
         let to_file = Order { output: Some(path.clone()), ..order(Format::Zone) };
         let refused = exported(&[("list", "*.*.x\n")], &["bl.example:dnset:list"], &to_file);
-        assert!(matches!(refused, Err(Failure::Export(ExportError::LiteralAsterisk(_)))));
+        assert!(matches!(refused, Err(Failure::Export(ExportError::Unwritable(_)))));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         let (clean, _) = exported(&[("list", "x\n\\256\n")], &["bl.example:dnset:list"], &to_file).unwrap();
         assert!(!clean, "a line was skipped");

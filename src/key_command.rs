@@ -219,8 +219,11 @@ impl Place {
     /// Writes what a step of a rollover changes: what begins before what ends, so that whoever reads the files
     /// meanwhile has a key too many and not one too few.
     fn take(&self, mut files: Vec<KeyFile>, step: Step) -> Result<(), Failure> {
-        if let Some((algorithm, role, timing)) = step.successor {
-            self.make(algorithm, role, timing, key_file::ttl(&files), &files)?.write(&self.zone)?;
+        if let Some((follows, timing)) = step.successor {
+            let before = &files[follows];
+            let (algorithm, role) = (before.key.algorithm(), before.key.role());
+            let file = self.make(algorithm, role, timing, key_file::ttl(&files), &files)?;
+            file.following(before).write(&self.zone)?;
         }
         for (index, timing) in step.changes {
             files[index].timing = timing;
@@ -297,6 +300,9 @@ fn zone_name(text: &str) -> Result<Name, SpecFault> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
     use clap::Parser;
 
     use super::*;
@@ -339,6 +345,28 @@ mod tests {
         let text = key("list", &directory, later + 1_000_000).unwrap();
         assert!(text.contains("now: gone") && text.contains("now: published, signs, in CDS"), "{text}");
         assert_eq!(key("ds", &directory, later + 1_000_000).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn who_may_read_a_key_may_read_its_successor() {
+        let directory = tempfile::tempdir().unwrap();
+        key("generate --split", &directory, NOW).unwrap();
+        let private = || {
+            let paths = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+            paths.filter(|path| path.extension().is_some_and(|kind| kind == "private")).collect::<Vec<_>>()
+        };
+        // Another group than that of the directory, where the system lets us.
+        let group = if nix::unistd::geteuid().is_root() { 1 } else { nix::unistd::getegid().as_raw() };
+        for path in private() {
+            std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+            chown(path, None, Some(group)).unwrap();
+        }
+        key("rollover", &directory, NOW).unwrap();
+        assert_eq!(private().len(), 3);
+        for path in private() {
+            let metadata = std::fs::metadata(path).unwrap();
+            assert_eq!((metadata.mode() & 0o777, metadata.gid()), (0o640, group));
+        }
     }
 
     #[test]

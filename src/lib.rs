@@ -34,6 +34,8 @@ pub mod zone;
 pub mod virtual_zone;
 // zone -> text for other software (pure)
 pub mod export;
+// who may ask how much (pure)
+pub mod access;
 // zone -> snapshot
 pub mod allowance;
 pub mod cookie;
@@ -49,6 +51,7 @@ pub mod rate_limit;
 // plain queries -> answers, a batch at a time (pure)
 pub mod fast;
 // the network rim
+pub mod bookkeeping;
 pub mod log;
 pub mod metrics;
 pub mod query_log;
@@ -70,6 +73,8 @@ pub mod client;
 pub mod confinement;
 pub mod privileges;
 pub mod progress;
+// (text to text)
+pub mod access_command;
 // (both load)
 pub mod check;
 pub mod export_command;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nibbl::access_command;
 use nibbl::check::check;
 use nibbl::cli::{CliError, Command};
 use nibbl::client::{lookup, relay};
@@ -77,6 +78,8 @@ fn main() -> ExitCode {
             let mut out = io::stdout().lock();
             code(key_command::run(&arguments, now, &mut out), 1)
         }
+        Ok(Command::Access(command)) => code(access_command::run(&command, &mut io::stdout().lock()), 1),
+        Ok(Command::Usage { control, limit, json }) => talk(&control, &Request::Usage { limit }, json),
         Ok(Command::Relay(arguments)) => code(relay::run(&arguments, say), 1),
         Ok(Command::Man { described, directory }) => code(manual::write_pages(*described, &directory), 1),
         Ok(Command::Completions { described, shell }) => {
@@ -118,6 +121,7 @@ fn talk(control: &Path, request: &Request, json: bool) -> u8 {
         _ if json => format!("{line}\n"),
         Reply::Report(report) => show::report(report, SystemTime::now()),
         Reply::Status(status) => show::status(status, None, SystemTime::now()),
+        Reply::Usage(report) => show::usage(report),
         Reply::Error(error) => return complain(error, 2),
     };
     if let Err(error) = io::stdout().write_all(text.as_bytes()) {
@@ -126,6 +130,7 @@ fn talk(control: &Path, request: &Request, json: bool) -> u8 {
     match reply {
         Reply::Report(report) => u8::from(!report.is_clean()),
         Reply::Status(status) => u8::from(!status.is_clean()),
+        Reply::Usage(_) => 0,
         Reply::Error(_) => 2,
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::sys::prctl::set_no_new_privs;
-use nix::unistd::{Gid, Group, Uid, User, chroot, geteuid, getgrouplist, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Group, Uid, User, chown, chroot, geteuid, getgrouplist, setgid, setgroups, setuid};
 
 /// What is to be given up, in this order; `None` is left as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,25 @@ pub fn descend(descent: &Descent) -> Result<(), DescentError> {
     }
     match identity {
         Some(identity) => identity.assume(),
+        None => Ok(()),
+    }
+}
+
+/// Makes a directory for whoever the process becomes, unless it is there.
+///
+/// # Errors
+/// It cannot be made, or not be given away.
+pub fn make_directory(path: &Path, descent: &Descent) -> Result<(), DescentError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path).map_err(failed("cannot make the directory", path))?;
+    let owner =
+        descent.user.as_ref().map(|(user, group)| Identity::find(user, group.as_deref())).transpose()?;
+    match owner.filter(|_| geteuid().is_root()) {
+        Some(Identity { user, group, .. }) => chown(path, Some(user), Some(group))
+            .map_err(io::Error::from)
+            .map_err(failed("cannot give away the directory", path)),
         None => Ok(()),
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::access::{Gate, KeyTable, Policy};
 use crate::allowance::Allowance;
 use crate::cookie::Cookies;
 use crate::dataset::{Access, AccessTable, Dataset};
@@ -31,6 +32,8 @@ pub struct Snapshot {
     glue: Vec<Vec<Glue>>,
     /// The access list of the whole server.
     access: Option<Arc<Dataset>>,
+    /// Who may ask how much.
+    gate: Gate,
     /// Range records are not shown, since that list changes what clients are answered.
     hides_ranges: bool,
     /// How many blocks of range records may be made.
@@ -116,11 +119,24 @@ impl Snapshot {
             above_nested,
             glue: Vec::new(),
             access,
+            gate: Gate::default(),
             hides_ranges,
             allowance: Allowance::default(),
         };
         snapshot.glue = snapshot.zones.iter().map(|zone| snapshot.find_glue(zone.apex().hosts())).collect();
         snapshot
+    }
+
+    /// With rules for who may ask how much. Without `keys`, nobody may where they are needed.
+    pub fn with_gate(self, policy: &Arc<Policy>, keys: Option<&Arc<KeyTable>>) -> Self {
+        let gate = Gate::new(policy, keys, self.zones.iter().map(|zone| zone.name()));
+        Self { gate, ..self }
+    }
+
+    /// Who may ask how much.
+    #[inline]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// All zones, in the order of the configuration.

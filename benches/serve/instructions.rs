@@ -9,22 +9,29 @@ use nibbl::server::Guard;
 
 use crate::load::{Load, Outcome};
 use crate::questions::Zone;
-use crate::servers::Files;
+use crate::servers::{Files, KEYS};
 use crate::{Options, argument};
 
 /// Asked before anything is counted: callgrind translates code when it is first run.
 const BEFORE: u64 = 10_000;
 
-/// Asks nibbl that many questions, in full batches, and prints what one costs. `--profile` names a file
-/// that `callgrind_annotate` reads.
-pub(crate) fn count(zone: &mut Zone, questions: u64, directory: &Path, options: &Options) {
+/// Asks a nibbl (of [`servers`](crate::servers)) that many questions, in full batches, and prints what one
+/// costs. `--profile` names a file that `callgrind_annotate` reads.
+pub(crate) fn count(
+    name: &'static str,
+    zone: &mut Zone,
+    questions: u64,
+    directory: &Path,
+    options: &Options,
+) {
     let profile = argument("--profile").map_or(directory.join("profile"), Into::into);
     let under =
         ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--dump-instr=yes"].map(str::to_string);
     let out = format!("--callgrind-out-file={}", profile.display());
-    let files = Files { directory, workers: 1, under: under.into_iter().chain([out]).collect() };
+    let files =
+        Files { directory, workers: 1, under: under.into_iter().chain([out]).collect(), keys: options.keys };
     files.write(zone, 0).expect("room for the data");
-    let server = files.start("nibbl", options.server_core, options.load_core).expect("valgrind is installed");
+    let server = files.start(name, options.server_core, options.load_core).expect("valgrind is installed");
     let server = server.loaded(zone).expect("nibbl answers");
     let control = |flags: &[&str]| {
         let process = server.processes()[0].to_string();
@@ -32,6 +39,9 @@ pub(crate) fn count(zone: &mut Zone, questions: u64, directory: &Path, options: 
         assert!(done.is_ok_and(|output| output.status.success()), "callgrind obeys");
     };
     let mut load = Load::new(server.address, options.sockets).expect("sockets");
+    if name == KEYS {
+        load.meet(zone, options.window).expect("loopback takes packets");
+    }
     let mut ask = |questions| {
         let more = |outcome: &Outcome| outcome.answered < questions;
         load.saturate(zone, options.window, more).expect("loopback takes packets")
@@ -47,7 +57,7 @@ pub(crate) fn count(zone: &mut Zone, questions: u64, directory: &Path, options: 
     // What comes too late to count was answered all the same.
     let each = total.expect("a total") / (answered + lost) as f64;
     println!("{} prefixes, {answered} answers, {lost} more that were late, {wrong} wrong", options.size);
-    println!("{each:.0} instructions a query, {}", shipped());
+    println!("{name}: {each:.0} instructions a query, {}", shipped());
 }
 
 /// The settings that nibbl runs with: those that it has where none are made, as the benchmark makes none.

@@ -117,6 +117,11 @@ impl Load {
         Ok(outcome)
     }
 
+    /// Asks every question once: access keys cost more when the server meets them than ever after.
+    pub(crate) fn meet(&mut self, zone: &mut Zone, window: usize) -> io::Result<Outcome> {
+        self.saturate(zone, window, |outcome| outcome.answered < crate::QUESTIONS as u64)
+    }
+
     /// Asks `rate` questions a second, at random moments, for a time.
     pub(crate) fn pace(&mut self, zone: &mut Zone, rate: f64, time: Duration) -> io::Result<Outcome> {
         let end = Instant::now() + time;

@@ -4,7 +4,7 @@
 //! cargo bench --bench serve -- [--size 1000000] [--rounds 5] [--seconds 2] [--seed 1]
 //!     [--servers echo,nibbl,rbldnsd,nsd,knot] [--workers 1] [--wildcards 100000]
 //!     [--sockets 16] [--window 16] [--no-latency] [--picture docs/serve.svg]
-//!     [--under 'PROFILER ARGUMENTS']
+//!     [--under 'PROFILER ARGUMENTS'] [--keys 1000000]
 //! cargo bench --bench serve -- --instructions 100000 [--size 1000000] [--seed 1] [--profile FILE]
 //! cargo bench --bench serve -- --reloads 10 [--size 1000000] [--seed 1]
 //! cargo bench --bench serve -- --overload [--size 1000000] [--seconds 2] [--seed 1]
@@ -19,6 +19,10 @@
 //! CPU time is that of the server's processes from `/proc`, divided by the answers. Latency is of
 //! random (Poisson) arrivals at half of the saturated rate of the server, or of rbldnsd if that is less;
 //! a lost question counts as the latest answer of all ("inf").
+//! With `--keys`, nibbl is measured beside itself ("keys") with so many access keys: each question has any of
+//! them in its name, with a plan that limits all that can be limited, and its use is put down. The other has a
+//! zone with a name as long.
+//!
 //! Every phase lasts `--seconds`, so a run takes about 2 × rounds × servers × seconds, and loading.
 //!
 //! `--reloads` asks nibbl, and the echo server beside it, while the list is loaded again so many times;
@@ -54,11 +58,17 @@ fn main() {
     }
     let options = Options::from_arguments();
     let directory = tempfile::tempdir().expect("a directory");
-    let mut zone = Zone::new(options.size, QUESTIONS, options.seed);
+    let mut zone = Zone::new(options.size, QUESTIONS, options.keys.min(1), options.seed);
     if let Some(questions) = argument("--instructions") {
         let questions = questions.parse().expect("a number");
-        return instructions::count(&mut zone, questions, directory.path(), &options);
+        instructions::count("nibbl", &mut zone, questions, directory.path(), &options);
+        if options.keys > 0 {
+            let mut keyed = Zone::new(options.size, QUESTIONS, options.keys, options.seed);
+            instructions::count(servers::KEYS, &mut keyed, questions, directory.path(), &options);
+        }
+        return;
     }
+    let mut keyed = Zone::new(options.size, QUESTIONS, options.keys, options.seed);
     if let Some(reloads) = argument("--reloads") {
         let reloads = reloads.parse().expect("a number");
         return reload::measure(&mut zone, reloads, directory.path(), &options);
@@ -69,20 +79,23 @@ fn main() {
     let files = Files::new(directory.path(), &options);
     files.write(&zone, options.wildcards).expect("room for the data");
     let mut servers: Vec<Server> = Vec::new();
-    for name in
-        servers::ALL.into_iter().filter(|name| options.servers.split(',').any(|wanted| wanted == *name))
-    {
+    let all = servers::ALL.into_iter().chain([servers::KEYS]);
+    for name in all.filter(|name| options.servers.split(',').any(|wanted| wanted == *name)) {
         let started = files.start(name, options.server_core, options.load_core);
-        match started.and_then(|server| server.loaded(&mut zone)) {
+        match started.and_then(|server| server.loaded(asked(name, &mut zone, &mut keyed))) {
             Some(server) => servers.push(server),
             None => println!("{name} is not installed or does not start: left out"),
         }
+    }
+    for server in servers.iter().filter(|server| server.name == servers::KEYS) {
+        let mut load = Load::new(server.address, options.sockets).expect("sockets");
+        load.meet(&mut keyed, options.window).expect("loopback takes packets");
     }
     let mut measured: Vec<Vec<Round>> = servers.iter().map(|_| Vec::new()).collect();
     for _ in 0..options.rounds {
         let mut rates: Vec<f64> = Vec::new();
         for (server, rounds) in servers.iter().zip(&mut measured) {
-            rounds.push(saturate(server, &mut zone, &options));
+            rounds.push(saturate(server, asked(server.name, &mut zone, &mut keyed), &options));
             rates
                 .extend(rounds.last().map(|round| round.saturated.answered as f64 / round.saturated.seconds));
         }
@@ -93,7 +106,9 @@ fn main() {
         for ((server, rounds), &rate) in servers.iter().zip(&mut measured).zip(&rates) {
             let rate = rate.min(rates[reference]) / 2.0;
             let mut load = Load::new(server.address, PACED_SOCKETS).expect("sockets");
-            let paced = load.pace(&mut zone, rate, options.time).expect("loopback takes packets");
+            let paced = load
+                .pace(asked(server.name, &mut zone, &mut keyed), rate, options.time)
+                .expect("loopback takes packets");
             rounds.last_mut().expect("saturated").paced = paced;
         }
     }
@@ -106,6 +121,11 @@ fn main() {
         let title = format!("{} prefixes, one thread each, half of the questions listed", options.size);
         picture::draw(Path::new(&path), &title, &rows).expect("a picture");
     }
+}
+
+/// The questions for a server.
+fn asked<'z>(name: &str, zone: &'z mut Zone, keyed: &'z mut Zone) -> &'z mut Zone {
+    if name == servers::KEYS { keyed } else { zone }
 }
 
 /// Questions made ahead, more than a cache holds the answers of.
@@ -125,6 +145,7 @@ struct Options {
     window: usize,
     latency: bool,
     under: Vec<String>,
+    keys: usize,
     server_core: Option<usize>,
     load_core: Option<usize>,
 }
@@ -134,7 +155,7 @@ impl Options {
         let number = |flag: &str, default: usize| {
             argument(flag).map_or(default, |value| value.parse().expect("a number"))
         };
-        let workers = number("--workers", 1);
+        let (workers, keys) = (number("--workers", 1), number("--keys", 0));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let pinned = cores > 1 && workers == 1;
         Self {
@@ -142,7 +163,11 @@ impl Options {
             rounds: number("--rounds", 5),
             time: Duration::from_secs(number("--seconds", 2) as u64),
             seed: number("--seed", 1) as u64,
-            servers: argument("--servers").unwrap_or_else(|| servers::ALL.join(",")),
+            servers: argument("--servers").unwrap_or_else(|| match keys {
+                0 => servers::ALL.join(","),
+                _ => format!("nibbl,{}", servers::KEYS),
+            }),
+            keys,
             workers,
             wildcards: number("--wildcards", 100_000),
             sockets: number("--sockets", 16),

@@ -15,8 +15,10 @@ pub(crate) const ZONE: &str = "bl.example";
 /// Where the digit of the serial is in the ip6trie file.
 pub(crate) const SERIAL_AT: u64 = "$SOA 300 ns.bl.example hostmaster.bl.example ".len() as u64;
 
-/// The longest question here: header, 32 nibbles, apex, type and class, OPT.
-const QUESTION_OCTETS: usize = 12 + 64 + APEX.len() + 4 + 11;
+/// Octets of an access key.
+const KEY_OCTETS: usize = 26;
+/// The longest question here: header, 32 nibbles, key, apex, type and class, OPT.
+const QUESTION_OCTETS: usize = 12 + 64 + 1 + KEY_OCTETS + APEX.len() + 4 + 11;
 
 /// A list, and questions of which half are listed, half have EDNS.
 pub(crate) struct Zone {
@@ -41,10 +43,14 @@ impl Question {
         &self.octets[..self.length.into()]
     }
 
-    fn new(address: u128, edns: bool, listed: bool) -> Self {
+    fn new(address: u128, key: Option<&str>, edns: bool, listed: bool) -> Self {
         let mut packet = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, edns.into()];
         for place in 0..32 {
             packet.extend([1, b"0123456789abcdef"[(address >> (4 * place) & 0xf) as usize]]);
+        }
+        if let Some(key) = key {
+            packet.push(key.len() as u8);
+            packet.extend(key.as_bytes());
         }
         packet.extend(APEX);
         packet.extend([0, 1, 0, 1]);
@@ -57,9 +63,15 @@ impl Question {
     }
 }
 
+/// An access key by its number.
+pub(crate) fn key(number: usize) -> String {
+    format!("key{number:0width$}", width = KEY_OCTETS - 3)
+}
+
 impl Zone {
-    /// `prefixes` prefixes and `questions` questions from a seed.
-    pub(crate) fn new(prefixes: usize, questions: usize, seed: u64) -> Self {
+    /// `prefixes` prefixes and `questions` questions from a seed, with any of so many keys in their names,
+    /// if there are any.
+    pub(crate) fn new(prefixes: usize, questions: usize, keys: usize, seed: u64) -> Self {
         let mut list = List::new(seed, 100);
         let entries = v6_entries(&mut list, prefixes);
         let table = PrefixTable::build(entries.clone(), &mut |_| ()).expect("fits");
@@ -73,7 +85,8 @@ impl Zone {
                     break entry.first ^ inside ^ inside.masked(entry.length);
                 }
             };
-            Question::new(address, list.below(2) == 1, table.lookup(address) != UNLISTED)
+            let key = (keys > 0).then(|| key(list.below(keys)));
+            Question::new(address, key.as_deref(), list.below(2) == 1, table.lookup(address) != UNLISTED)
         });
         Self { questions: questions.collect(), entries, next: 0 }
     }

@@ -11,11 +11,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::Options;
-use crate::questions::{ZONE, Zone};
+use crate::questions::{ZONE, Zone, key};
 
 /// The servers in the order of the table.
 pub(crate) const ALL: [&str; 5] = ["echo", "nibbl", "rbldnsd", "nsd", "knot"];
+/// nibbl with access keys in the names.
+pub(crate) const KEYS: &str = "keys";
 
+/// How long a server may take to stop: under a profiler, one that puts a million accounts down takes its time.
+const STOPPING: Duration = Duration::from_secs(60);
 /// How long a server may load.
 const LOADING: Duration = Duration::from_secs(180);
 
@@ -40,11 +44,13 @@ pub(crate) struct Files<'d> {
     pub(crate) workers: usize,
     /// What runs nibbl: nothing, or a profiler with its arguments.
     pub(crate) under: Vec<String>,
+    /// Access keys of [`KEYS`]; with any, the zone of `nibbl` is named like the first.
+    pub(crate) keys: usize,
 }
 
 impl<'d> Files<'d> {
     pub(crate) fn new(directory: &'d Path, options: &Options) -> Self {
-        Self { directory, workers: options.workers, under: options.under.clone() }
+        Self { directory, workers: options.workers, under: options.under.clone(), keys: options.keys }
     }
 
     /// Writes what all servers read. NSD and Knot get at most `wildcards` listings.
@@ -80,7 +86,7 @@ impl<'d> Files<'d> {
         let directory = self.directory.display();
         let mut command = match name {
             "echo" => Command::new(std::env::current_exe()?),
-            "nibbl" => self.nibbl(),
+            "nibbl" | KEYS => self.nibbl(),
             "rbldnsd" => Command::new("/usr/sbin/rbldnsd"),
             "nsd" => Command::new("/usr/sbin/nsd"),
             _ => Command::new("/usr/sbin/knotd"),
@@ -90,11 +96,24 @@ impl<'d> Files<'d> {
             "echo" => {
                 command.args(["--echo", &address.to_string()]);
             }
-            "nibbl" => {
+            "nibbl" | KEYS => {
                 let workers = self.workers;
+                let control = if name == KEYS { "control-keys" } else { "control" };
+                let (zone, plans) = match (name, self.keys) {
+                    (KEYS, _) => {
+                        let keys: String = (0..self.keys).map(|number| key(number) + " gold\n").collect();
+                        std::fs::write(self.path("keys"), keys)?;
+                        let plan = "rate = 1000000\ndaily = 1000000000\nmonthly = 1000000000";
+                        let keys = format!("[access_keys]\nzones = [\"{ZONE}\"]\nfile = \"keys\"");
+                        let usage = "[usage]\ndirectory = \"usage\"";
+                        (ZONE.to_owned(), format!("[[plan]]\nname = \"gold\"\n{plan}\n{keys}\n{usage}\n"))
+                    }
+                    (_, 0) => (ZONE.to_owned(), String::new()),
+                    (_, _) => (format!("{}.{ZONE}", key(0)), String::new()),
+                };
                 let text = format!(
-                    "[server]\nlisten = [\"{address}\"]\nworkers = {workers}\ncontrol = \"{directory}/control\"\n\n\
-                     [reload]\nnotify = false\npoll = \"1h\"\n\n[[zone]]\nname = \"{ZONE}\"\n\
+                    "[server]\nlisten = [\"{address}\"]\nworkers = {workers}\ncontrol = \"{directory}/{control}\"\n\n\
+                     [reload]\nnotify = false\npoll = \"1h\"\n\n{plans}\n[[zone]]\nname = \"{zone}\"\n\
                      datasets = [\"ip6trie:list\"]\naccess = [\"clients\"]\n"
                 );
                 std::fs::write(&configuration, text)?;
@@ -200,7 +219,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
         let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(5) && matches!(self.child.try_wait(), Ok(None)) {
+        while begin.elapsed() < STOPPING && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(10));
         }
         let _ = self.child.kill();

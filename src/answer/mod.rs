@@ -3,6 +3,7 @@
 //! [`respond`] goes in three steps: `query` judges the packet; `decide` finds the zone and what it
 //! says, and makes a `Response` of it; `response` puts that down as far as it fits.
 
+mod admission;
 mod ahead;
 mod response;
 mod signed;
@@ -12,6 +13,7 @@ use std::net::IpAddr;
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::access::{Passage, Verdict};
 use crate::address::{Key, ReversedName};
 use crate::cookie::{self, Standing};
 use crate::dnssec::record_type::DS;
@@ -22,7 +24,7 @@ use crate::wire::{self, CookieOption, Question, class, extended_error, rcode, re
 use crate::zone::{self, Family, Lookup, RecordSet, RecordSets, Status, View, Zone};
 use response::{Owned, Response};
 
-pub use ahead::sign_ahead;
+pub use ahead::{sign_ahead, sign_ahead_of_keys};
 
 #[cfg(test)]
 mod tests;
@@ -85,6 +87,12 @@ pub struct Outcome {
     pub holds_until: Option<u32>,
     /// Some of its signatures should be made again, although they hold.
     pub renew: bool,
+    /// What access rules made of it, if there are any that concern it.
+    pub access: Option<Passage>,
+    /// The name asked for has a key that somebody has, where the zone's names have one.
+    pub has_key: bool,
+    /// Where in the name asked for a label begins that is a key, or may be meant as one: it is for no log.
+    pub key: Option<u8>,
     /// What the query's cookie says of its client.
     pub cookie: Standing,
 }
@@ -93,7 +101,8 @@ impl Outcome {
     /// Whether the answer goes to a client that has shown who it is, and so may ask as much as it likes: rate
     /// limiting leaves it alone.
     pub fn is_exempt(&self) -> bool {
-        self.cookie == Standing::Good
+        let is_granted = self.access.is_some_and(|access| access.verdict == Verdict::Granted);
+        self.cookie == Standing::Good || self.has_key && is_granted
     }
 }
 
@@ -150,7 +159,10 @@ pub fn respond(
             let cookie = cookie.map_or(Standing::None, |(standing, _)| standing);
             Outcome { lacks, zone, cookie, ..asked(&query) }
         }
-        Some(response) => response::write(&response, &query, cookie, settings, client.transport, reply),
+        Some(response) => {
+            let outcome = response::write(&response, &query, cookie, settings, client.transport, reply);
+            Outcome { key: admission::key(snapshot, &query), ..outcome }
+        }
         None => asked(&query),
     }
 }
@@ -171,7 +183,8 @@ pub fn put_off(
     let response =
         Response { zone: outcome.zone, authoritative: true, truncated: true, ..Response::default() };
     let cookie = cookie(&snapshot.settings, &query, client, now);
-    response::write(&response, &query, cookie, &snapshot.settings, Transport::Udp, reply)
+    let outcome = response::write(&response, &query, cookie, &snapshot.settings, Transport::Udp, reply);
+    Outcome { key: admission::key(snapshot, &query), ..outcome }
 }
 
 /// What a query's cookie says of its client, and the one that it is answered with.
@@ -259,9 +272,24 @@ fn in_zone<'s>(
     }
     let left = question.label_offsets().len() - found.apex_labels;
     let labels: Labels<'_> = question.labels().take(left).collect();
-    let response = withheld(&view, found.zone.status(), question.record_type);
-    let response = response.unwrap_or_else(|| match found.zone.signing() {
-        zone::Signing::None => from_data(snapshot, found, &view, question, &labels, client.transport),
+    let place = (Some(found.index as u32), found.apex_labels);
+    let admitted = match withheld(&view, found.zone.status(), question.record_type) {
+        Some(response) => Err(response),
+        None => admission::admit(snapshot, &found, question, &labels, client, view),
+    };
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
+        Err(response) => {
+            let (zone, apex_labels) = place;
+            let stale = found.zone.is_stale(signing.now).then(|| wire::stale(response.rcode));
+            let error = response.error.or(stale);
+            return Some(Response { zone, apex_labels, family: family(&labels), error, ..response });
+        }
+    };
+    let has_key = admitted.labels < labels.len();
+    let (labels, view) = (&labels[..admitted.labels], &admitted.view);
+    let response = match found.zone.signing() {
+        zone::Signing::None => from_data(snapshot, found, view, question, labels, client.transport),
         zone::Signing::Impossible => server_failure(extended_error::NOT_READY),
         zone::Signing::By(by) => {
             let asked = signed::Asked {
@@ -269,18 +297,22 @@ fn in_zone<'s>(
                 zone: found.zone,
                 by,
                 question,
-                labels: &labels,
+                labels,
                 dnssec_ok: query.edns.is_some_and(|edns| edns.dnssec_ok),
                 transport: client.transport,
                 signing,
             };
-            signed::answer(&asked, &view)
+            signed::answer(&asked, view)
         }
-    });
-    let (zone, apex_labels) = (Some(found.index as u32), found.apex_labels);
+    };
+    if response.lacks.is_some() {
+        // It is asked again once they are made.
+        admitted.give_back(snapshot);
+    }
+    let ((zone, apex_labels), access) = (place, admitted.access);
     let stale = found.zone.is_stale(signing.now).then(|| wire::stale(response.rcode));
     let error = response.error.or(stale);
-    Some(Response { zone, apex_labels, family: family(&labels), error, ..response })
+    Some(Response { zone, apex_labels, family: family(labels), access, has_key, error, ..response })
 }
 
 /// The labels of a name left of the apex.
@@ -346,13 +378,7 @@ fn from_data<'s>(
         Lookup::NoData => rcode::NOERROR,
         Lookup::NxDomain => rcode::NXDOMAIN,
     };
-    Response {
-        rcode: code,
-        authoritative: true,
-        listed,
-        authority: zone.apex().negative_soa().map(Owned::by_apex).into_iter().collect(),
-        ..Response::default()
-    }
+    Response { rcode: code, listed, ..no_data(zone) }
 }
 
 /// The RRsets of a name that answer a question for `wanted`; none is NODATA.
@@ -414,6 +440,15 @@ fn may_notify(settings: &Settings, question: &Question<'_>, client: IpAddr) -> b
 
 fn refused<'s>(error: u16) -> Response<'s> {
     Response { rcode: rcode::REFUSED, error: Some(error), ..Response::default() }
+}
+
+/// There is no data at the name, but the name is there.
+fn no_data<'s>(zone: &'s Zone) -> Response<'s> {
+    Response {
+        authoritative: true,
+        authority: zone.apex().negative_soa().map(Owned::by_apex).into_iter().collect(),
+        ..Response::default()
+    }
 }
 
 fn server_failure<'s>(error: u16) -> Response<'s> {

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::{Lacking, Outcome, Transport, asked};
+use crate::access::Passage;
 use crate::cookie::{self, Standing};
 use crate::query::Query;
 use crate::snapshot::{Glue, Settings};
@@ -21,6 +22,8 @@ pub(super) struct Response<'s> {
     pub(super) authoritative: bool,
     /// The info-code of an Extended DNS Error.
     pub(super) error: Option<u16>,
+    /// What is said to people beside it.
+    pub(super) error_text: &'s str,
     /// Owned by the name in the question.
     pub(super) answers: RecordSets<'s>,
     /// SOA, NS, the records that prove a denial.
@@ -37,6 +40,9 @@ pub(super) struct Response<'s> {
     pub(super) truncated: bool,
     /// All records or none: where some do not fit, nothing is sent but TC (RFC 4035, section 3.1.1).
     pub(super) whole: bool,
+    /// See [`Outcome::access`] and [`Outcome::has_key`].
+    pub(super) access: Option<Passage>,
+    pub(super) has_key: bool,
     /// See [`Outcome::lacks`].
     pub(super) lacks: Option<Lacking>,
     /// See [`Outcome::holds_until`].
@@ -84,6 +90,7 @@ pub(super) fn write(
         cookie: cookie.map(|(_, cookie)| cookie),
         nsid: settings.identity.as_deref().filter(|_| edns.nsid).map(str::as_bytes),
         error: response.error,
+        error_text: response.error_text,
         // RFC 7830, section 4: only in reply to a padded query; and where padding hides anything.
         padded: edns.padding && transport.is_encrypted(),
     });
@@ -98,6 +105,8 @@ pub(super) fn write(
         look_again: response.look_again,
         holds_until: response.holds_until,
         renew: response.renew,
+        access: response.access,
+        has_key: response.has_key,
         cookie: cookie.map_or(Standing::None, |(standing, _)| standing),
         ..asked(query)
     };

@@ -1,5 +1,5 @@
 //! What has been asked: answers are kept as long as they hold, questions that several ask at once are
-//! asked once, and who does not answer is left alone for a moment.
+//! asked once, and who does not answer is left alone for a moment, but for a question now and then.
 //!
 //! ```text
 //! question ─▶ kept? ─▶ on its way? ─▶ failed just now? ─▶ Upstream ─▶ kept
@@ -10,22 +10,26 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hickory_proto::rr::RecordType;
+use hickory_proto::rr::{Name, RecordType};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::upstream::{Failure, Question, Reply, Upstream};
 use crate::range_record::cache::AnswerCache;
 use crate::range_record::walk::Answer;
 
-/// How long who has a stale answer waits for a fresh one (RFC 8767, section 5).
+/// How long who has stale answers waits for fresh ones in all (RFC 8767, section 5).
 const STALE_PATIENCE: Duration = Duration::from_millis(1800);
 /// How long a failure is remembered, in seconds (RFC 9520, section 3.2).
 const FAILURE_SECONDS: u64 = 5;
-/// Questions of a type in a row without a reply before the next are not asked for a while.
+/// Questions of a type in a zone in a row without a reply before most of the next are not asked.
 const MAX_SILENT: u32 = 2;
 /// For how long, in seconds: more than questions in vain for a lookup take.
 const SILENT_SECONDS: u64 = 15;
+/// How often one is asked all the same, in seconds, so that a server that comes back is noticed.
+const PROBE_SECONDS: u64 = 1;
+/// How long who asked that one waits for it: longer than an answer takes, not as long as silence.
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 /// Octets of remembered failures.
 const FAILURE_OCTETS: usize = 1 << 20;
 /// What the parts of a question take, by and large, beside its name; and what a record takes.
@@ -44,6 +48,20 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { octets: 64 << 20, stale: 0 }
+    }
+}
+
+/// Until when fresh answers are waited for where there are stale ones: one moment for all the questions
+/// of a lookup, or of a client's query. They are asked later too, and nobody waits for them.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    ends: Instant,
+}
+
+impl Patience {
+    /// As long as clients like to wait, from now on.
+    pub fn begin() -> Self {
+        Self { ends: Instant::now() + STALE_PATIENCE }
     }
 }
 
@@ -93,9 +111,20 @@ struct State {
     failed: AnswerCache<Arc<Question>, Failure>,
     /// Questions on their way; the value comes once.
     under_way: HashMap<Arc<Question>, watch::Receiver<Option<Outcome>>>,
-    /// By type: how many questions in a row got no reply, and until when no more are asked. Some
-    /// firewalls drop questions for types that they do not know, and no others.
-    silent: HashMap<RecordType, (u32, u64)>,
+    /// Of which zones and types nobody answers questions. The servers of one zone may be gone while a
+    /// resolver answers for others; some firewalls drop the types that they do not know, and no others.
+    silent: HashMap<(Name, RecordType), Silence>,
+}
+
+/// Questions in a row that got no reply.
+#[derive(Default)]
+struct Silence {
+    times: u32,
+    /// When a reply came last: what was asked before that proves nothing any more.
+    replied: u64,
+    /// When it is forgotten, and when the next question is let through before that.
+    until: u64,
+    next_probe: u64,
 }
 
 type Outcome = Result<Arc<Reply>, Failure>;
@@ -112,19 +141,20 @@ impl Answers {
         Arc::new(Self { upstream, limits, started: Instant::now(), state: Mutex::new(state) })
     }
 
-    /// Answers a question, from memory where that knows.
-    pub async fn ask(self: &Arc<Self>, question: Question) -> Asked {
+    /// Answers a question about a zone, from memory where that knows.
+    pub async fn ask(self: &Arc<Self>, zone: &Name, question: Question, patience: Patience) -> Asked {
         let question = Arc::new(question);
         let asked = |reply, ttl, source| Asked { question: question.clone(), reply, ttl, source };
-        let (stale, mut waiting, source) = match self.look_up(&question) {
+        let (stale, mut waiting, source, silent) = match self.look_up(zone, &question) {
             Known::Fresh(reply, ttl) => return asked(Ok(reply), ttl, Source::Cache),
             Known::Failed(Some(stale), _) => return asked(Ok(stale), 0, Source::Stale),
             Known::Failed(None, failure) => return asked(Err(failure), 0, Source::Cache),
-            Known::UnderWay { stale, waiting, source } => (stale, waiting, source),
+            Known::UnderWay { stale, waiting, source, silent } => (stale, waiting, source, silent),
         };
         let came = waiting.wait_for(Option::is_some);
-        let came = match &stale {
-            Some(_) => timeout(STALE_PATIENCE, came).await.ok(),
+        let ends = [silent.then(|| Instant::now() + PROBE_PATIENCE), stale.as_ref().map(|_| patience.ends)];
+        let came = match ends.into_iter().flatten().min() {
+            Some(end) => timeout_at(end, came).await.ok(),
             None => Some(came.await),
         };
         // An error says that the task was dropped: the runtime ends.
@@ -136,40 +166,49 @@ impl Answers {
         }
     }
 
-    fn look_up(self: &Arc<Self>, question: &Arc<Question>) -> Known {
+    fn look_up(self: &Arc<Self>, zone: &Name, question: &Arc<Question>) -> Known {
         let now = self.now();
         let mut state = self.state();
         let stale = match state.kept.get(question, now, self.limits.stale) {
             Some(kept) if kept.ttl > 0 => return Known::Fresh(kept.answer.clone(), kept.ttl),
             kept => kept.map(|kept| kept.answer.clone()),
         };
+        let silent = state.is_silent(zone, question.record_type, now);
         // Without its sender, the task that asked has died.
         if let Some(waiting) = state.under_way.get(question).filter(|waiting| waiting.has_changed().is_ok()) {
-            return Known::UnderWay { stale, waiting: waiting.clone(), source: Source::Shared };
+            return Known::UnderWay { stale, waiting: waiting.clone(), source: Source::Shared, silent };
         }
-        if let Some(failure) = state.recent_failure(question, now) {
-            return Known::Failed(stale, failure);
+        if let Some(failed) = state.failed.get(question, now, 0) {
+            return Known::Failed(stale, *failed.answer);
+        }
+        if silent && !state.may_probe(zone, question.record_type, now) {
+            return Known::Failed(stale, Failure::Silent);
         }
         // A task of its own, so that the answer is kept even if who asked does not wait for it.
         let (sender, waiting) = watch::channel(None);
         state.under_way.insert(question.clone(), waiting.clone());
-        let (answers, question) = (self.clone(), question.clone());
+        let (answers, zone, question) = (self.clone(), zone.clone(), question.clone());
         tokio::spawn(async move {
             let outcome = answers.upstream.ask(&question).await.map(Arc::new);
-            answers.keep(&question, &outcome);
+            answers.keep(zone, &question, now, &outcome);
             sender.send_replace(Some(outcome));
         });
-        Known::UnderWay { stale, waiting, source: Source::Asked }
+        Known::UnderWay { stale, waiting, source: Source::Asked, silent }
     }
 
-    fn keep(&self, question: &Arc<Question>, outcome: &Outcome) {
+    fn keep(&self, zone: Name, question: &Arc<Question>, asked_at: u64, outcome: &Outcome) {
         let now = self.now();
         let mut state = self.state();
         state.under_way.remove(question);
         let octets = QUESTION_OCTETS + 2 * question.name.len();
+        let kind = (zone, question.record_type);
+        if !matches!(outcome, Err(failure) if failure.is_silence())
+            && let Some(silence) = state.silent.get_mut(&kind)
+        {
+            (silence.times, silence.replied) = (0, now);
+        }
         match outcome {
             Ok(reply) => {
-                state.silent.remove(&question.record_type);
                 state.failed.remove(question);
                 let records = match &reply.answer {
                     Answer::Records(records) => records.iter().map(|rdata| rdata.len() + RECORD_OCTETS).sum(),
@@ -181,11 +220,11 @@ impl Answers {
             Err(failure) => {
                 state.failed.insert(question.clone(), *failure, octets, now + FAILURE_SECONDS);
                 if failure.is_silence() {
-                    let (times, until) = state.silent.entry(question.record_type).or_default();
-                    *times += 1;
-                    *until = now + SILENT_SECONDS;
-                } else {
-                    state.silent.remove(&question.record_type);
+                    state.silent.retain(|_, silence| now < silence.until);
+                    let silence = state.silent.entry(kind).or_default();
+                    silence.times += u32::from(asked_at >= silence.replied);
+                    silence.until = now + SILENT_SECONDS;
+                    silence.next_probe = now + PROBE_SECONDS;
                 }
             }
         }
@@ -206,15 +245,29 @@ impl Answers {
 enum Known {
     Fresh(Arc<Reply>, u64),
     Failed(Option<Arc<Reply>>, Failure),
-    UnderWay { stale: Option<Arc<Reply>>, waiting: watch::Receiver<Option<Outcome>>, source: Source },
+    UnderWay {
+        stale: Option<Arc<Reply>>,
+        waiting: watch::Receiver<Option<Outcome>>,
+        source: Source,
+        /// An answer is not expected.
+        silent: bool,
+    },
 }
 
 impl State {
-    fn recent_failure(&mut self, question: &Arc<Question>, now: u64) -> Option<Failure> {
-        if let Some(failed) = self.failed.get(question, now, 0) {
-            return Some(*failed.answer);
+    /// True if nobody answers questions of a type about a zone.
+    fn is_silent(&self, zone: &Name, record_type: RecordType, now: u64) -> bool {
+        let is_silent = |silence: &Silence| silence.times >= MAX_SILENT && now < silence.until;
+        !self.silent.is_empty() && self.silent.get(&(zone.clone(), record_type)).is_some_and(is_silent)
+    }
+
+    /// True if it is time for a question all the same, which is then to be asked.
+    fn may_probe(&mut self, zone: &Name, record_type: RecordType, now: u64) -> bool {
+        let silence = self.silent.entry((zone.clone(), record_type)).or_default();
+        let may = silence.next_probe <= now;
+        if may {
+            silence.next_probe = now + PROBE_SECONDS;
         }
-        let (times, until) = self.silent.get(&question.record_type)?;
-        (*times >= MAX_SILENT && now < *until).then_some(Failure::Silent)
+        may
     }
 }

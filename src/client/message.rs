@@ -129,10 +129,10 @@ fn reply(message: &Sections, question: &Question) -> Result<Reply, Failure> {
     let rdata: Option<Vec<Box<[u8]>>> = records().map(|record| octets(&record.data)).collect();
     let rdata = rdata.ok_or(Failure::Unreadable)?;
     if !rdata.is_empty() {
-        return Ok(Reply { rcode, answer: Answer::Records(rdata), ttl: lowest });
+        return Ok(Reply { rcode, answer: Answer::Records(rdata), ttl: lowest, denied_by: None });
     }
     let soa = message.authorities.iter().find_map(|record| match &record.data {
-        RData::SOA(soa) => Some(ttl(record.ttl).min(ttl(soa.minimum))),
+        RData::SOA(soa) => Some((ttl(record.ttl).min(ttl(soa.minimum)), record.name.clone())),
         _ => None,
     });
     // RFC 2308, section 2.2: name servers and no SOA are a referral, which answers nothing.
@@ -141,7 +141,8 @@ fn reply(message: &Sections, question: &Question) -> Result<Reply, Failure> {
         return Err(Failure::Referral);
     }
     // Without SOA nothing says how long the answer holds (RFC 2308, section 5).
-    Ok(Reply { rcode, answer: Answer::NoRecords, ttl: soa.unwrap_or(0).min(alias_ttl) })
+    let (ttl, denied_by) = soa.map_or((0, None), |(ttl, owner)| (ttl.min(alias_ttl), Some(owner)));
+    Ok(Reply { rcode, answer: Answer::NoRecords, ttl, denied_by })
 }
 
 /// Where the aliases in a reply lead, and the lowest of their TTLs.

@@ -35,7 +35,7 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
-pub use answers::{Answers, Asked, Limits, Source};
+pub use answers::{Answers, Asked, Limits, Patience, Source};
 pub use hickory_proto::op::ResponseCode;
 pub use hickory_proto::rr::{Name, RecordType};
 pub use ranges::{Covered, Listing, Lookup, Ranges, Said};

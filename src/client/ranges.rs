@@ -4,9 +4,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
 
-use super::answers::{Answers, Asked, Source};
+use super::answers::{Answers, Asked, Patience, Source};
 use super::upstream::{Failure, Question};
 use crate::address::{Key, MAPPED, mapped};
 use crate::range_record::name::MAX_APEX_OCTETS;
@@ -19,7 +20,7 @@ use crate::range_record::{Prefix, key_of};
 pub struct Ranges {
     apex: Name,
     answers: Arc<Answers>,
-    plain: bool,
+    pub(super) plain: bool,
 }
 
 /// What a lookup found out, and what it cost.
@@ -84,8 +85,8 @@ impl Ranges {
     /// The zone with this apex, asked through `answers`, which zones may share.
     pub fn new(mut apex: Name, answers: Arc<Answers>) -> Self {
         apex.set_fqdn(true);
-        // The length leaves out the root where the name is not fully qualified; here it is.
-        let plain = apex.len() > MAX_APEX_OCTETS;
+        // hickory-proto's length leaves out the root label, which has an octet too.
+        let plain = apex.len() + 1 > MAX_APEX_OCTETS;
         Self { apex, answers, plain }
     }
 
@@ -101,6 +102,11 @@ impl Ranges {
 
     /// Looks an address up; `texts` says whether its texts matter.
     pub async fn lookup(&self, address: IpAddr, texts: bool) -> Lookup {
+        self.lookup_within(address, texts, Patience::begin()).await
+    }
+
+    /// Looks an address up on behalf of a query that has begun.
+    pub(super) async fn lookup_within(&self, address: IpAddr, texts: bool, patience: Patience) -> Lookup {
         let key = match address {
             IpAddr::V4(address) => Key::V4(address.to_bits()),
             IpAddr::V6(address) => Key::V6(address.to_bits()),
@@ -111,7 +117,7 @@ impl Ranges {
             match walk.step() {
                 Step::Done(verdict) => return Lookup::of_address(key, verdict, asked),
                 Step::Ask(question) => {
-                    let answered = self.ask(&question.name(), question.record_type().into()).await;
+                    let answered = self.ask(&question.name(), question.record_type().into(), patience).await;
                     walk.answer(answered.answer());
                     asked.push(answered);
                 }
@@ -122,7 +128,8 @@ impl Ranges {
     /// Looks a domain name up, which ranges know nothing of.
     pub async fn lookup_name(&self, name: &Name, texts: bool) -> Lookup {
         let text = name.to_ascii();
-        let addresses = self.ask(&text, RecordType::A).await;
+        let patience = Patience::begin();
+        let addresses = self.ask(&text, RecordType::A, patience).await;
         let codes = match addresses.answer() {
             Answer::Records(records) => codes(records),
             Answer::NoRecords | Answer::Failed => Vec::new(),
@@ -135,7 +142,7 @@ impl Ranges {
         }
         let mut said = Said { codes, texts: None, text_address: None };
         if texts {
-            let answered = self.ask(&text, RecordType::TXT).await;
+            let answered = self.ask(&text, RecordType::TXT, patience).await;
             said.texts = match answered.answer() {
                 Answer::Records(records) => {
                     Some(records.iter().filter_map(|rdata| Some(value::strings(rdata)?.concat())).collect())
@@ -149,9 +156,9 @@ impl Ranges {
     }
 
     /// Asks for the records of a name, given without the apex.
-    pub async fn ask(&self, name: &str, record_type: RecordType) -> Asked {
+    pub async fn ask(&self, name: &str, record_type: RecordType, patience: Patience) -> Asked {
         match self.under_apex(name) {
-            Some(name) => self.ask_whole(name, record_type).await,
+            Some(name) => self.ask_whole(name, record_type, patience).await,
             None => Asked {
                 question: Arc::new(Question { name: self.apex.clone(), record_type }),
                 reply: Err(Failure::NameTooLong),
@@ -162,8 +169,28 @@ impl Ranges {
     }
 
     /// Asks for the records of a whole name.
-    pub(super) async fn ask_whole(&self, name: Name, record_type: RecordType) -> Asked {
-        self.answers.ask(Question { name, record_type }).await
+    pub(super) async fn ask_whole(&self, name: Name, record_type: RecordType, patience: Patience) -> Asked {
+        let asked = self.answers.ask(&self.apex, Question { name, record_type }, patience).await;
+        match self.doubt(&asked, patience).await {
+            Some(failure) => Asked { reply: Err(failure), ..asked },
+            None => asked,
+        }
+    }
+
+    /// Why a zone above this one is not to be believed that something is not there: below a name that does
+    /// not exist nothing is listed, and nothing is known either. Lists may be names inside a zone, as
+    /// sub-zones of a combined dataset are, so the apex itself is asked for.
+    async fn doubt(&self, asked: &Asked, patience: Patience) -> Option<Failure> {
+        let denied_by = asked.reply.as_ref().ok()?.denied_by.as_ref()?;
+        if *denied_by == self.apex || !denied_by.zone_of(&self.apex) {
+            return None;
+        }
+        let apex = Question { name: self.apex.clone(), record_type: RecordType::SOA };
+        match self.answers.ask(&self.apex, apex, patience).await.reply {
+            Ok(reply) if reply.rcode == ResponseCode::NXDomain => Some(Failure::NoSuchZone),
+            Ok(_) => None,
+            Err(failure) => Some(failure),
+        }
     }
 
     fn under_apex(&self, name: &str) -> Option<Name> {
@@ -176,7 +203,7 @@ impl Ranges {
     }
 
     /// Whether anything is listed below a prefix, as far as blocks tell.
-    pub(super) async fn below(&self, prefix: Prefix) -> (Below, u64) {
+    pub(super) async fn below(&self, prefix: Prefix, patience: Patience) -> (Below, u64) {
         let mapped_part = mapped(prefix.first()).is_some() || prefix.contains(MAPPED);
         let is_v4 = prefix.length() >= 96 && mapped_part;
         if self.plain || (mapped_part && !is_v4) {
@@ -189,7 +216,7 @@ impl Ranges {
                 // Its addresses, and so those of the prefix, have several states.
                 return (Below::Something, ttl);
             }
-            let answered = self.ask(&question.name(), question.record_type().into()).await;
+            let answered = self.ask(&question.name(), question.record_type().into(), patience).await;
             ttl = ttl.min(answered.ttl);
             walk.answer(answered.answer());
         }

@@ -5,11 +5,12 @@
 //! socket of its own that takes packets from the server only) and repeat the question.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use nix::net::if_::if_nametoindex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
@@ -33,13 +34,14 @@ const MAX_FILE: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Resolver {
     servers: Vec<SocketAddr>,
+    passed_over: Vec<String>,
     questions: Semaphore,
 }
 
 impl Resolver {
     /// Asks these servers in their order, the next where one does not answer.
     pub fn new(servers: Vec<SocketAddr>) -> Self {
-        Self { servers, questions: Semaphore::new(MAX_QUESTIONS) }
+        Self { servers, passed_over: Vec::new(), questions: Semaphore::new(MAX_QUESTIONS) }
     }
 
     /// Asks the servers that a resolv.conf(5) names; the one on this machine where it names none.
@@ -53,12 +55,18 @@ impl Resolver {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        Ok(Self::new(name_servers(&String::from_utf8_lossy(&text))))
+        let (servers, passed_over) = name_servers(&String::from_utf8_lossy(&text));
+        Ok(Self { passed_over, ..Self::new(servers) })
     }
 
     /// The servers.
     pub fn servers(&self) -> &[SocketAddr] {
         &self.servers
+    }
+
+    /// The lines of the file that name a server which is no address: they do not count.
+    pub fn passed_over(&self) -> &[String] {
+        &self.passed_over
     }
 }
 
@@ -68,18 +76,20 @@ impl Upstream for Resolver {
         let packet = message::query(question).map_err(|_| Failure::NameTooLong)?;
         // The semaphore is never closed.
         let _permit = self.questions.acquire().await;
-        let mut failure = Failure::NoReply;
+        let mut failure = None;
         // Sockets stay open over the rounds: a late reply is one too.
         let mut sockets: Vec<Option<UdpSocket>> = self.servers.iter().map(|_| None).collect();
         for wait in ROUNDS {
             for (server, socket) in self.servers.iter().zip(&mut sockets) {
                 match ask_server(*server, socket, &packet, question, wait).await {
                     Ok(reply) => return Ok(reply),
-                    Err(why) => failure = why,
+                    // Of silence and a closed door it is the silence that took the time.
+                    Err(Failure::Unreachable(_)) if failure == Some(Failure::NoReply) => {}
+                    Err(why) => failure = Some(why),
                 }
             }
         }
-        Err(failure)
+        Err(failure.unwrap_or(Failure::NoReply))
     }
 }
 
@@ -137,16 +147,31 @@ async fn ask_tcp(server: SocketAddr, packet: &Packet, question: &Question) -> Re
     }
 }
 
-/// The servers in the text of a resolv.conf(5). What is no address is passed over.
-fn name_servers(text: &str) -> Vec<SocketAddr> {
+/// The servers in the text of a resolv.conf(5), and the lines with one that is no address.
+fn name_servers(text: &str) -> (Vec<SocketAddr>, Vec<String>) {
+    let mut passed_over = Vec::new();
     let server = |line: &str| {
         let mut words = line.split_whitespace();
-        let address: IpAddr =
-            words.next().filter(|&word| word == "nameserver").and(words.next())?.parse().ok()?;
-        Some(SocketAddr::new(address, 53))
+        words.next().filter(|&word| word == "nameserver")?;
+        let server = words.next().and_then(server_address);
+        if server.is_none() {
+            passed_over.push(line.trim().to_owned());
+        }
+        server
     };
     let servers: Vec<_> = text.lines().filter_map(server).take(MAX_SERVERS).collect();
-    if servers.is_empty() { vec![(Ipv4Addr::LOCALHOST, 53).into()] } else { servers }
+    let servers = if servers.is_empty() { vec![(Ipv4Addr::LOCALHOST, 53).into()] } else { servers };
+    (servers, passed_over)
+}
+
+/// An address, for a link-local one perhaps with the interface on whose link it is (RFC 4007, section 11):
+/// `fe80::1%eth0`, or the number of the interface.
+fn server_address(text: &str) -> Option<SocketAddr> {
+    let Some((address, scope)) = text.split_once('%') else {
+        return Some(SocketAddr::new(text.parse().ok()?, 53));
+    };
+    let scope = scope.parse().ok().or_else(|| if_nametoindex(scope).ok())?;
+    Some(SocketAddrV6::new(address.parse().ok()?, 53, 0, scope).into())
 }
 
 #[cfg(test)]
@@ -155,7 +180,8 @@ mod tests {
 
     #[test]
     fn resolv_conf() {
-        let servers = |text| name_servers(text).iter().map(SocketAddr::to_string).collect::<Vec<_>>();
+        let servers = |text| name_servers(text).0.iter().map(SocketAddr::to_string).collect::<Vec<_>>();
+        assert_eq!(name_servers("nameserver host \nnameserver ::1\n").1, ["nameserver host"]);
         assert_eq!(
             servers(
                 "# nameserver 192.0.2.9\nsearch example\nnameserver 192.0.2.1\nnameserver  2001:db8::1 x\n"
@@ -163,6 +189,10 @@ mod tests {
             ["192.0.2.1:53", "[2001:db8::1]:53"]
         );
         assert_eq!(servers("nameserver\nnameserver host\n"), ["127.0.0.1:53"]);
+        assert_eq!(
+            servers("nameserver fe80::1%lo\nnameserver fe80::1%nowhere\nnameserver fe80::2%7\n"),
+            [&*format!("[fe80::1%{}]:53", if_nametoindex("lo").unwrap()), "[fe80::2%7]:53"]
+        );
         assert_eq!(servers(&"nameserver 192.0.2.1\n".repeat(9)).len(), MAX_SERVERS);
         assert_eq!(Resolver::from_file(Path::new("/nonexistent/resolv.conf")).unwrap().servers().len(), 1);
     }

@@ -30,6 +30,8 @@ pub struct Reply {
     pub answer: Answer,
     /// How long this holds, in seconds; 0 where it must not be kept.
     pub ttl: u32,
+    /// The zone that says that there are no such records: the owner of the SOA that came with that.
+    pub denied_by: Option<Name>,
 }
 
 /// Why nothing could be learnt.
@@ -47,21 +49,24 @@ pub enum Failure {
     /// The server refers to others.
     #[error("refers to other servers")]
     Referral,
+    /// The name of the zone does not exist.
+    #[error("no such zone")]
+    NoSuchZone,
     /// The reply cannot be read.
     #[error("the reply cannot be read")]
     Unreadable,
     /// The name is longer than names can be.
     #[error("the name is too long")]
     NameTooLong,
-    /// Nothing was asked: earlier questions of this type got no reply.
+    /// Nothing was asked: earlier questions of this type about the zone got no reply.
     #[error("not asked, since there was no reply a moment ago")]
     Silent,
 }
 
 impl Failure {
-    /// True if nobody answered at all.
+    /// True if nobody answered for as long as one waits. A host that cannot be reached says so at once.
     pub fn is_silence(self) -> bool {
-        matches!(self, Self::NoReply | Self::Unreachable(_))
+        self == Self::NoReply
     }
 }
 

@@ -13,6 +13,7 @@ use toml::Spanned;
 
 use super::delegation::{self, DelegationTable};
 use super::guard::{CookieTable, RateLimitTable};
+use super::plans::{self, AccessKeysTable, ClientTable, PlanTable, UsageTable};
 use super::values::{
     BlockBytes, Count, DatasetValue, Files, Listen, Network, Octets, Seconds, SignatureValidity, TextOrFalse,
     UdpSize, ZoneName,
@@ -101,6 +102,12 @@ struct File {
     #[serde(default)]
     log: LogTable,
     query_log: Option<QueryLogTable>,
+    #[serde(default, rename = "plan")]
+    plans: Vec<PlanTable>,
+    #[serde(default, rename = "client")]
+    clients: Vec<ClientTable>,
+    access_keys: Option<AccessKeysTable>,
+    usage: Option<UsageTable>,
     #[serde(default, rename = "zone")]
     zones: Vec<Spanned<ZoneTable>>,
 }
@@ -255,6 +262,9 @@ impl File {
             zones.push(zone);
         }
         delegation::check_nested(&zones).map_err(|error| (names[error.index], error.to_string()))?;
+        let Self { plans, clients, access_keys, usage, .. } = self;
+        let plans = plans::Tables { plans, clients, access_keys, usage }.check(own_dir, &zones)?;
+        plans::check_zones(&plans, &zones).map_err(|error| (names[error.index], error.to_string()))?;
         Ok(Config {
             listen: server
                 .listen
@@ -287,6 +297,7 @@ impl File {
             query_log: self.query_log.map(|table| table.check(own_dir)),
             watch: self.reload.check(),
             access,
+            plans,
             zones,
         })
     }

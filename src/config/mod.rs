@@ -10,6 +10,7 @@ pub mod delegation;
 pub mod duration;
 pub mod file;
 mod guard;
+pub mod plans;
 pub mod spec;
 mod values;
 
@@ -19,6 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 
+use crate::access::{Account, AccountId, Plan, Policy, Rule};
 use crate::dnssec::validity::Validity;
 use crate::log::{Format, Threshold};
 use crate::name::Name;
@@ -66,6 +68,8 @@ pub struct Config {
     pub watch: Watch,
     /// The access list that holds for all zones (`:acl:FILE`).
     pub access: Option<DatasetConfig>,
+    /// Who may ask how much.
+    pub plans: PlansConfig,
     /// The zones, each name once.
     pub zones: Vec<ZoneConfig>,
 }
@@ -90,6 +94,7 @@ impl Default for Config {
             query_log: None,
             watch: Watch::default(),
             access: None,
+            plans: PlansConfig::default(),
             zones: Vec::new(),
         }
     }
@@ -130,6 +135,11 @@ impl Config {
         }
         zone.datasets.push(dataset);
         Ok(())
+    }
+
+    /// All files that are read again when they change.
+    pub fn data_files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.datasets().flat_map(|dataset| &dataset.files).chain(&self.plans.key_file)
     }
 
     /// All listeners that have a certificate.
@@ -228,6 +238,31 @@ pub struct SigningLimits {
 impl Default for SigningLimits {
     fn default() -> Self {
         Self { cache: 32 << 20, workers: 0, rate: None }
+    }
+}
+
+/// Who may ask how much: see [`access`](crate::access).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PlansConfig {
+    /// The plans.
+    pub plans: Vec<Plan>,
+    /// Who has them, by address.
+    pub rules: Vec<Rule>,
+    /// The zones whose names have keys.
+    pub keyed: Vec<Name>,
+    /// The file of the keys, ready to be opened.
+    pub key_file: Option<PathBuf>,
+    /// What is said to people who ask with a key that nobody has.
+    pub unknown_text: Option<String>,
+    /// The directory where it is put down what was asked; without it, that is forgotten with the process.
+    pub usage: Option<PathBuf>,
+}
+
+impl PlansConfig {
+    /// The policy that it says; `open` makes the accounts of the rules.
+    pub fn policy(&self, open: impl FnMut(AccountId) -> Account) -> Policy {
+        let Self { plans, rules, keyed, unknown_text, .. } = self.clone();
+        Policy::new(plans, keyed, unknown_text, &rules, open)
     }
 }
 

@@ -201,6 +201,27 @@ fn errors_have_their_place() {
         ("[server]\nversion = ''", "2:11", "1 to 255"),
         ("[server]\nnotify_from = ['x/8']", "2:16", "not an address or prefix"),
         ("[server", "1:8", ""),
+        ("[[plan]]\nname = 'a b'", "2:8", "is a word"),
+        ("[[plan]]\nname = 'a'\n[[plan]]\nname = 'a'", "4:8", "a second plan `a`"),
+        ("[[plan]]\nname = 'a'\nburst = 5", "2:8", "`burst` without `rate`"),
+        ("[[plan]]\nname = 'a'\nrate = 0", "3:8", "1 to 1000000"),
+        ("[[plan]]\nname = 'a'\ndaily = 0", "3:9", "nonzero"),
+        ("[[plan]]\nname = 'a'\nzones = ['bl']", "3:10", "there is no zone `bl`"),
+        ("[[plan]]\nname = 'a'\nbeyond = '192.0.2.1'", "3:10", "\"not-listed\" or an address in 127.0.0.0/8"),
+        ("[[plan]]\nname = 'a'\ntext = ''", "3:8", "1 to 128 octets"),
+        ("[[client]]\nprefixes = ['::1']\nplan = 'x'", "3:8", "there is no plan `x`"),
+        ("[access_keys]\nzones = ['bl']\nfile = 'k'", "2:10", "there is no zone `bl`"),
+        (
+            "[access_keys]\nzones = ['bl']\nfile = 'k'\n[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nranges = true",
+            "5:8",
+            "has range records, and its names have access keys",
+        ),
+        (
+            "[[plan]]\nname = 'a'\nrate = 1\nbeyond = 'not-listed'\n[[client]]\nprefixes = ['::1']\nplan = 'a'\n\
+             [[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsigned = true\nkeys = 'k'",
+            "9:8",
+            "is signed, and the plan `a` of some clients changes answers",
+        ),
         ("[query_log]\nsample = 5", "1:1", "missing field `file`"),
         ("[query_log]\nfile = 'q'\nsample = 0", "3:10", "nonzero"),
         ("[log]\nformat = 'xml'", "2:10", "unknown variant `xml`, expected one of `auto`"),
@@ -364,6 +385,10 @@ fn the_book_shows_all_keys() {
         "[metrics]",
         "[log]",
         "[query_log]\nfile = 'q'",
+        "[[plan]]\nname = 'a'",
+        "[[client]]\nprefixes = []\nplan = 'a'",
+        "[access_keys]\nzones = []\nfile = 'k'",
+        "[usage]\ndirectory = 'u'",
         "[[zone]]",
     ] {
         let error = parse(&format!("{table}\nunheard_of = 1")).unwrap_err();

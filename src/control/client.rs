@@ -78,6 +78,7 @@ pub fn watch(
                 show::status(status, earlier, SystemTime::now())
             }
             Reply::Report(report) => show::report(report, SystemTime::now()),
+            Reply::Usage(report) => show::usage(report),
             Reply::Error(error) => format!("{error}\n"),
         };
         show(&text).map_err(|source| AskError::Io { path: path.to_owned(), source })?;

@@ -21,6 +21,7 @@ pub use socket::Socket;
 
 use crate::config::spec;
 use crate::reload::{Order, Report};
+use crate::status::usage::UsageReport;
 use crate::status::{Observer, Status};
 
 /// A longer request is refused and the connection closed, in octets.
@@ -50,6 +51,11 @@ pub enum Request {
     },
     /// How is the server?
     Status,
+    /// What have the accounts of access rules asked?
+    Usage {
+        /// Of so many accounts, the busiest of the month first.
+        limit: usize,
+    },
 }
 
 /// The server's answer.
@@ -60,6 +66,8 @@ pub enum Reply {
     Report(Report),
     /// How the server is.
     Status(Box<Status>),
+    /// What accounts have asked.
+    Usage(UsageReport),
     /// Why the request was not understood or not carried out.
     Error(String),
 }
@@ -134,8 +142,15 @@ async fn converse(stream: UnixStream, server: &Observer) -> io::Result<()> {
 }
 
 async fn answer(request: Request, server: &Observer) -> Reply {
-    let Request::Reload { zones, force } = request else {
-        return Reply::Status(Box::new(server.status()));
+    let (zones, force) = match request {
+        Request::Reload { zones, force } => (zones, force),
+        Request::Status => return Reply::Status(Box::new(server.status())),
+        Request::Usage { limit } => {
+            let server = server.clone();
+            // A million accounts take a while.
+            let report = tokio::task::spawn_blocking(move || server.usage(limit)).await;
+            return report.map_or_else(|error| Reply::Error(error.to_string()), Reply::Usage);
+        }
     };
     let names: Result<Vec<_>, _> = zones.iter().map(|zone| spec::zone_name(zone)).collect();
     let zones = match names {

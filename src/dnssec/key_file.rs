@@ -5,9 +5,10 @@
 //! private file must not be open to everybody; what is in it never gets into an error message. Both files are
 //! written aside and renamed, the private one first: whoever reads the directory meanwhile finds whole keys.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fmt;
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ const MOST_OCTETS: u64 = 64 << 10;
 const TOO_OPEN: u32 = 0o037;
 
 /// A key, its times, and what else its files say.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct KeyFile {
     /// The key.
     pub key: Arc<Key>,
@@ -37,6 +38,21 @@ pub struct KeyFile {
     path: PathBuf,
     /// Lines of the private file that are not ours, such as `Successor: 54321`.
     others: Vec<String>,
+    access: Access,
+}
+
+/// Who may read a private file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Access {
+    /// Its permissions.
+    mode: u32,
+    /// Its user and group; those of the directory where it is `None`.
+    owner: Option<(u32, u32)>,
+}
+
+impl Access {
+    /// That of a file that nobody has given another.
+    const NEW: Self = Self { mode: 0o600, owner: None };
 }
 
 /// Why the keys of a directory cannot be used.
@@ -167,6 +183,11 @@ pub fn read_all(directory: &Path, zone: &Name) -> Result<Vec<KeyFile>, KeyFileEr
     Ok(keys)
 }
 
+/// True if a file may be that of a key.
+pub fn is_key_file(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "key" || kind == "private")
+}
+
 /// Reads the keys of a zone in a directory and makes their timetable. The DNSKEY RRset has the lowest TTL
 /// of the files `.key`, [`KeySet::DEFAULT_TTL`] where they say none.
 ///
@@ -217,7 +238,19 @@ impl KeyFile {
     ) -> Result<Self, KeyFileError> {
         let prefix = prefix(directory, zone)?;
         let name = format!("K{}{:03}+{:05}.key", &prefix[1..], key.algorithm().number(), key.tag());
-        Ok(Self { key: key.into(), timing, ttl, path: directory.join(name), others: Vec::new() })
+        Ok(Self {
+            key: key.into(),
+            timing,
+            ttl,
+            path: directory.join(name),
+            others: Vec::new(),
+            access: Access::NEW,
+        })
+    }
+
+    /// The same, to be read by those who may read the key that it follows.
+    pub fn following(self, other: &Self) -> Self {
+        Self { access: other.access, ..self }
     }
 
     /// The path of the file `.key`.
@@ -233,11 +266,13 @@ impl KeyFile {
     fn read(path: PathBuf, zone: &Name) -> Result<Self, KeyFileError> {
         let (_, text) = read(&path)?;
         let private_path = path.with_extension("private");
-        let (mode, private) = read(&private_path)?;
+        let (metadata, private) = read(&private_path)?;
+        let mode = metadata.mode() & 0o777;
         if mode & TOO_OPEN != 0 {
-            return Err(KeyFileError::File { path: private_path, fault: Fault::TooOpen(mode & 0o777) });
+            return Err(KeyFileError::File { path: private_path, fault: Fault::TooOpen(mode) });
         }
-        Self::parse(path, zone, &text, &private)
+        let access = Access { mode, owner: Some((metadata.uid(), metadata.gid())) };
+        Ok(Self { access, ..Self::parse(path, zone, &text, &private)? })
     }
 
     /// Reads the texts of both files; `path` is that of the file `.key`.
@@ -259,10 +294,18 @@ impl KeyFile {
         // Files without any time are older than the times: such keys do all.
         let timing =
             private.timing.unwrap_or(Timing { publish: Some(0), activate: Some(0), ..Timing::default() });
-        Ok(Self { key: key.into(), timing, ttl: record.ttl, path, others: private.others })
+        Ok(Self {
+            key: key.into(),
+            timing,
+            ttl: record.ttl,
+            path,
+            others: private.others,
+            access: Access::NEW,
+        })
     }
 
-    /// Writes both files, in place of those there are. Keys made by root belong to whom the directory does.
+    /// Writes both files, in place of those there are. Who could read the private file can do so after it, as
+    /// far as the system lets us; keys made by root belong to whom the directory does.
     ///
     /// # Errors
     /// A file cannot be written.
@@ -295,8 +338,8 @@ impl KeyFile {
             algorithm.number(),
             BASE64.encode(self.key.public())
         ));
-        replace(&self.path.with_extension("private"), &private, 0o600)?;
-        replace(&self.path, &public, 0o644)
+        replace(&self.path.with_extension("private"), &private, self.access)?;
+        replace(&self.path, &public, Access { mode: 0o644, ..self.access })
     }
 }
 
@@ -307,6 +350,15 @@ impl KeyFile {
 pub fn make_directory(path: &Path) -> Result<(), KeyFileError> {
     let made = DirBuilder::new().recursive(true).mode(0o750).create(path);
     made.map_err(|source| KeyFileError::Io { path: path.to_owned(), source })
+}
+
+/// Without the lines of the private file: one with a slip in it may be the key.
+impl fmt::Debug for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, timing, path, .. } = self;
+        let mut shown = f.debug_struct("KeyFile");
+        shown.field("path", path).field("key", key).field("timing", timing).finish_non_exhaustive()
+    }
 }
 
 /// The names of the times in the private file, in BIND's order, and where each is kept.
@@ -385,7 +437,7 @@ impl Private {
                 continue;
             };
             let column = line.len() - value.trim_start().len() + 1;
-            let value = value.trim();
+            let (name, value) = (name.trim(), value.trim());
             let fault = |fault| KeyFileError::Line { path: path.to_owned(), line: index + 1, column, fault };
             match name {
                 "Private-key-format" if ["v1.2", "v1.3"].contains(&value) => (),
@@ -414,8 +466,8 @@ impl Private {
     }
 }
 
-/// The mode and the text of a file.
-fn read(path: &Path) -> Result<(u32, String), KeyFileError> {
+/// What the system says of a file, and its text.
+fn read(path: &Path) -> Result<(Metadata, String), KeyFileError> {
     let failed = |source| KeyFileError::Io { path: path.to_owned(), source };
     let fault = |fault| KeyFileError::File { path: path.to_owned(), fault };
     // Without O_NONBLOCK a pipe would wait here for somebody to write to it.
@@ -431,11 +483,11 @@ fn read(path: &Path) -> Result<(u32, String), KeyFileError> {
         return Err(fault(Fault::TooLong));
     }
     let text = String::from_utf8(octets).map_err(|_| fault(Fault::NotText))?;
-    Ok((metadata.mode(), text))
+    Ok((metadata, text))
 }
 
-/// Writes a file beside its place with this mode, and moves it there when it is complete.
-fn replace(path: &Path, text: &str, mode: u32) -> Result<(), KeyFileError> {
+/// Writes a file beside its place, and moves it there when it is complete.
+fn replace(path: &Path, text: &str, access: Access) -> Result<(), KeyFileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let unfinished = path.with_file_name(name);
@@ -447,12 +499,19 @@ fn replace(path: &Path, text: &str, mode: u32) -> Result<(), KeyFileError> {
         }
         let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
         file.write_all(text.as_bytes())?;
-        file.set_permissions(Permissions::from_mode(mode))?;
         let directory =
             fs::metadata(path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new(".")))?;
+        let mut mode = access.mode;
         if nix::unistd::geteuid().is_root() {
-            std::os::unix::fs::fchown(&file, Some(directory.uid()), Some(directory.gid()))?;
+            let (user, group) = access.owner.unwrap_or((directory.uid(), directory.gid()));
+            fchown(&file, Some(user), Some(group))?;
+        } else if let Some((_, group)) = access.owner
+            && fchown(&file, None, Some(group)).is_err()
+        {
+            // Another group must not read what was meant for that one.
+            mode &= !0o070;
         }
+        file.set_permissions(Permissions::from_mode(mode))?;
         file.sync_all()?;
         fs::rename(&unfinished, path)
     };

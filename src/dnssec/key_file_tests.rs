@@ -90,6 +90,21 @@ fn what_is_wrong_has_its_place() {
 }
 
 #[test]
+fn spaces_hide_no_field() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = made(directory.path(), Algorithm::Ed25519, Role::SecureEntry);
+    let private_path = file.path().with_extension("private");
+    let private = fs::read_to_string(&private_path).unwrap();
+    fs::write(&private_path, private.replace(':', " :").replace("\nPublish", "\n Publish")).unwrap();
+    let read = KeyFile::read(file.path().to_owned(), &zone()).unwrap();
+    assert_eq!((read.timing, &read.others), (file.timing, &Vec::new()));
+    let secret = BASE64.encode(file.key.private());
+    fs::write(&private_path, format!("{private}PrivateKey {secret}\n")).unwrap();
+    let read = KeyFile::read(file.path().to_owned(), &zone()).unwrap();
+    assert!(!format!("{read:?}").contains(&secret));
+}
+
+#[test]
 fn a_key_without_times_does_all() {
     let directory = tempfile::tempdir().unwrap();
     let mut file = made(directory.path(), Algorithm::Ed25519, Role::SecureEntry);

@@ -4,8 +4,9 @@
 //! [`KeySet::new`] makes a timetable of them, and [`KeySet::at`] looks the clock up in it. A rollover is
 //! nothing but keys with times (`rollover` sets them); nothing has to happen at the moment of a change.
 //!
-//! A change that would leave the zone without a signing key does not take place: the keys before it go on,
-//! which is better than a bogus zone, and [`KeySet::warnings`] says so.
+//! A change that would leave the zone without a signing key, or without one that the DS records of the zone above can
+//! lead to, does not take place: the keys before it go on, which is better than a bogus zone, and
+//! [`KeySet::warnings`] says so.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -102,6 +103,8 @@ pub struct Stage {
     key_signers: Vec<Arc<Key>>,
     /// What signs all others.
     zone_signers: Vec<Arc<Key>>,
+    /// One of `key_signers` is published and such as DS records are made of.
+    has_entry: bool,
 }
 
 /// An RRset at the apex that the keys bring along.
@@ -149,11 +152,19 @@ impl KeySet {
         let mut warnings = Vec::new();
         for begin in changes {
             let stage = Stage::new(apex, keys, ttl, begin);
-            if stage.zone_signers.is_empty() {
+            let before = stages.last();
+            let fault = if stage.zone_signers.is_empty() {
+                Some("no key would sign")
+            } else if before.is_some_and(|before| before.has_entry) && !stage.has_entry {
+                Some("no published key would sign the DNSKEY records that a DS record can lead to")
+            } else {
+                None
+            };
+            if let Some(fault) = fault {
                 // Before the first key is active, that is as it should be.
-                if !stages.is_empty() {
+                if before.is_some() {
                     let begin = time_text::show(begin);
-                    warnings.push(format!("from {begin} on no key would sign: what was before goes on"));
+                    warnings.push(format!("from {begin} on {fault}: what was before goes on"));
                 }
                 continue;
             }
@@ -234,9 +245,12 @@ impl Stage {
             set(CDS, of(Timing::is_synced, &|key| key.ds(apex))),
             set(CDNSKEY, of(Timing::is_synced, &Key::dnskey)),
         ];
+        let is_entry =
+            |key: &&TimedKey| key.key.role() == Role::SecureEntry && key.timing.is_published(begin);
         Self {
             begin,
             end: None,
+            has_entry: active.iter().copied().any(|key| is_entry(&key)),
             records: records.into_iter().filter(|set| !set.rdata.is_empty()).collect(),
             key_signers: signers(Role::SecureEntry),
             zone_signers: signers(Role::Zone),
@@ -293,6 +307,44 @@ mod tests {
         assert_eq!(KeySet::new(&apex(), &twice, 60).unwrap_err(), KeySetError::SameTag(keys[0].key.tag()));
         let hidden = [key(Role::Zone, Timing { publish: None, ..all })];
         assert!(KeySet::new(&apex(), &hidden, 60).unwrap().warnings()[0].ends_with("not published"));
+    }
+
+    #[test]
+    fn a_zone_never_loses_the_key_that_the_zone_above_knows() {
+        let all = Timing::from(NOW, Role::SecureEntry);
+        let zone_key = key(Role::Zone, Timing::from(NOW, Role::Zone));
+        for timing in [
+            Timing { inactive: Some(NOW + 10), ..all },
+            Timing { delete: Some(NOW + 10), ..all },
+            Timing { inactive: Some(NOW + 10), delete: Some(NOW + 10), ..all },
+        ] {
+            // A rollover of the other key meanwhile does not make it better.
+            let next = Timing { publish: Some(NOW + 5), activate: Some(NOW + 15), ..Timing::default() };
+            let keys = [key(Role::SecureEntry, timing), zone_key.clone(), key(Role::Zone, next)];
+            let set = KeySet::new(&apex(), &keys, 60).unwrap();
+            for now in [NOW, NOW + 10, NOW + 20] {
+                let signers: Vec<u16> = set.at(now).signers(DNSKEY).iter().map(|key| key.tag()).collect();
+                assert_eq!(signers, [keys[0].key.tag()], "{timing:?}");
+                assert!(set.at(now).records()[0].rdata.contains(&keys[0].key.dnskey().into()));
+            }
+            assert!(set.warnings()[0].contains("DS record"), "{:?}", set.warnings());
+        }
+        // Another that takes its place does.
+        let before = Timing { inactive: Some(NOW + 10), delete: Some(NOW + 20), ..all };
+        let next = Timing { publish: Some(NOW), activate: Some(NOW + 10), ..Timing::default() };
+        let keys = [key(Role::SecureEntry, before), zone_key.clone(), key(Role::SecureEntry, next)];
+        let set = KeySet::new(&apex(), &keys, 60).unwrap();
+        assert_eq!(set.at(NOW + 10).signers(DNSKEY)[0].tag(), keys[2].key.tag());
+        assert_eq!((set.at(NOW + 20).records()[0].rdata.len(), set.warnings()), (2, &[][..]));
+        // Not so one that nobody can see.
+        let hidden = key(Role::SecureEntry, Timing { publish: Some(NOW + 30), ..next });
+        let keys = [keys[0].clone(), zone_key.clone(), hidden];
+        let set = KeySet::new(&apex(), &keys, 60).unwrap();
+        assert_eq!(set.at(NOW + 20).signers(DNSKEY)[0].tag(), keys[0].key.tag());
+        assert_eq!(set.at(NOW + 30).signers(DNSKEY)[0].tag(), keys[2].key.tag());
+        // Where there never was one, none is missed.
+        let set = KeySet::new(&apex(), &[zone_key], 60).unwrap();
+        assert_eq!((set.at(NOW).signers(DNSKEY).len(), set.warnings()), (1, &[][..]));
     }
 
     #[test]

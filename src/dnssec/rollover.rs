@@ -19,7 +19,7 @@
 //! To each wait the time is added that a change of the key files takes to reach all servers. Before "DS seen" nothing
 //! depends on the new key: the rollover may rest there for months. Both keys have one algorithm.
 
-use super::key::{Algorithm, Key, Role};
+use super::key::{Key, Role};
 use super::key_set::{TimedKey, Timing};
 
 /// How long what takes, in seconds.
@@ -38,8 +38,8 @@ pub struct Waits {
 /// What a step does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The key that is to be made.
-    pub successor: Option<(Algorithm, Role, Timing)>,
+    /// The key that is to be made: which of those given it follows, whose algorithm and role it has, and its times.
+    pub successor: Option<(usize, Timing)>,
     /// The keys that get other times: which of those given, and their times.
     pub changes: Vec<(usize, Timing)>,
 }
@@ -79,13 +79,13 @@ pub fn begin(keys: &[TimedKey], role: Role, now: u32, waits: &Waits) -> Result<S
         // A key that was never in the CDS RRset would be thrown out of the zone above by the first one.
         let timing = Timing { sync_publish: old.timing.sync_publish.or(Some(now)), ..old.timing };
         let changes = if timing == old.timing { Vec::new() } else { vec![(index, timing)] };
-        return Ok(Step { successor: Some((old.key.algorithm(), role, successor)), changes });
+        return Ok(Step { successor: Some((index, successor)), changes });
     }
     let activate = later(now, &[waits.dnskey_ttl, waits.propagation]);
     let delete = later(activate, &[waits.greatest_ttl, waits.propagation]);
     let successor = Timing { activate: Some(activate), ..new };
     let changes = vec![(index, Timing { inactive: Some(activate), delete: Some(delete), ..old.timing })];
-    Ok(Step { successor: Some((old.key.algorithm(), role, successor)), changes })
+    Ok(Step { successor: Some((index, successor)), changes })
 }
 
 /// Goes on with the rollover of a key that the zone above knows, all of whose servers have the new DS record now.

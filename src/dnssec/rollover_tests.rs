@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::dnssec::key::Algorithm;
 use crate::dnssec::key_set::KeySet;
 use crate::dnssec::record_type::{CDS, DNSKEY};
 use crate::name::Name;
@@ -20,9 +21,8 @@ fn apply(keys: &mut Vec<TimedKey>, step: Step) {
     for (index, timing) in step.changes {
         keys[index].timing = timing;
     }
-    if let Some((algorithm, role, timing)) = step.successor {
-        assert_eq!(algorithm, Algorithm::Ed25519);
-        keys.push(key(role, timing));
+    if let Some((follows, timing)) = step.successor {
+        keys.push(key(keys[follows].key.role(), timing));
     }
 }
 

@@ -29,7 +29,7 @@ use std::io;
 
 use crate::address::{MAPPED, MAPPED_LENGTH};
 use crate::dnssec::signer::SigningFailed;
-use crate::virtual_zone::LiteralAsterisk;
+use crate::virtual_zone::Unwritable;
 use crate::zone::{AddressMap, Family, Prefix, Run, Said, Zone};
 use crate::zone_file::diagnostic::{Diagnostics, Severity};
 
@@ -39,13 +39,9 @@ pub enum ExportError {
     /// The output could not be written.
     #[error("cannot write the export: {0}")]
     Io(#[from] io::Error),
-    /// A label `*` that is no wildcard.
+    /// A standard zone cannot say it.
     #[error(transparent)]
-    LiteralAsterisk(#[from] LiteralAsterisk),
-    /// Standard servers do not load a zone where other records stand beside a CNAME (RFC 1034,
-    /// section 3.6.2).
-    #[error("{0}: a CNAME and other records: standard servers refuse the zone")]
-    CnameAndOther(String),
+    Unwritable(#[from] Unwritable),
     /// The zone has no SOA record (in drop-in mode none is made up).
     #[error("zone {0} has no $SOA: standard servers refuse such a zone")]
     NoSoa(String),

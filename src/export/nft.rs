@@ -79,7 +79,28 @@ fn address(family: Family, address: u128) -> String {
     }
 }
 
-/// A name as a part of nftables' identifiers.
+/// A name as a part of nftables' identifiers, no two names alike: `_` is a dot, and `__` with two hexadecimal
+/// digits is an octet that is neither letter nor digit.
 fn identifier(name: &str) -> String {
-    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
+    let letter = |octet: u8| match octet {
+        b'.' => "_".to_owned(),
+        octet if octet.is_ascii_alphanumeric() => char::from(octet).to_string(),
+        octet => format!("__{octet:02x}"),
+    };
+    name.bytes().map(letter).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::identifier;
+
+    #[test]
+    fn names_of_tables() {
+        let names =
+            ["a.b.example", "a-b.example", "a_b.example", "a.-b.example", "a-.b.example", "a.2d.b.example"];
+        let tables = names.map(identifier);
+        assert_eq!(tables[..2], ["a_b_example", "a__2db_example"]);
+        let distinct: std::collections::BTreeSet<_> = tables.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{tables:?}");
+    }
 }

@@ -40,7 +40,7 @@ impl<T: Clone + PartialEq, E> Prefixes<'_, T, E> {
     }
 
     /// Does so for the addresses of a prefix, which have the value `inherited` from the next outer one.
-    fn within(&mut self, prefix: Prefix, inherited: &T) -> Result<(), E> {
+    pub(super) fn within(&mut self, prefix: Prefix, inherited: &T) -> Result<(), E> {
         let Some(prefix) = self.differing(prefix, inherited) else { return Ok(()) };
         let candidates = self.candidates(prefix, LEVELS);
         match candidates.first().filter(|_| !candidates.contains(inherited)) {
@@ -99,7 +99,7 @@ impl<T: Clone + PartialEq, E> Prefixes<'_, T, E> {
 }
 
 /// The two halves of a prefix that is longer than one address.
-fn halves(prefix: Prefix) -> [Prefix; 2] {
+pub(super) fn halves(prefix: Prefix) -> [Prefix; 2] {
     let length = prefix.length + 1;
     let low = Prefix { length, ..prefix };
     [low, Prefix { first: low.last() + 1, ..low }]

@@ -1,13 +1,15 @@
 //! A response policy zone: resolvers that load it drop the queries of listed clients.
 //!
 //! Triggers are client addresses (`24.0.2.0.192.rpz-client-ip`), of which the longest match decides;
-//! exceptions are `rpz-passthru`. The file names no origin: it can be loaded under any name. Where another
+//! exceptions are `rpz-passthru`. Resolvers take no trigger for all addresses, and read those inside
+//! `::ffff:0:0/96` as IPv4: two halves stand for the one, and the others, which no client has, are left out. The file names no origin: it can be loaded under any name. Where another
 //! action is wanted than to drop, resolvers override it for a whole zone (BIND: `policy nxdomain`).
 
 use std::io::Write;
 
-use super::prefixes::{Order, Prefixes};
+use super::prefixes::{Order, Prefixes, halves};
 use super::{ExportError, client_run, record_text, warn_of_names};
+use crate::address::{MAPPED, MAPPED_LENGTH};
 use crate::zone::{Family, Prefix, Zone};
 use crate::zone_file::diagnostic::Diagnostics;
 
@@ -32,10 +34,21 @@ pub fn write(zone: &Zone, out: &mut impl Write, diagnostics: &mut Diagnostics) -
             (first, last, listed.is_some())
         };
         let mut emit = |prefix: Prefix, &listed: &bool| {
+            let Prefix { first, length, .. } = prefix;
+            let mapped = Prefix { family: Family::V6, first: MAPPED, length: MAPPED_LENGTH };
+            if family == Family::V6
+                && length >= mapped.length
+                && (mapped.first..=mapped.last()).contains(&first)
+            {
+                return Ok(());
+            }
             let action = if listed { "rpz-drop." } else { "rpz-passthru." };
             writeln!(out, "{}.rpz-client-ip CNAME {action}", trigger(prefix))
         };
-        Prefixes { family, order: Order::OuterFirst, run: &run, emit: &mut emit }.cover(&false)?;
+        let mut prefixes = Prefixes { family, order: Order::OuterFirst, run: &run, emit: &mut emit };
+        for half in halves(Prefix::all(family)) {
+            prefixes.within(half, &false)?;
+        }
     }
     Ok(())
 }

@@ -240,7 +240,7 @@ fn what_cannot_be_written_is_refused() {
     let cname = ["a CNAME b.example\n", "a A 192.0.2.1\n"].map(|text| dataset(Kind::Generic, text));
     let cname = zone(cname.into(), Default::default());
     let refused = zone_file::write(&cname, PLAIN, &mut Vec::new(), &mut Diagnostics::default());
-    assert!(matches!(refused, Err(ExportError::CnameAndOther(owner)) if owner == "a"));
+    assert!(matches!(refused, Err(ExportError::Unwritable(Unwritable::CnameAndOther(_)))));
     let dropin = ZoneOptions { dropin: true, ..Default::default() };
     let bare = zone(vec![dataset(Kind::Ip, "192.0.2.1\n")], dropin);
     let refused = zone_file::write(&bare, PLAIN, &mut Vec::new(), &mut Diagnostics::default());
@@ -286,4 +286,58 @@ fn names_and_texts_survive_their_special_octets() {
         let name: Vec<String> = name.iter().map(|label| label.to_string()).collect();
         assert_eq!(expected(&after, &name), expected(&before, &name), "{name:?} {again}");
     }
+}
+
+#[test]
+fn policy_zones_have_no_trigger_that_resolvers_misread() {
+    let v4 = dataset(Kind::Ip4trie, "0.0.0.0/0 :2:all\n!192.0.2.0/24\n");
+    let v6 = dataset(Kind::Ip6trie, "$SOA 7 ns.example host.example 8 9 10 11 12\n::/0 :2:all\n");
+    let zone = zone(vec![v4, v6], ZoneOptions::default());
+    let text = written(|out| rpz::write(&zone, out, &mut Diagnostics::default()));
+    let triggers: Vec<&str> =
+        text.lines().filter_map(|line| line.split_once(".rpz-client-ip ")).map(|(t, _)| t).collect();
+    assert_eq!(triggers, ["1.0.0.0.0", "1.0.0.0.128", "24.0.2.0.192", "1.zz", "1.zz.8000"], "{text}");
+}
+
+/// Items that no TXT record names have their values at their canonical addresses, wherever the blocks are.
+#[test]
+fn range_records_come_with_all_values() {
+    let head = "$NS 1d ns.bl.example ns.example.net\n";
+    let one = dataset(
+        Kind::Ip4trie,
+        &format!("{head}192.0.2.0/24 :2:one\n!192.0.2.0/26\n10.0.0.0/8 :4:ten\n9.0.0.0/8 :2:two\n"),
+    );
+    let two = dataset(Kind::Ip4trie, "192.0.2.0/24 :2:two\n10.0.0.0/8 :4:other\n9.0.0.0/8 :2:three\n");
+    let six = dataset(Kind::Ip6trie, "2001:db8::/32 :2:first\n");
+    let more = dataset(Kind::Ip6trie, "2001:db8::/32 :2:second\n2001:db8:0:1::/64 :3:alone\n");
+    let hosts = dataset(Kind::Generic, "ns A 192.0.2.53\nns AAAA 2001:db8::53\nwww A 192.0.2.80\n");
+    let soa = dataset(Kind::Ip4trie, "$SOA 7 ns.example host.example 8 9 10 11 12\n");
+    let ranges = crate::zone::RangesOptions { block_bytes: 704, ttl: 60, clients: Vec::new() };
+    let options = ZoneOptions { ranges: Some(ranges), six_to_four: false, ..crate::zone::tests::no_tests() };
+    let datasets = vec![one, two, six, more, hosts, soa];
+    let zone = zone(datasets, options).with_ranges(None, &mut Diagnostics::default());
+    let text = written(|out| zone_file::write_ranges(&zone, out, &mut Diagnostics::default()));
+    let ordinary = text.lines().filter(|line| !line.starts_with(['$', '@', '_']));
+    let mut names: Vec<(String, Vec<&str>)> = Vec::new();
+    for fields in ordinary.map(|line| line.split(' ').collect::<Vec<_>>()) {
+        match names.last_mut().filter(|(owner, _)| owner == fields[0]) {
+            Some((_, types)) => types.push(fields[3]),
+            None => names.push((fields[0].into(), vec![fields[3]])),
+        }
+    }
+    let key = |address: &str| match address.parse().unwrap() {
+        IpAddr::V4(v4) => labels(false, v4.to_bits().into(), 32).join("."),
+        IpAddr::V6(v6) => labels(true, v6.to_bits(), 128).join("."),
+    };
+    // In canonical order, "10" before "192" before "2".
+    let texts = vec!["A", "TXT", "TXT"];
+    let expected = [
+        (key("10.0.0.0"), texts.clone()),
+        (key("192.0.2.64"), texts.clone()),
+        (key("2001:db8::"), texts.clone()),
+        (key("2001:db8:0:1::"), vec!["A", "A", "TXT", "TXT"]),
+        (key("9.0.0.0"), texts),
+        ("ns".into(), vec!["A", "AAAA"]),
+    ];
+    assert_eq!(names, expected, "{text}");
 }

@@ -8,12 +8,9 @@ use std::io::Write;
 use super::ExportError;
 use super::record_text::{label_text, name_text, rdata_text, type_text};
 use super::signed::Signing;
-use crate::dnssec::record_type::{NSEC, RRSIG};
 use crate::virtual_zone::{Names, VirtualName, VirtualZone};
 use crate::zone::{EmptyNonTerminals, Zone};
 use crate::zone_file::diagnostic::{Diagnostics, Severity};
-
-const CNAME: u16 = 5;
 
 /// What is written of a zone.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +39,8 @@ pub fn write(
     write_names(zone, VirtualZone::new(zone, empty_non_terminals).names(), signing, out, diagnostics)
 }
 
-/// Writes the range records of a zone and its apex, for a server that is to host only them.
+/// Writes the range records of a zone and its apex, for a server that is to host only them; beside them what
+/// clients ask for that find no value there (A and TXT at canonical addresses), and the zone's own name servers.
 ///
 /// # Errors
 /// As [`write()`], or the zone has no range records.
@@ -54,7 +52,7 @@ pub fn write_ranges(
     if !zone.has_ranges() {
         return Err(ExportError::NoRanges(zone.name().to_string()));
     }
-    VirtualZone::check(zone)?;
+    VirtualZone::check_labels(zone)?;
     let names = VirtualZone::new(zone, EmptyNonTerminals::Plain).range_names();
     write_names(zone, names, None, out, diagnostics)
 }
@@ -95,11 +93,6 @@ fn write_names(
 
 fn write_name(name: &VirtualName<'_>, out: &mut impl Write) -> Result<(), ExportError> {
     let owner = owner_text(name);
-    // A signed name has NSEC and RRSIG records beside a CNAME (RFC 4035, section 2.5).
-    let data = name.records.iter().filter(|set| ![NSEC, RRSIG].contains(&set.record_type));
-    if data.clone().count() > 1 && data.clone().any(|set| set.record_type == CNAME) {
-        return Err(ExportError::CnameAndOther(owner));
-    }
     for set in &name.records {
         for rdata in &set.rdata {
             let (kind, data) = (type_text(set.record_type), rdata_text(set.record_type, rdata));

@@ -74,6 +74,12 @@ impl<'b> Exchange<'b> {
         self.outcome.as_ref()
     }
 
+    /// As [`Self::outcome`], to note more of it.
+    #[inline(always)]
+    pub(super) fn outcome_mut(&mut self) -> Option<&mut Outcome> {
+        self.outcome.as_mut()
+    }
+
     /// What is to be sent, if anything.
     #[inline(always)]
     pub fn reply(&self) -> Option<&[u8]> {

@@ -13,6 +13,7 @@
 //! A [`FastPath`] belongs to one snapshot and is made when that is published. It keeps no copy of what
 //! values say: a record is put together from the value in as many instructions as it would be copied.
 
+mod admission;
 mod exchange;
 mod nibbles;
 mod opt;
@@ -34,6 +35,7 @@ use crate::answer::{Outcome, Transport};
 use crate::dataset::Listing;
 use crate::prefix_table::{Machine, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
+use crate::wire::rcode;
 use crate::zone::{Family, View};
 use opt::Context;
 use question::{Meant, Plain};
@@ -95,7 +97,11 @@ impl FastPath {
     /// Keeps the reply to a packet, if that asks a plain question to a signed zone: what is asked like it is
     /// answered so too, until its signatures should be made again.
     pub fn keep(&self, packet: &[u8], outcome: &Outcome, reply: &[u8]) {
-        let usable = outcome.reply && !outcome.truncated && !outcome.renew && packet.len() <= BUFFER_OCTETS;
+        let usable = outcome.reply
+            && outcome.rcode != rcode::REFUSED
+            && !outcome.truncated
+            && !outcome.renew
+            && packet.len() <= BUFFER_OCTETS;
         if !usable || !self.zones.any_signed() {
             return;
         }
@@ -118,14 +124,23 @@ impl FastPath {
         let (plans, questions) = ([None; BATCH], [Plain::NONE; BATCH]);
         let mut asked = Asked { plans, questions, addresses: [0; BATCH] };
         // The steps are compiled each by itself: together they need more registers than there are.
-        let [v4, v6] = widest(
+        let [mut v4, mut v6] = widest(
             #[inline(always)]
             |machine| self.read(machine, batch, &mut asked),
         );
         let mut audience = Audience { snapshot, plan: None, last: None };
         let context = Context::new(&snapshot.settings, now);
+        let admitted = self.zones.any_judged().then(|| {
+            let mut waiting = audience.among(v4 | v6, batch, &asked);
+            let admitted = admission::admit(snapshot, batch, &asked, &context, &mut waiting);
+            (v4, v6) = (v4 & waiting, v6 & waiting);
+            admitted
+        });
         self.respond_to::<u32>(v4, batch, &asked, &mut audience, &context);
         self.respond_to::<u128>(v6, batch, &asked, &mut audience, &context);
+        if let Some(admitted) = admitted {
+            admitted.finish(snapshot.gate(), batch, &asked);
+        }
     }
 
     /// Finds the plain questions of a batch; returns the places of those of each family.
@@ -189,6 +204,20 @@ impl<'s> Audience<'s> {
         if !self.plan.is_some_and(|last| std::ptr::eq(last, plan)) {
             (self.plan, self.last) = (Some(plan), None);
         }
+    }
+
+    /// Those of some places whose clients see the data of the zones that they ask.
+    #[inline(never)]
+    fn among(&mut self, places: Places, batch: &[Exchange<'_>], asked: &Asked<'s>) -> Places {
+        let mut seen = places;
+        for (place, (exchange, plan)) in batch.iter().zip(&asked.plans).enumerate() {
+            let Some(plan) = plan.filter(|_| places >> place & 1 == 1) else { continue };
+            self.turn_to(plan);
+            if !self.includes(plan, exchange.client.address) {
+                seen ^= 1 << place;
+            }
+        }
+        seen
     }
 
     /// Whether a client sees the data of the zone, which this is the plan of.

@@ -18,8 +18,10 @@ use crate::zone::Family;
 pub(super) struct Plain {
     /// The family of the address that the name begins with.
     pub(super) family: Family,
-    /// Where in the packet the rest of the name begins, which is an apex.
+    /// Where in the packet the apex begins.
     apex: u8,
+    /// Where the labels of the address end: at the apex, or at a key that stands between.
+    address_end: u8,
     /// Where the question ends.
     end: u16,
     /// QTYPE.
@@ -52,13 +54,26 @@ pub(super) const OPT_OCTETS: usize = 11;
 
 impl Plain {
     /// Stands where there is none.
-    pub(super) const NONE: Self =
-        Self { family: Family::V6, apex: 0, end: 0, record_type: 0, edns: Edns::NONE, cookie: None };
+    pub(super) const NONE: Self = Self {
+        family: Family::V6,
+        apex: 0,
+        address_end: 0,
+        end: 0,
+        record_type: 0,
+        edns: Edns::NONE,
+        cookie: None,
+    };
 
-    /// Where in the packet the rest of the name begins, which is an apex.
+    /// Where in the packet the apex begins.
     #[inline(always)]
     pub(super) fn apex(&self) -> usize {
         self.apex.into()
+    }
+
+    /// The label between the address and the apex, with its length octet: a key, where there is one.
+    #[inline(always)]
+    pub(super) fn between(&self) -> std::ops::Range<usize> {
+        self.address_end.into()..self.apex.into()
     }
 
     /// Where the question ends.
@@ -67,9 +82,9 @@ impl Plain {
         self.end.into()
     }
 
-    /// Reads the packet of `octets` at the beginning of `buffer`; `zone` finds the zone whose apex is the
-    /// name at a place of the buffer, and where that name ends. Returns the address, too. `None` where
-    /// the packet is not plain.
+    /// Reads the packet of `octets` at the beginning of `buffer`; `zone` finds the zone of the name at a
+    /// place of the buffer, where its apex begins (there, or behind a key), and where that ends. Returns the
+    /// address, too. `None` where the packet is not plain.
     ///
     /// What the buffer holds behind the packet is looked at, but nothing follows from it: the last
     /// step asks whether everything that counted belongs to the packet.
@@ -79,7 +94,7 @@ impl Plain {
         octets: usize,
         meant: &Meant,
         machine: Machine,
-        zone: impl FnOnce(usize) -> Option<(Z, usize)>,
+        zone: impl FnOnce(usize) -> Option<(Z, usize, usize)>,
     ) -> Option<(Self, u128, Z)> {
         const NOT_A_QUERY: u8 = ((flag::RESPONSE | flag::OPCODE) >> 8) as u8;
         /// One question, and nothing in the sections of records; of the additional ones less than two.
@@ -89,8 +104,8 @@ impl Plain {
         if flags & NOT_A_QUERY != 0 || counts & !1 != COUNTS {
             return None;
         }
-        let (family, address, apex) = read_address(buffer, machine)?;
-        let (zone, name_end) = zone(apex)?;
+        let (family, address, address_end) = read_address(buffer, machine)?;
+        let (zone, apex, name_end) = zone(address_end)?;
         let (type_and_class, rest) = buffer.get(name_end..)?.split_first_chunk()?;
         let type_and_class = u32::from_be_bytes(*type_and_class);
         let record_type = (type_and_class >> 16) as u16;
@@ -105,7 +120,8 @@ impl Plain {
             (edns, cookie, question_end + octets)
         };
         // A name has at most 255 octets, and an address a quarter of that.
-        let plain = Self { family, apex: apex as u8, end: question_end as u16, record_type, edns, cookie };
+        let (address_end, apex) = (address_end as u8, apex as u8);
+        let plain = Self { family, apex, address_end, end: question_end as u16, record_type, edns, cookie };
         (end <= octets).then_some((plain, address, zone))
     }
 }

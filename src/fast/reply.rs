@@ -172,7 +172,7 @@ impl Reply<'_> {
         tail.write(buffer, plain.end() + octets, plain.apex());
         opt::write(buffer, records_end, plain, options.octets, context);
         let counts = tail.counts + (u64::from(answers) << 32) + u64::from(plain.edns.is_there());
-        finish_header(buffer, code, counts);
+        finish_header(buffer, flag::AUTHORITATIVE, code, counts);
         let outcome = Outcome {
             reply: true,
             zone: Some(plan.index),
@@ -233,12 +233,13 @@ impl<'v> Text<'v> {
     }
 }
 
-/// Makes the header of the query that of its reply: RD and CD are copied, RA, AD and Z are clear.
+/// Makes the header of the query that of its reply: RD and CD are copied, RA, AD and Z are clear; AA is
+/// what `authoritative` is.
 #[inline(always)]
-pub(super) fn finish_header(buffer: &mut Buffer, code: u16, counts: u64) {
+pub(super) fn finish_header(buffer: &mut Buffer, authoritative: u16, code: u16, counts: u64) {
     const COPIED: u16 = flag::RECURSION_DESIRED | flag::CHECKING_DISABLED;
     let asked = u16::from_be_bytes([buffer[2], buffer[3]]);
-    let flags = flag::RESPONSE | flag::AUTHORITATIVE | asked & COPIED | code;
+    let flags = flag::RESPONSE | authoritative | asked & COPIED | code;
     buffer[2..4].copy_from_slice(&flags.to_be_bytes());
     buffer[4..HEADER_OCTETS].copy_from_slice(&counts.to_be_bytes());
 }

@@ -30,7 +30,7 @@ use crate::answer::Outcome;
 use crate::dataset::TEST_V4;
 use crate::prefix_table::{Address, Range};
 use crate::rate_limit;
-use crate::wire::{HEADER_OCTETS, class, rcode, record_type};
+use crate::wire::{HEADER_OCTETS, class, flag, rcode, record_type};
 use crate::zone::Family;
 
 /// Replies of signed zones.
@@ -336,7 +336,7 @@ impl Kept {
         opt::write(buffer, records_end, plain, options, context);
         let [answers, authorities] = self.counts.map(u64::from);
         let counts = ONE_QUESTION | answers << 32 | authorities << 16 | u64::from(plain.edns.is_there());
-        reply::finish_header(buffer, code, counts);
+        reply::finish_header(buffer, flag::AUTHORITATIVE, code, counts);
         let outcome =
             Outcome { query_type: plain.record_type, query_class: class::IN, cookie, ..self.outcome };
         exchange.replied(end, outcome, rate_limit::of_address(address, plan.index, plain.record_type));

@@ -142,3 +142,21 @@ fn one_reply_serves_a_block_until_it_is_to_be_signed_again() {
         }
     }
 }
+
+#[test]
+fn a_name_that_sorts_among_octets_parts_their_block() {
+    let apex = "$SOA 300 ns.b host.b 7 60 60 60 90\n";
+    for (owner, is_simple) in [("1st.77", false), ("1234.77", false), ("0x.77", false), ("ns.77", true)] {
+        let records = (Kind::Generic, format!("{apex}{owner} 60 A 192.0.2.7\n"));
+        let zone = tests::zone(APEX, &[records], Status::Serving, &ZoneOptions::default());
+        let zone = signed(zone, EmptyNonTerminals::Marker);
+        let snapshot = Snapshot::new(vec![zone], Settings::default(), None);
+        let fast = FastPath::new(&snapshot);
+        let [first, other] =
+            ["1.1.1.77.", "1.1.200.77."].map(|name| ask(&(name.to_owned() + APEX), 1, true).0);
+        let (outcome, reply) = made(&snapshot, &first, client(4));
+        fast.keep(&first, &outcome, &reply);
+        let found = found(&fast, &snapshot, NOW, &other);
+        assert_eq!(found, is_simple.then(|| made(&snapshot, &other, client(4))), "{owner}");
+    }
+}

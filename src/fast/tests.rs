@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
+use crate::access::{Account, AccountId, Beyond, KeyList, KeyTable, Plan, Policy, Rule, Verdict};
 use crate::answer::{self, Client, Outcome, Signing};
 use crate::config::ReadConfig;
 use crate::cookie::{Cookie, Cookies, Secret, Standing};
@@ -54,8 +55,8 @@ const V6: [u128; 10] = [
     0xfe80 << 112 | 0xfedc_ba98,
     u128::MAX,
 ];
-const V4: [u32; 7] =
-    [0x7f00_0002, 0x7f00_0003, 0x0a0b_0c0d, 0x0a0b_0c0e, 0x0100_0002, 0x0200_0001, 0xffff_ffff];
+const V4: [u32; 8] =
+    [0x7f00_0002, 0x7f00_0003, 0x0a0b_0c0d, 0x0a0b_0c0e, 0x0a63_0001, 0x0100_0002, 0x0200_0001, 0xffff_ffff];
 
 fn list_text(kind: Kind) -> impl Strategy<Value = String> {
     let v6 = (select(&V6), 20u8..=128).prop_map(|(address, length)| {
@@ -86,11 +87,23 @@ fn list_text(kind: Kind) -> impl Strategy<Value = String> {
 pub(super) fn dataset_text() -> impl Strategy<Value = (Kind, String)> {
     let lists = select(vec![Kind::Ip6trie, Kind::Ip6trie, Kind::Ip, Kind::Ip4trie, Kind::Ip4set])
         .prop_flat_map(|kind| list_text(kind).prop_map(move |text| (kind, text)));
-    let generic =
-        vec(select(vec!["@", "ns", "a", "2.0.0.127", "x.4.0.0.10", "c.b.a"]), 0..3).prop_map(|owners| {
-            let lines = owners.iter().map(|owner| format!("{owner} 60 A 192.0.2.7\n"));
-            (Kind::Generic, lines.collect::<String>())
-        });
+    // Some stand among addresses, some only sort there.
+    let owners = select(vec![
+        "@",
+        "ns",
+        "a",
+        "2.0.0.127",
+        "x.4.0.0.10",
+        "c.b.a",
+        "2nd.10",
+        "1234.10",
+        "0x.10",
+        "x.10",
+    ]);
+    let generic = vec(owners, 0..3).prop_map(|owners| {
+        let lines = owners.iter().map(|owner| format!("{owner} 60 A 192.0.2.7\n"));
+        (Kind::Generic, lines.collect::<String>())
+    });
     let acl = (select(vec![":refuse", ":ignore", ":empty", ":pass", ":9:always $"]), 30u8..=32)
         .prop_map(|(action, length)| (Kind::Acl, format!("192.0.2.4/{length} {action}\n")));
     let names = Just((Kind::Dnset, "*.2.0.0.127\n4.3.2.10\n".to_string()));
@@ -174,6 +187,46 @@ fn cookie_option() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![made, other].prop_map(|data| [&[0, 10, 0, data.len() as u8][..], &data].concat())
 }
 
+/// Plans that always allow or never: what they say does not depend on what was asked before.
+fn policy(apexes: &[&str], keyed: u8, rules: &[(u8, u8)]) -> Policy {
+    let name = |apex: &&str| Name::from_text(apex.as_bytes()).unwrap();
+    let never = |name, beyond| Plan { daily: Some(0), beyond, ..Plan::new(name) };
+    let address = Ipv4Addr::new(127, 255, 255, 255);
+    let plans = vec![
+        Plan::new("all"),
+        Plan { text: Some("pay".into()), ..never("refuse", Beyond::Refuse) },
+        never("not listed", Beyond::NotListed),
+        never("listed", Beyond::listed(address, Some("over $"))),
+        Plan { zones: Some(vec![name(&apexes[0])]), ..Plan::new("first") },
+    ];
+    let keyed = apexes.iter().enumerate().filter(|(place, _)| keyed >> place & 1 == 1);
+    let keyed = keyed.map(|(_, apex)| name(apex)).collect();
+    let rules: Vec<Rule> = rules
+        .iter()
+        .map(|&(length, plan)| Rule { clients: format!("192.0.2.4/{}", 29 + length).parse().unwrap(), plan })
+        .collect();
+    Policy::new(plans, keyed, Some("whose?".into()), &rules, Account::unsaved)
+}
+
+/// A key for each plan, but not in the letter case of questions.
+fn keys() -> KeyTable {
+    let keys = (0..5).map(|plan| (AccountId::of_key(format!("Key-{plan}-key").as_bytes()), plan));
+    KeyTable::new(&KeyList { keys: keys.collect() }, &KeyTable::default(), Account::unsaved)
+}
+
+/// A snapshot with access rules for some of its zones, or none.
+fn judged_snapshot() -> impl Strategy<Value = Snapshot> {
+    let rules = vec((0u8..4, 0u8..5), 0..3);
+    let keyed = prop_oneof![1 => Just(0u8), 2 => any::<u8>()];
+    (snapshot(), keyed, rules, 0..8).prop_map(|(snapshot, keyed, rules, keys_read)| {
+        let apexes: Vec<String> = snapshot.zones().iter().map(|zone| zone.name().to_string()).collect();
+        let apexes: Vec<&str> = apexes.iter().map(String::as_str).collect();
+        let keys = Arc::new(keys());
+        let policy = Arc::new(policy(&apexes, keyed, &rules));
+        snapshot.with_gate(&policy, Some(&keys).filter(|_| keys_read > 0))
+    })
+}
+
 /// The labels of an address, some of them left out or too many.
 fn key_labels() -> impl Strategy<Value = Vec<String>> {
     let v6 = (select(&V6), prop_oneof![3 => Just(0u128), 1 => 0u128..4]).prop_map(|(address, more)| {
@@ -221,12 +274,25 @@ pub(super) fn question(apexes: Vec<&'static str>) -> impl Strategy<Value = Vec<u
     let apex = prop_oneof![12 => select(apexes), 1 => Just("elsewhere")];
     let flags = prop_oneof![4 => Just(0x0100u16), 1 => any::<u16>().prop_map(|flags| flags & 0x07ff), 1 => any::<u16>()];
     let rest = (prop::option::of(opt()), prop_oneof![8 => Just(0usize), 1 => 1usize..5]);
+    let between = select(vec![
+        "",
+        "",
+        "",
+        "",
+        "key-0-key.",
+        "KEY-1-key.",
+        "key-2-KEY.",
+        "key-3-key.",
+        "key-4-key.",
+        "nobodys-key.",
+        "short.",
+    ]);
     let edits = prop_oneof![6 => Just(vec![]), 1 => vec((any::<Index>(), any::<u8>()), 1..3)];
-    (key_labels(), apex, any::<u64>(), (record_type, class, flags), rest, edits).prop_map(
-        |(key, apex, letter_case, (record_type, class, flags), (opt, trailing), edits)| {
+    (key_labels(), (between, apex), any::<u64>(), (record_type, class, flags), rest, edits).prop_map(
+        |(key, (between, apex), letter_case, (record_type, class, flags), (opt, trailing), edits)| {
             let mut name = String::new();
             key.iter().for_each(|label| write!(name, "{label}.").unwrap());
-            let mut name = Name::from_text((name + apex).as_bytes()).unwrap().wire().to_vec();
+            let mut name = Name::from_text((name + between + apex).as_bytes()).unwrap().wire().to_vec();
             for (place, octet) in name.iter_mut().enumerate() {
                 if letter_case >> (place % 64) & 1 == 1 && octet.is_ascii_alphabetic() {
                     *octet ^= 0x20;
@@ -294,7 +360,7 @@ proptest! {
 
     #[test]
     fn both_paths_give_the_same_bytes(
-        snapshot in snapshot(),
+        snapshot in judged_snapshot(),
         packets in vec((prop_oneof![9 => question(APEXES.to_vec()), 1 => bytes()], (4u8..7).prop_map(client)), 1..100),
     ) {
         check(&snapshot, &packets);
@@ -384,4 +450,79 @@ fn what_is_plain_takes_the_fast_path() {
     let clients = [4, 5, 6, 4].map(|last| (packet.clone(), client(last)));
     let taken: Vec<bool> = check(&snapshot, &clients).iter().map(Option::is_some).collect();
     assert_eq!(taken, [true, false, false, true]);
+}
+
+#[test]
+fn keys_and_rules_take_the_fast_path() {
+    let list = (Kind::Ip, "$SOA 300 ns.b host.b 7 60 60 60 90\n2001:db8::/32 :2:see $\n".to_string());
+    let options = ZoneOptions::default();
+    let apexes = ["bl.example", "dq.example"];
+    let zones = apexes
+        .iter()
+        .map(|apex| zone(apex, std::slice::from_ref(&list), Status::Serving, &options))
+        .collect();
+    let policy = Arc::new(policy(&apexes, 2, &[(0, 0), (3, 1)]));
+    let keys = Arc::new(keys());
+    let snapshot = Snapshot::new(zones, Settings::default(), None).with_gate(&policy, Some(&keys));
+    let listed = reversed(0x2001_0db8 << 96 | 0xabcd);
+    for (name, last, expected) in [
+        ("key-0-KEY.dq.example", 4, Some((0, Verdict::Granted))),
+        ("Key-1-key.Dq.example", 9, Some((5, Verdict::Daily))),
+        ("key-4-key.dq.example", 9, Some((5, Verdict::NotInPlan))),
+        ("key-5-key.dq.example", 9, Some((5, Verdict::UnknownKey))),
+        ("bl.example", 5, Some((0, Verdict::Granted))),
+        ("bl.example", 4, Some((5, Verdict::Daily))),
+        // Left to the general path: what is said in place of the data, names without a key.
+        ("key-2-key.dq.example", 4, None),
+        ("key-3-key.dq.example", 4, None),
+        ("dq.example", 5, None),
+        ("key-0-key.bl.example", 5, None),
+    ] {
+        for edns in [false, true] {
+            let (packet, _) = ask(&(listed.clone() + name), 16, edns);
+            let outcomes = check(&snapshot, &[(packet, client(last))]);
+            let taken = outcomes[0].map(|outcome| (outcome.rcode, outcome.access.unwrap().verdict));
+            assert_eq!(taken, expected, "{name}");
+            assert_eq!(
+                outcomes[0].and_then(|outcome| outcome.key).is_some(),
+                name.contains("ey-") && taken.is_some()
+            );
+        }
+    }
+    let (packet, _) = ask(&(listed + "bl.example"), 16, true);
+    let outcomes = check(&snapshot, &[(packet, client(17))]);
+    assert_eq!(outcomes[0].map(|outcome| (outcome.rcode, outcome.access)), Some((0, None)), "no rule");
+}
+
+#[test]
+fn each_question_counts_once() {
+    let lists = [
+        (Kind::Ip, "2001:db8::/32 :2:one\n".to_string()),
+        (Kind::Ip, "2001:db8:1::/48 :3:two\n".to_string()),
+    ];
+    let zones = vec![zone("dq.example", &lists, Status::Serving, &ZoneOptions::default())];
+    let keys = Arc::new(keys());
+    let policy = Arc::new(policy(&["dq.example"], 1, &[]));
+    let snapshot = Snapshot::new(zones, Settings::default(), None).with_gate(&policy, Some(&keys));
+    // The second is said by two datasets, which the fast path does not merge.
+    let packets = [0x2001_0db8_0002u128 << 80, 0x2001_0db8_0001 << 80, 0x2001_0db9 << 96]
+        .map(|address| ask(&(reversed(address) + "key-0-key.dq.example"), 1, true));
+    let mut buffers: Vec<Buffer> = packets.iter().map(|(packet, _)| filled(packet)).collect();
+    for (buffer, (packet, _)) in buffers.iter_mut().zip(&packets) {
+        buffer[..packet.len()].copy_from_slice(packet);
+    }
+    let mut elsewhere = vec![Vec::new(); packets.len()];
+    let mut batch: Vec<Exchange<'_>> = (buffers.iter_mut().zip(&mut elsewhere).zip(&packets))
+        .map(|((buffer, elsewhere), (packet, client))| {
+            Exchange::new(buffer, packet.len(), *client, elsewhere)
+        })
+        .collect();
+    FastPath::new(&snapshot).respond(&snapshot, 0, &mut batch);
+    let answered: Vec<bool> = batch.iter().map(|exchange| exchange.outcome().is_some()).collect();
+    assert_eq!(answered, [true, false, true]);
+    let account = keys.find(AccountId::of_key(b"key-0-key")).unwrap().account;
+    assert_eq!(account.usage().granted, 2);
+    let (packet, client) = &packets[1];
+    let outcome = answer::respond(&snapshot, packet, *client, Signing::default(), &mut Vec::new());
+    assert_eq!((outcome.answers, account.usage().granted), (2, 3));
 }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use super::Buffer;
 use super::question::end_of_name;
 use super::tail::Tail;
+use crate::access::By;
+use crate::access::key_table::SHORTEST_KEY;
 use crate::address;
 use crate::dataset::{AddressList, Data, Dataset, TEST_V4};
 use crate::name::{Name, labels};
@@ -26,6 +28,8 @@ pub(super) struct Zones {
     /// Where in `plans` the names of a length begin, by that length, and where the longest end.
     by_length: Box<[u32; LENGTHS + 1]>,
     any_signed: bool,
+    any_judged: bool,
+    any_keyed: bool,
 }
 
 /// One more than the longest name.
@@ -62,6 +66,8 @@ pub(super) struct Plan {
     pub(super) signed: bool,
     /// No access list looks at its clients.
     pub(super) open: bool,
+    /// By what access rules judge its questions.
+    pub(super) judged: By,
     /// What follows the answer section of a negative answer: the SOA.
     pub(super) negative: Tail,
     /// What follows the answer section of a positive one: nothing, or NS and glue.
@@ -83,7 +89,9 @@ impl Zones {
             plans.partition_point(|plan| plan.apex.octets.len() < length) as u32
         });
         let any_signed = plans.iter().any(|plan| plan.signed);
-        Self { plans, by_length: Box::new(by_length), any_signed }
+        let any_judged = plans.iter().any(|plan| plan.judged != By::Nothing);
+        let any_keyed = plans.iter().any(|plan| plan.judged == By::Key);
+        Self { plans, by_length: Box::new(by_length), any_signed, any_judged, any_keyed }
     }
 
     /// The plan of any zone.
@@ -96,26 +104,48 @@ impl Zones {
         self.any_signed
     }
 
-    /// The plan of the zone whose name, in any letter case, is at a place of a buffer, and where that
-    /// name ends. `last` is the plan found last: questions for one zone often follow each other.
+    /// True if access rules concern one of the zones.
+    #[inline(always)]
+    pub(super) fn any_judged(&self) -> bool {
+        self.any_judged
+    }
+
+    /// The plan of the zone whose name, in any letter case, is at a place of a buffer, or there behind a
+    /// key; where its name begins, and where it ends. `last` is the plan found last: questions for one zone
+    /// often follow each other.
     #[inline(always)]
     pub(super) fn find<'z>(
         &'z self,
         buffer: &Buffer,
         at: usize,
         last: &mut Option<&'z Plan>,
-    ) -> Option<(&'z Plan, usize)> {
-        let plan = match *last {
-            Some(plan) if plan.apex.is_at(buffer, at) => plan,
-            _ => self.search(buffer, at)?,
+    ) -> Option<(&'z Plan, usize, usize)> {
+        let (plan, at) = match *last {
+            Some(plan) if plan.apex.is_at(buffer, at) && plan.judged != By::Key => (plan, at),
+            _ => self.search(buffer, at, *last)?,
         };
         *last = Some(plan);
         let end = at + plan.apex.octets.len();
-        (end <= HEADER_OCTETS + Name::MAX_OCTETS).then_some((plan, end))
+        (end <= HEADER_OCTETS + Name::MAX_OCTETS).then_some((plan, at, end))
     }
 
+    /// As [`Self::find`], without its last step. Where names have keys, there must be one.
     #[inline(never)]
-    fn search(&self, buffer: &Buffer, at: usize) -> Option<&Plan> {
+    fn search<'z>(&'z self, buffer: &Buffer, at: usize, last: Option<&'z Plan>) -> Option<(&'z Plan, usize)> {
+        let behind = at + 1 + usize::from(*buffer.get(at)?);
+        let has_key = self.any_keyed && (at + 1 + SHORTEST_KEY..=at + 64).contains(&behind);
+        let keyed = |plan: &&Plan| plan.judged == By::Key;
+        if has_key && let Some(last) = last.filter(|last| keyed(last) && last.apex.is_at(buffer, behind)) {
+            return Some((last, behind));
+        }
+        if let Some(plan) = self.named(buffer, at) {
+            return Some((plan, at)).filter(|_| !keyed(&plan));
+        }
+        Some((self.named(buffer, behind).filter(keyed).filter(|_| has_key)?, behind))
+    }
+
+    /// The plan of the zone whose name is at a place of a buffer.
+    fn named(&self, buffer: &Buffer, at: usize) -> Option<&Plan> {
         let name = &buffer[at..end_of_name(buffer, at)?];
         let [start, end] = *self.by_length.get(name.len()..)?.first_chunk()?;
         let candidates = &self.plans[start as usize..end as usize];
@@ -178,10 +208,12 @@ impl Plan {
             Signing::By(_) => true,
             Signing::Impossible => return None,
         };
+        let judged = snapshot.gate().judges(index);
         let simple = zone.status() == Status::Serving
             && zone.datasets().iter().all(|dataset| is_simple(dataset, signed))
             && names[index].len() > 1
             && !names.iter().any(|name| is_nested_in_an_address(name, &names[index]))
+            && !(judged == By::Key && has_keyless_names(zone, names, &names[index]))
             && !zone.delegations().any(|(cut, _)| begins_like_an_address(cut, 1));
         if !simple {
             return None;
@@ -198,6 +230,7 @@ impl Plan {
             apex: Apex::new(names[index].clone()),
             signed,
             open: !snapshot.has_access_list() && !zone.has_access_list(),
+            judged,
             negative: zone.apex().negative_soa().map_or_else(Tail::none, |soa| Tail::negative(&soa)),
             positive: positive?,
             v4: having(|list| list.v4.is_some()),
@@ -269,8 +302,11 @@ fn is_simple(dataset: &Dataset, signed: bool) -> bool {
     match &dataset.data {
         Data::Addresses(_) | Data::Access(_) => true,
         Data::Generic(table) => {
-            let least = if signed { 2 } else { 4 };
-            !table.iter().any(|(owner, _)| begins_like_an_address(owner, least))
+            let is_among_addresses = |owner| match signed {
+                true => sorts_like_an_address(owner),
+                false => begins_like_an_address(owner, 4),
+            };
+            !table.iter().any(|(owner, _)| is_among_addresses(owner))
         }
         Data::Names(_) | Data::Combined(_) => false,
     }
@@ -283,12 +319,34 @@ fn begins_like_an_address(owner: &[u8], least: usize) -> bool {
     labels.clone().count() == least && labels.clone().all(is_digits)
 }
 
+/// True if the owner with this key has two labels or more and may stand between the names of addresses that
+/// have the first in common: `1st.10` does, since the second label sorts among octets. No block of addresses
+/// is wider than one label, so an owner of one lies inside none.
+fn sorts_like_an_address(owner: &[u8]) -> bool {
+    let mut labels = owner.strip_suffix(&[0]).unwrap_or(owner).split(|&octet| octet == 0);
+    let sorts = |label: &[u8]| is_digits(label) || label.first().is_some_and(u8::is_ascii_digit);
+    labels.next().is_some_and(is_digits) && labels.next().is_some_and(sorts)
+}
+
 /// True if a name lies below `apex`, right behind a label that an address may have.
 fn is_nested_in_an_address(name: &[u8], apex: &[u8]) -> bool {
     let above = labels(apex).count();
     let name: Vec<&[u8]> = labels(name).collect();
     let Some(next) = name.len().checked_sub(above + 1) else { return false };
     name[next + 1..].iter().copied().eq(labels(apex)) && is_digits(name[next])
+}
+
+/// True if below `apex`, in whose zone names have keys, there are such as have none: of a zone or, beginning
+/// like an address, of a name server.
+fn has_keyless_names(zone: &Zone, names: &[Box<[u8]>], apex: &[u8]) -> bool {
+    let is_address = |host: &Name| labels(host.wire()).next().is_some_and(is_digits);
+    names.iter().any(|name| is_below(name, apex)) || zone.apex().hosts().iter().any(is_address)
+}
+
+/// True if a name lies below `apex`.
+fn is_below(name: &[u8], apex: &[u8]) -> bool {
+    let (above, count) = (labels(apex).count(), labels(name).count());
+    count > above && labels(name).skip(count - above).eq(labels(apex))
 }
 
 /// True for what can be an octet or a nibble of an address.

@@ -12,6 +12,7 @@
 
 mod histogram;
 mod labels;
+mod passages;
 mod statistics;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::histogram::Buckets;
 use super::labels::{Answer, Dropped, Labels, Limited, Origin, labels};
+use crate::access::Passage;
 use crate::cookie::Standing;
 use crate::name::Name;
 
@@ -17,6 +18,8 @@ pub struct Totals {
     pub elsewhere: ZoneTotals,
     /// What is not counted by zone, by how clients come.
     pub origins: BTreeMap<Origin, OriginTotals>,
+    /// What access rules made of questions; none of the counts is 0.
+    pub passages: BTreeMap<Passage, u64>,
 }
 
 /// What was answered from one zone. Packets without an answer count nowhere, as in rbldnsd.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::ZoneSlot;
 use super::histogram::{Sizes, Times};
 use super::labels::{CELLS, Dropped, Limited, Origin, cell};
+use super::passages::Passages;
 use super::totals::{Totals, ZoneTotals};
 use crate::answer::Outcome;
 use crate::cookie::Standing;
@@ -34,6 +35,7 @@ pub struct WorkerCounters {
     dropped: [AtomicU64; Dropped::ALL.len()],
     sizes: Sizes,
     times: Times,
+    passages: Passages,
     /// What no zone answers, or one without a slot.
     elsewhere: ZoneCounters,
     zones: Box<[OnceLock<Box<ZoneChunk>>]>,
@@ -77,6 +79,7 @@ impl WorkerCounters {
             dropped: Default::default(),
             sizes: Sizes::default(),
             times: Times::default(),
+            passages: Passages::default(),
             elsewhere: ZoneCounters::default(),
             zones: (0..CHUNKS).map(|_| OnceLock::new()).collect(),
         }
@@ -181,6 +184,9 @@ impl WorkerCounters {
         origin.open_connections += connections.saturating_sub(ended);
         self.sizes.add_to(&mut origin.sizes);
         self.times.add_to(&mut origin.times);
+        for (passage, count) in self.passages.counted() {
+            *totals.passages.entry(passage).or_default() += count;
+        }
         let mut add = |counters: &ZoneCounters, zone: &mut ZoneTotals| {
             let octets_out = counters.octets_out.load(Relaxed);
             zone.octets_in += counters.octets_in.load(Relaxed);
@@ -241,6 +247,9 @@ impl Tally<'_> {
         counters.increase_each([&self.place.queries[cell(outcome) % CELLS], counters.sizes.bin(octets_out)]);
         if outcome.truncated {
             counters.increase(&counters.truncated, 1);
+        }
+        if let Some(counter) = outcome.access.and_then(|passage| counters.passages.counter(passage)) {
+            counters.increase(counter, 1);
         }
         if let Some(counter) = counters.cookies.get((outcome.cookie as usize).wrapping_sub(1)) {
             counters.increase(counter, 1);

@@ -6,10 +6,12 @@
 
 use std::fmt::{Display, Write};
 
+use crate::access::Verdict;
 use crate::cookie::Standing;
 use crate::metrics::{Answer, Buckets, Dropped, Limited, Origin, OriginTotals, Totals, ZoneTotals};
 use crate::query_log::QuerySink;
 use crate::reload::CertificateReport;
+use crate::status::usage::{AccessStatus, UsageReport};
 use crate::status::{SigningStatus, Status, ZoneStatus, process};
 use crate::zone;
 
@@ -21,6 +23,24 @@ pub(super) fn render(status: &Status, totals: &Totals, query_log: Option<&QueryS
     zones(&mut text, &status.zones);
     server(&mut text, status, query_log);
     of_process(&mut text, status);
+    text.0
+}
+
+/// What accounts have asked, one series for each and what came of it.
+pub(super) fn render_accounts(report: &UsageReport) -> String {
+    const QUERIES: &str = "nibbl_account_queries_total";
+    let mut text = Text::default();
+    text.family(
+        QUERIES,
+        "counter",
+        "Queries of a key or of the clients of a rule, within its plan or beyond.",
+    );
+    for account in &report.usage {
+        for (result, count) in [("granted", account.total), ("denied", account.denied)] {
+            let labels = [("account", &*account.account), ("plan", &account.plan), ("result", result)];
+            text.sample(QUERIES, &labels, count);
+        }
+    }
     text.0
 }
 
@@ -208,6 +228,19 @@ fn signatures(text: &mut Text, signing: &SigningStatus) {
     );
 }
 
+fn access(text: &mut Text, access: &AccessStatus) {
+    const QUERIES: &str = "nibbl_access_queries_total";
+    text.family(QUERIES, "counter", "Queries that access rules concern, by plan and what came of them.");
+    for plan in &access.plans {
+        for (verdict, count) in plan.verdicts() {
+            text.sample(QUERIES, &[("plan", &plan.name), ("result", verdict.name())], count);
+        }
+    }
+    let result = ("result", Verdict::UnknownKey.name());
+    text.sample(QUERIES, &[("plan", ""), result], access.unknown_key);
+    text.single("nibbl_access_keys", "gauge", "Access keys that are served.", access.keys);
+}
+
 fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
     text.single(
         "nibbl_ready",
@@ -236,7 +269,7 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
     text.single(
         "nibbl_access_outdated",
         "gauge",
-        "1 if the server's access list is not the one that its files hold.",
+        "1 if the server's access list or its access keys are not those that the files hold.",
         u64::from(status.access_problem.is_some()),
     );
     text.single(
@@ -245,6 +278,9 @@ fn server(text: &mut Text, status: &Status, query_log: Option<&QuerySink>) {
         "1 if the file of cookies' secrets cannot be used, and they are those before.",
         u64::from(status.secrets_problem.is_some()),
     );
+    if let Some(rules) = &status.access {
+        access(text, rules);
+    }
     if let Some(signing) = &status.signing {
         signatures(text, signing);
     }

@@ -1,5 +1,6 @@
 //! The HTTP listener for those who watch over the server: `/metrics` for Prometheus, `/healthz` and
-//! `/readyz` for whoever starts it and sends it clients, `/status` for programs and people.
+//! `/readyz` for whoever starts it and sends it clients, `/status` for programs and people, `/usage` (for
+//! Prometheus `/metrics/accounts`) for who bills customers.
 //!
 //! It only reads, and knows no users: it belongs on a loopback address. What it shows is made when it
 //! is asked for, by [`status`](crate::status) and `exposition`. Whoever reaches it takes few of the process's files
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -27,6 +28,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::status::Observer;
+use crate::status::usage::UsageReport;
+
+/// The content type of Prometheus' text format.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Connections at the same time; further ones wait in the system's queue.
 pub const CONNECTIONS: usize = 32;
@@ -56,6 +61,8 @@ pub async fn serve(listener: TcpListener, observer: Observer) -> io::Result<()> 
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/status", get(status))
+        .route("/usage", get(usage))
+        .route("/metrics/accounts", get(accounts))
         .with_state(observer);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -82,7 +89,7 @@ async fn metrics(State(observer): State<Observer>) -> impl IntoResponse {
     let totals = observer.metrics.totals();
     let status = observer.status_of(&totals, SystemTime::now());
     let text = exposition::render(&status, &totals, observer.query_log.as_ref());
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+    ([(CONTENT_TYPE, EXPOSITION)], text)
 }
 
 /// 200, or 503 and a line for each thing that is missing.
@@ -97,4 +104,38 @@ async fn ready(State(observer): State<Observer>) -> impl IntoResponse {
 async fn status(State(observer): State<Observer>) -> Result<impl IntoResponse, StatusCode> {
     let text = serde_json::to_string(&observer.status()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(CONTENT_TYPE, "application/json")], text + "\n"))
+}
+
+/// What accounts have asked, as JSON.
+async fn usage(
+    State(observer): State<Observer>,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, StatusCode> {
+    let report = usage_report(observer, query).await?;
+    let text = serde_json::to_string(&report).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(CONTENT_TYPE, "application/json")], text + "\n"))
+}
+
+/// The same for Prometheus: not among the other metrics, since each account is a series.
+async fn accounts(
+    State(observer): State<Observer>,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, StatusCode> {
+    let report = usage_report(observer, query).await?;
+    Ok(([(CONTENT_TYPE, EXPOSITION)], exposition::render_accounts(&report)))
+}
+
+/// Of as many accounts as `?limit=` says, the busiest of the month first.
+async fn usage_report(observer: Observer, query: Option<String>) -> Result<UsageReport, StatusCode> {
+    const DEFAULT: usize = 1000;
+    let limit = match query.as_deref() {
+        None => DEFAULT,
+        Some(query) => {
+            let number = query.strip_prefix("limit=").and_then(|number| number.parse().ok());
+            number.ok_or(StatusCode::BAD_REQUEST)?
+        }
+    };
+    // A million accounts take a while.
+    let report = tokio::task::spawn_blocking(move || observer.usage(limit)).await;
+    report.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }

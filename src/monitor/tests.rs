@@ -9,6 +9,7 @@ use crate::metrics::{Dropped, Limited, Metrics, Origin};
 use crate::name::Name;
 use crate::query_log::{QueryLog, Target};
 use crate::reload::{CertificateReport, ZoneReport};
+use crate::status::usage::{AccessStatus, PlanStatus};
 use crate::status::{SigningStatus, Status, ZoneStatus};
 use crate::zone::{self, Family};
 
@@ -96,6 +97,8 @@ fn every_documented_metric_moves() {
     status.queries.shed = 1;
     status.signing =
         Some(SigningStatus { made: 1, kept: 1, kept_octets: 1, reply_octets: 1, waiting: 1, put_off: 1 });
+    let plan = PlanStatus { name: "gold".into(), granted: 1, ..PlanStatus::default() };
+    status.access = Some(AccessStatus { keys: 1, plans: vec![plan], unknown_key: 1 });
     let directory = tempfile::tempdir().unwrap();
     let log = QueryLog::start(Target::new(Some(directory.path().join("q"))), 1).unwrap();
     let client = Client { address: std::net::Ipv4Addr::LOCALHOST.into(), transport: Transport::Udp };

@@ -26,7 +26,7 @@ mod word;
 
 pub use address::Address;
 pub use compiled::{PrefixTable, Ranges};
-pub(crate) use simd::{Machine, widest};
+pub(crate) use simd::{Machine, prefetch, widest};
 pub(crate) use sort::sort;
 
 /// What a table says of an address: 0 is "not listed", every other number belongs to the caller.

@@ -20,6 +20,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
+use smallvec::SmallVec;
+
 use crate::answer::{Client, Outcome};
 use record::{Record, question_name};
 use writer::Writer;
@@ -187,7 +189,9 @@ impl QuerySink {
         if seen < self.sample.get() {
             return;
         }
-        let name = question_name(packet).into();
+        // Without a question, nobody knows whether there is a key in it.
+        let is_read = outcome.query_type != 0 || outcome.query_class != 0;
+        let name = if is_read { question_name(packet).into() } else { SmallVec::new() };
         let record = Record { time: SystemTime::now(), client, name, outcome: *outcome, reply_octets };
         let counter = match self.queue.try_send(Message::Record(record)) {
             Ok(()) => &self.shared.queued,

@@ -12,8 +12,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use smallvec::SmallVec;
 
 use super::Format;
+use crate::access::key_table::SHORTEST_KEY;
+use crate::access::{AccountId, Verdict};
 use crate::answer::{Client, Outcome, Transport};
-use crate::name::Name;
+use crate::name::{Name, labels};
 
 pub(super) const HEADER_OCTETS: usize = 12;
 
@@ -22,7 +24,7 @@ pub(super) const HEADER_OCTETS: usize = 12;
 pub(super) struct Record {
     pub(super) time: SystemTime,
     pub(super) client: Client,
-    /// The question's name in wire form; empty where none could be read.
+    /// The question's name in wire form; empty where no question could be read.
     pub(super) name: SmallVec<[u8; 96]>,
     pub(super) outcome: Outcome,
     pub(super) reply_octets: usize,
@@ -56,6 +58,28 @@ impl Record {
         }
     }
 
+    /// The name. A key in it is shown by what it is known by; and if nobody has it, so is every label before it
+    /// that is as long: who types it wrong may put it in a wrong place.
+    fn shown_name(&self) -> Name {
+        let Some(key) = self.outcome.key else { return Name::from_wire_unchecked(&self.name) };
+        let is_known = self.outcome.access.is_some_and(|access| access.verdict != Verdict::UnknownKey);
+        let mut shown = Vec::new();
+        let mut at = 0;
+        for label in labels(&self.name) {
+            let may_be_key = at < usize::from(key) && label.len() >= SHORTEST_KEY && !is_known;
+            if at == usize::from(key) || may_be_key {
+                let hidden = format!("key-{}", AccountId::of_key(label));
+                shown.push(hidden.len() as u8);
+                shown.extend_from_slice(hidden.as_bytes());
+            } else {
+                shown.extend_from_slice(&self.name[at..=at + label.len()]);
+            }
+            at += 1 + label.len();
+        }
+        shown.push(0);
+        Name::from_wire_unchecked(&shown)
+    }
+
     fn object(&self) -> Object {
         let Outcome { query_type, query_class, rcode, answers, listed, .. } = self.outcome;
         let since = self.time.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -68,7 +92,7 @@ impl Record {
                 Transport::Tls => "tls",
                 Transport::Quic => "quic",
             },
-            name: (!self.name.is_empty()).then(|| Name::from_wire_unchecked(&self.name).to_string()),
+            name: (!self.name.is_empty()).then(|| self.shown_name().to_string()),
             r#type: Code(query_type, "TYPE", type_name).to_string(),
             class: Code(query_class, "CLASS", class_name).to_string(),
             rcode: Code(rcode, "RCODE", rcode_name).to_string(),
@@ -88,7 +112,7 @@ impl Display for Record {
         if self.name.is_empty() {
             f.write_str("-")?;
         } else {
-            write!(f, "{}", Name::from_wire_unchecked(&self.name))?;
+            write!(f, "{}", self.shown_name())?;
         }
         let record_type = Code(query_type, "type", type_name);
         let (class, rcode) = (Code(query_class, "class", class_name), Code(rcode, "rcode", rcode_name));

@@ -266,7 +266,13 @@ impl Walk {
             _ if !addresses.is_empty() && self.texts => self.phase = Phase::Texts(key, addresses),
             _ if !addresses.is_empty() => self.end_listed(key, addresses, None),
             // Gone since the block was made, or not to be had there: the address itself tells.
-            (_, Some(item)) if key != self.key => self.ask_ordinary(Fallback::NoValue(item.canonical)),
+            (_, Some(item)) if key != self.key => {
+                if *answer == Answer::NoRecords {
+                    // The zone contradicts the block, which is then no witness where nothing else is.
+                    self.item = None;
+                }
+                self.ask_ordinary(Fallback::NoValue(item.canonical));
+            }
             (Answer::NoRecords, _) => self.end(Listing::NotListed, None),
             // The blocks said that it is listed, if not what it says.
             (_, Some(item)) => self.end(Listing::Listed(None), Some(item.covered)),
@@ -286,11 +292,13 @@ impl Walk {
         self.end_listed(key, addresses, texts);
     }
 
-    /// A range around the address, cut to the IPv4 addresses where it is one of them.
+    /// A range around the address, cut to the addresses of its family: IPv4 lies in the middle of the map.
     fn within_family(&self, first: u128, last: u128) -> (u128, u128) {
+        let last_v4 = MAPPED | u128::from(u32::MAX);
         match self.key {
-            Key::V4(_) => (first.max(MAPPED), last.min(MAPPED | u128::from(u32::MAX))),
-            Key::V6(_) => (first, last),
+            Key::V4(_) => (first.max(MAPPED), last.min(last_v4)),
+            Key::V6(address) if address < MAPPED => (first, last.min(MAPPED - 1)),
+            Key::V6(_) => (first.max(last_v4 + 1), last),
         }
     }
 

@@ -243,6 +243,19 @@ fn mapped_addresses_and_plain_walks_ask_the_ordinary_query() {
 }
 
 #[test]
+fn ranges_are_of_one_family() {
+    let server = Server::new(&[], 800);
+    let last_v4 = MAPPED | u128::from(u32::MAX);
+    for (key, covered) in [
+        (Key::V6(0), (0, MAPPED - 1)),
+        (Key::V4(7), (MAPPED, last_v4)),
+        (Key::V6(u128::MAX), (last_v4 + 1, u128::MAX)),
+    ] {
+        assert_eq!(walked(&server, key, |_| Fault::None).0.covered, Some(covered));
+    }
+}
+
+#[test]
 fn a_chain_of_blocks_ends() {
     // A server that always says "go on" one nibble deeper.
     let mut walk = Walk::new(Key::V6(0), false);
@@ -267,6 +280,24 @@ fn more_than_one_record_is_malformed() {
     let Step::Done(verdict) = walk.step() else { panic!("no end") };
     let malformed = Fallback::Malformed(Prefix::ROOT, Malformed::NotOneRecord(2));
     assert_eq!((verdict.listing, verdict.fallback), (Listing::Unknown, Some(malformed)));
+}
+
+#[test]
+fn a_zone_that_contradicts_its_block_is_no_witness() {
+    let documentation = 0x2001_0db8 << 96;
+    let server = Server::new(&[ListEntry { prefix: prefix(documentation, 32), state: 3 }], 800);
+    let key = Key::V6(documentation | 1);
+    let ended = |at_canonical| {
+        let (verdict, _) = walked(&server, key, |question| match question {
+            Question::Addresses(asked) if asked == key => Fault::Dropped,
+            Question::Addresses(_) => at_canonical,
+            _ => Fault::None,
+        });
+        verdict.listing
+    };
+    assert_eq!(ended(Fault::NoRecords), Listing::Unknown);
+    // Where nobody answers, the block has said that it is listed.
+    assert_eq!(ended(Fault::Dropped), Listing::Listed(None));
 }
 
 fn low(bits: u32) -> u128 {

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cookies::CookieSecrets;
-use super::signing::Signers;
-use super::{LoadError, Loaded, Source};
+use super::keys::Keys;
+use super::signing::{self, Signers};
+use super::{LoadError, Loaded, Order, Round, Source};
+use crate::answer;
 use crate::config::{DatasetConfig, ZoneConfig};
 use crate::data_file::{DataFile, Limits, Stamp};
 use crate::dataset::Dataset;
@@ -24,9 +26,10 @@ pub struct Files<P> {
     publish: P,
     /// Told how many octets of text were read since the last call.
     progress: Box<dyn Fn(u64) + Send>,
-    /// The zones that were published last: what they have made of data that stay is kept.
-    published: RefCell<Vec<Arc<Zone>>>,
+    /// What was published last: what its zones have made of data that stay is kept.
+    published: RefCell<Option<Arc<Snapshot>>>,
     signers: Signers,
+    keys: Keys,
     cookies: Option<CookieSecrets>,
 }
 
@@ -39,6 +42,7 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
             progress: Box::new(|_| ()),
             published: RefCell::default(),
             signers: Signers::new(0),
+            keys: Keys::none(),
             cookies: None,
         }
     }
@@ -53,9 +57,38 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
         Self { signers: Signers::new(octets), ..self }
     }
 
+    /// With rules for who may ask how much.
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
+    }
+
     /// Snapshots make cookies with these secrets.
     pub fn with_cookies(self, cookies: Option<CookieSecrets>) -> Self {
         Self { cookies, ..self }
+    }
+
+    /// The zone that datasets make, before it is signed.
+    fn assembled(
+        config: &ZoneConfig,
+        datasets: &[Arc<Loaded<Self>>],
+        status: Status,
+        diagnostics: &mut Diagnostics,
+    ) -> Zone {
+        let options = ZoneOptions {
+            dropin: config.dropin,
+            default_ttl: config.read.ttl.default,
+            negative_ttl: config.negative_ttl,
+            test_value: config.test_entries.then_some(config.test_value),
+            six_to_four: config.sixtofour,
+            ranges: config.ranges.then(|| RangesOptions {
+                block_bytes: config.block_bytes.into(),
+                ttl: config.ranges_ttl.unwrap_or(config.read.ttl.default),
+                clients: config.ranges_clients.clone(),
+            }),
+            delegations: config.delegations.clone(),
+        };
+        let datasets_of_zone = datasets.iter().map(|loaded| loaded.dataset.clone()).collect();
+        Zone::new(config.name.clone(), datasets_of_zone, modified(datasets), status, options, diagnostics)
     }
 
     /// Reads the files of a dataset.
@@ -132,33 +165,34 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         status: Status,
         diagnostics: &mut Diagnostics,
     ) -> Arc<Zone> {
-        let options = ZoneOptions {
-            dropin: config.dropin,
-            default_ttl: config.read.ttl.default,
-            negative_ttl: config.negative_ttl,
-            test_value: config.test_entries.then_some(config.test_value),
-            six_to_four: config.sixtofour,
-            ranges: config.ranges.then(|| RangesOptions {
-                block_bytes: config.block_bytes.into(),
-                ttl: config.ranges_ttl.unwrap_or(config.read.ttl.default),
-                clients: config.ranges_clients.clone(),
-            }),
-            delegations: config.delegations.clone(),
-        };
-        let modified = datasets.iter().map(|loaded| loaded.modified).max().unwrap_or(0);
-        let datasets = datasets.iter().map(|loaded| loaded.dataset.clone()).collect();
-        let zone = Zone::new(config.name.clone(), datasets, modified, status, options, diagnostics);
+        let zone = Self::assembled(config, datasets, status, diagnostics);
         let published = self.published.borrow();
-        let before = published.iter().find(|zone| *zone.name() == config.name);
+        let zones = published.as_ref().map_or(&[][..], |snapshot| snapshot.zones());
+        let before = zones.iter().find(|zone| *zone.name() == config.name);
         let zone = zone.with_ranges(before.map(|zone| &**zone), diagnostics);
         let signing = self.signers.signing(config, &zone, diagnostics);
-        let stale_from = config.max_age.map(|age| modified.saturating_add(age.into()));
+        let stale_from = config.max_age.map(|age| modified(datasets).saturating_add(age.into()));
         let stale_from = stale_from.map(|time| u32::try_from(time).unwrap_or(u32::MAX));
         Arc::new(zone.with_signing(signing).stale_from(stale_from))
     }
 
+    fn obstacle(&self, config: &ZoneConfig, datasets: &[Arc<Loaded<Self>>]) -> Option<String> {
+        config.signing.as_ref()?;
+        let zone = Self::assembled(config, datasets, Status::Serving, &mut Diagnostics::default());
+        let obstacles = signing::obstacles(&zone);
+        (!obstacles.is_empty()).then(|| obstacles.join("; "))
+    }
+
     fn has_changed(&self, config: &ZoneConfig) -> bool {
         self.signers.have_changed(config)
+    }
+
+    fn look(&self, order: &Order, round: &mut Round) -> bool {
+        self.keys.look(order, round)
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.keys.problem()
     }
 
     fn keys_problem(&self, config: &ZoneConfig) -> Option<String> {
@@ -170,13 +204,27 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
         looked.map_err(|error| error.to_string())
     }
 
+    fn prepare(&self, now: SystemTime) {
+        if let Some(snapshot) = &*self.published.borrow() {
+            let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as u32);
+            answer::sign_ahead_of_keys(snapshot, now);
+        }
+    }
+
     fn publish(&self, zones: Vec<Arc<Zone>>, access: Option<&Arc<Loaded<Self>>>) {
         let access = access.map(|loaded| loaded.dataset.clone());
-        self.published.replace(zones.clone());
         let cookies = self.cookies.as_ref().map(CookieSecrets::current);
         let settings = Settings { cookies, ..self.settings.clone() };
-        (self.publish)(Arc::new(Snapshot::new(zones, settings, access)));
+        let snapshot = Snapshot::new(zones, settings, access);
+        let snapshot = Arc::new(snapshot.with_gate(self.keys.policy(), self.keys.table().as_ref()));
+        self.published.replace(Some(snapshot.clone()));
+        (self.publish)(snapshot);
     }
+}
+
+/// The newest modification time of the files of a zone, in seconds since 1970.
+fn modified<S: Source>(datasets: &[Arc<Loaded<S>>]) -> u64 {
+    datasets.iter().map(|loaded| loaded.modified).max().unwrap_or(0)
 }
 
 fn failed(path: &Path, error: &io::Error) -> LoadError {

@@ -9,7 +9,8 @@
 //!
 //! A dataset (type, files, options) is loaded once, however many zones name it. A zone takes all
 //! its new datasets together or none: it stays as it is while one of them does not load, while it
-//! is strict and there are errors, or while too much changed at once (RFC 6471, section 3.2). Who
+//! is strict and there are errors, while too much changed at once (RFC 6471, section 3.2), or while
+//! it is signed and could not be signed with them. Who
 //! wants a look at the files (`watch`, SIGHUP, NOTIFY, `control`) only says so; what changed is
 //! found out here. The world is behind [`Source`], so that all this is tested without files; the
 //! thread that runs a [`Loader`] is in [`service`].
@@ -17,6 +18,7 @@
 pub mod certificates;
 pub mod cookies;
 pub mod files;
+pub mod keys;
 pub mod report;
 pub mod service;
 pub mod signing;
@@ -146,11 +148,12 @@ impl<S: Source> Loader<S> {
             self.datasets[index].look(&self.source, now, &mut round);
         }
         let mut changed = self.generation == 0;
+        changed |= self.source.look(order, &mut round);
         if let Some(access) = &mut self.access {
             changed |= access.take(&self.datasets[access.dataset], &mut round);
         }
         for zone in self.zones.iter_mut().filter(|zone| order.names(&zone.config.name)) {
-            changed |= zone.take(&self.datasets, order.force, now, &mut round);
+            changed |= zone.take(&self.source, &self.datasets, order.force, now, &mut round);
             if zone.published.is_some() && self.source.has_changed(&zone.config) {
                 round.news.push(Notice::of_zone(&zone.config.name, "its keys are read again".into()));
                 zone.published = None;
@@ -186,7 +189,10 @@ impl<S: Source> Loader<S> {
             generation: self.generation,
             looked: seconds(self.looked),
             zones: self.zones.iter().map(|zone| zone.report(&self.source)).collect(),
-            access_problem: self.access.as_ref().and_then(|access| access.problem.clone()),
+            access_problem: {
+                let problem = self.access.as_ref().and_then(|access| access.problem.clone());
+                problem.or_else(|| self.source.problem())
+            },
             secrets_problem: self.secrets_problem.clone(),
             certificates: Vec::new(),
         }
@@ -244,6 +250,7 @@ impl<S: Source> Loader<S> {
             self.generation += 1;
             round.published = true;
         }
+        self.source.prepare(now);
     }
 }
 
@@ -327,12 +334,13 @@ impl<S: Source> ZoneState<S> {
     /// Takes the new datasets if there are any and nothing speaks against them; true if it did.
     fn take(
         &mut self,
+        source: &S,
         datasets: &[DatasetState<S>],
         force: bool,
         now: SystemTime,
         round: &mut Round,
     ) -> bool {
-        let offered = self.offered(datasets, force);
+        let offered = self.offered(source, datasets, force);
         let problem = offered.as_ref().err().cloned();
         let name = &self.config.name;
         if let Some(problem) = problem.as_ref().filter(|&problem| self.problem.as_ref() != Some(problem)) {
@@ -362,7 +370,12 @@ impl<S: Source> ZoneState<S> {
     }
 
     /// All datasets as the files hold them now, or what speaks against them.
-    fn offered(&self, datasets: &[DatasetState<S>], force: bool) -> Result<Vec<Arc<Loaded<S>>>, Problem> {
+    fn offered(
+        &self,
+        source: &S,
+        datasets: &[DatasetState<S>],
+        force: bool,
+    ) -> Result<Vec<Arc<Loaded<S>>>, Problem> {
         let offered: Result<Vec<_>, String> =
             self.datasets.iter().map(|&index| datasets[index].current().cloned()).collect();
         let offered = offered.map_err(|message| Problem::Unloaded { message })?;
@@ -378,7 +391,14 @@ impl<S: Source> ZoneState<S> {
         if is_guarded && self.config.max_change.is_some_and(|percent| too_many(old, new, percent)) {
             return Err(Problem::Guarded { zone: self.config.name.to_string(), entries: new, served: old });
         }
-        Ok(offered)
+        if self.served.is_empty() {
+            // Nothing is lost: the zone itself says why it cannot be signed.
+            return Ok(offered);
+        }
+        match source.obstacle(&self.config, &offered) {
+            Some(message) => Err(Problem::Unsignable { message }),
+            None => Ok(offered),
+        }
     }
 
     fn expires(&self) -> Option<u64> {

@@ -15,7 +15,7 @@ pub struct Report {
     pub looked: u64,
     /// The zones, in the order of the configuration.
     pub zones: Vec<ZoneReport>,
-    /// Why the server's access list is not the one that its files hold.
+    /// Why the server's access list or its access keys are not those that the files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub access_problem: Option<String>,
     /// Why the secrets of cookies are not those that their file holds.
@@ -84,6 +84,12 @@ pub enum Problem {
         entries: u64,
         /// Entries that are served.
         served: u64,
+    },
+    /// The zone is signed, and with this data it could not be.
+    #[error("cannot be signed: {message}")]
+    Unsignable {
+        /// Why.
+        message: String,
     },
 }
 

@@ -118,7 +118,7 @@ impl Signers {
 }
 
 /// Why a zone cannot be signed, whatever its keys are.
-fn obstacles(zone: &Zone) -> Vec<String> {
+pub(super) fn obstacles(zone: &Zone) -> Vec<String> {
     let mut obstacles = Vec::new();
     if zone.answers_by_client() {
         obstacles.push(
@@ -126,8 +126,8 @@ fn obstacles(zone: &Zone) -> Vec<String> {
                 .into(),
         );
     }
-    if let Err(asterisk) = VirtualZone::check(zone) {
-        obstacles.push(asterisk.to_string());
+    if let Err(unwritable) = VirtualZone::check(zone) {
+        obstacles.push(unwritable.to_string());
     }
     if zone.apex().soa().is_none() {
         obstacles.push("it has no SOA".into());
@@ -149,7 +149,7 @@ fn files(directory: &Path) -> Vec<(PathBuf, Option<Stamp>)> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let mut files: Vec<_> = entries
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|kind| kind == "key" || kind == "private"))
+        .filter(|path| key_file::is_key_file(path))
         .map(|path| (path.clone(), Stamp::of(&path).ok()))
         .collect();
     files.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -159,12 +159,17 @@ fn files(directory: &Path) -> Vec<(PathBuf, Option<Stamp>)> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::SystemTime;
 
+    use super::super::files::Files;
+    use super::super::{Loader, Order, Problem};
     use super::*;
+    use crate::config::{Config, spec};
     use crate::dnssec::key::{Algorithm, Key, Role};
     use crate::dnssec::key_file::KeyFile;
     use crate::dnssec::key_set::Timing;
     use crate::dnssec::validity::Validity;
+    use crate::snapshot::{Settings, Snapshot};
     use crate::zone::tests::{dataset, zone};
     use crate::zone::{EmptyNonTerminals, ZoneOptions};
     use crate::zone_file::Kind;
@@ -232,6 +237,39 @@ mod tests {
     }
 
     #[test]
+    fn data_that_cannot_be_signed_is_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        new_key(directory.path(), Role::SecureEntry);
+        let [good, bad] = ["a.b\n", "a.b\na.*.b\n"].map(|names| format!("{APEX}{names}"));
+        let list = directory.path().join("list");
+        let mut config = Config::default();
+        let spec = spec::zone_spec("bl.example:dnset:list").unwrap();
+        config.add(spec, directory.path(), &|_| super::tests::config(directory.path())).unwrap();
+        let published = RefCell::new(None);
+        let files = Files::new(Settings::default(), |snapshot: Arc<Snapshot>| {
+            published.replace(Some(snapshot));
+        });
+        let mut loader = Loader::new(files, &config);
+        let mut look = |text: &str| {
+            fs::write(&list, text).unwrap();
+            let round = loader.look(&Order { zones: None, force: true }, SystemTime::now());
+            let snapshot = published.borrow().clone().unwrap();
+            let is_signed = matches!(snapshot.zones()[0].signing(), Signing::By(_));
+            let said: String = round.notices().map(|notice| notice.to_string()).collect();
+            (is_signed, loader.report().zones[0].problem.clone(), said)
+        };
+        // What never could be signed is not served, and says why.
+        let (is_signed, problem, said) = look(&bad);
+        assert!(!is_signed && problem.is_none() && said.contains("cannot be signed: a.*.b"), "{said}");
+        assert!(look(&good).0);
+        let (is_signed, problem, said) = look(&bad);
+        assert!(is_signed && matches!(problem, Some(Problem::Unsignable { .. })), "{problem:?}");
+        assert!(said.contains("keeps its old data: cannot be signed: "), "{said}");
+        let (is_signed, problem, said) = look(&(good + "c.d\n"));
+        assert!(is_signed && problem.is_none() && said.contains("entries, before"), "{said}");
+    }
+
+    #[test]
     fn what_cannot_be_signed() {
         let directory = tempfile::tempdir().unwrap();
         new_key(directory.path(), Role::SecureEntry);
@@ -243,6 +281,7 @@ mod tests {
             (Kind::Combined, "$DATASET generic sub\n@ NS ns.example.\n", "NS records at `sub`"),
             (Kind::Generic, "@ NS ns.example.\n", ""),
             (Kind::Generic, "x CNAME y.example.\n", ""),
+            (Kind::Generic, "1.2.0.192 CNAME y.example.\n", "1.2.0.192: a CNAME and other records"),
         ] {
             let list = format!("{APEX}192.0.2.1\n");
             let (keys, said) = look(&signers, &config, &[(Kind::Ip4trie, &*list), (kind, text)]);

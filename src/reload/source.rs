@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::{Order, Round};
 use crate::config::{DatasetConfig, ZoneConfig};
 use crate::zone::Status;
 use crate::zone_file::diagnostic::Diagnostics;
@@ -57,10 +58,26 @@ pub trait Source {
         diagnostics: &mut Diagnostics,
     ) -> Self::Zone;
 
+    /// Why these datasets cannot be served as the zone, though each of them is right: what a signed zone cannot have.
+    fn obstacle(&self, _config: &ZoneConfig, _datasets: &[Arc<Loaded<Self>>]) -> Option<String> {
+        None
+    }
+
     /// True if what a zone is made of besides its datasets, the keys of a signed one, is not as it was when
     /// [`Self::zone`] made it.
     fn has_changed(&self, _config: &ZoneConfig) -> bool {
         false
+    }
+
+    /// Looks at what belongs to no zone, the access keys; true if it is not as it was. What there is to say
+    /// goes to `round`.
+    fn look(&self, _order: &Order, _round: &mut Round) -> bool {
+        false
+    }
+
+    /// Why what [`Self::look`] looks at is not served as the files hold it.
+    fn problem(&self) -> Option<String> {
+        None
     }
 
     /// Why a zone is not signed with the keys that its files hold.
@@ -75,6 +92,9 @@ pub trait Source {
     fn look_at_secrets(&self) -> Result<bool, String> {
         Ok(false)
     }
+
+    /// Makes ready what published zones need soon. Called about every minute.
+    fn prepare(&self, _now: SystemTime) {}
 
     /// Serves these zones (in the order of the configuration), and no others, from now on.
     fn publish(&self, zones: Vec<Self::Zone>, access: Option<&Arc<Loaded<Self>>>);

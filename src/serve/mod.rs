@@ -25,6 +25,8 @@ use tokio::time::timeout;
 
 pub use statistics::Statistics;
 
+use crate::access::{Account, Policy};
+use crate::bookkeeping::{Bookkeeper, Store};
 use crate::check::octets;
 use crate::config::{Config, Control, TcpLimits};
 use crate::confinement;
@@ -37,6 +39,7 @@ use crate::progress::Progress;
 use crate::query_log::{self, QueryLog};
 use crate::reload::cookies::CookieSecrets;
 use crate::reload::files::Files;
+use crate::reload::keys::{self, Keys};
 use crate::reload::report::ZoneReport;
 use crate::reload::service;
 use crate::reload::{Certificates, Loader, Notice, Order, Report, Round, Source};
@@ -112,6 +115,14 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// The store of what was asked cannot be opened.
+    #[error("usage: {directory}: {source}", directory = directory.display())]
+    Usage {
+        /// Its directory.
+        directory: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The query log cannot be opened.
     #[error("query log {target}: {source}")]
     QueryLog {
@@ -176,6 +187,9 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
     // The default place is root's, as long as this is root.
     let is_roots = config.control == Control::Default && plan.descent.user.is_some();
     let control = is_roots.then(|| control_socket(config, default_control)).transpose()?;
+    if let Some(directory) = &config.plans.usage {
+        privileges::make_directory(directory, &plan.descent)?;
+    }
     privileges::descend(&plan.descent)?;
     privileges::gain_none()?;
     if config.process.confine {
@@ -189,12 +203,14 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
             .map_err(|source| ServeError::QueryLog { target, source })
     };
     let query_log = config.query_log.clone().map(start).transpose()?;
+    let bookkeeper = config.plans.usage.as_deref().map(bookkeeper).transpose()?;
     let runtime = Runtime::new()?;
+    let control = || match control {
+        Some(made) => Ok(made),
+        None => control_socket(config, default_control),
+    };
     let result =
-        runtime.block_on(run(&plan, bound, monitor, query_log.as_ref(), &readiness, || match control {
-            Some(made) => Ok(made),
-            None => control_socket(config, default_control),
-        }));
+        runtime.block_on(run(&plan, bound, monitor, query_log.as_ref(), bookkeeper, &readiness, control));
     // A load that is under way is not waited for.
     runtime.shutdown_background();
     result
@@ -205,6 +221,7 @@ async fn run(
     bound: Bound,
     monitor: Option<TcpListener>,
     query_log: Option<&QueryLog>,
+    bookkeeper: Option<Bookkeeper>,
     readiness: &Arc<Readiness>,
     control: impl FnOnce() -> Result<Option<Socket>, ServeError>,
 ) -> Result<(), ServeError> {
@@ -262,9 +279,10 @@ async fn run(
         Ok::<_, ServerError>((server, observer))
     };
     let first_load = {
-        let (config, responder) = (config.clone(), responder.clone());
+        let (config, responder, keys) =
+            (config.clone(), responder.clone(), keys(config, bookkeeper.as_ref()));
         tokio::task::spawn_blocking(move || {
-            load(&config, cookies, move |snapshot| responder.publish(snapshot))
+            load(&config, cookies, keys, move |snapshot| responder.publish(snapshot))
         })
     };
     // So long queries wait in the sockets for the data.
@@ -315,6 +333,9 @@ async fn run(
     signals.attend(&handle, query_log, &metrics, readiness).await;
     readiness.stopping();
     server.stop().await;
+    if let Some(bookkeeper) = bookkeeper {
+        bookkeeper.finish(responder.snapshot().gate());
+    }
     drop(statistics);
     Ok(())
 }
@@ -336,16 +357,37 @@ fn not_loaded(config: &Config, settings: Settings) -> Snapshot {
     Snapshot::new(config.zones.iter().map(zone).collect(), settings, None)
 }
 
+/// The store in a directory, and who writes it.
+fn bookkeeper(directory: &Path) -> Result<Bookkeeper, ServeError> {
+    let failed = |source| ServeError::Usage { directory: directory.to_owned(), source };
+    let store = Store::open(directory).map_err(|error| failed(error.into()))?;
+    Bookkeeper::start(store).map_err(|error| failed(error.into()))
+}
+
+/// Rules and keys with their accounts.
+fn keys(config: &Config, bookkeeper: Option<&Bookkeeper>) -> Keys {
+    let (policy, open): (Policy, Box<keys::Open>) = match bookkeeper {
+        Some(bookkeeper) => {
+            let open = bookkeeper.opener();
+            (config.plans.policy(&open).with_calls(bookkeeper.calls()), Box::new(open))
+        }
+        None => (config.plans.policy(Account::unsaved), Box::new(Account::unsaved)),
+    };
+    Keys::new(Arc::new(policy), config.plans.key_file.clone(), open)
+}
+
 fn load<P: Fn(Arc<Snapshot>)>(
     config: &Config,
     cookies: Option<CookieSecrets>,
+    keys: Keys,
     publish: P,
 ) -> (Loader<Files<P>>, Round) {
     let progress = Arc::new(Progress::new(octets(config)));
     let counting = progress.clone();
     let files = Files::new(config.settings.clone(), publish)
         .with_signatures(config.signing.cache)
-        .with_cookies(cookies);
+        .with_cookies(cookies)
+        .with_keys(keys);
     let mut loader = Loader::new(files.with_progress(move |octets| counting.advance(octets)), config);
     let round = loader.look(&Order::default(), SystemTime::now());
     progress.finish();

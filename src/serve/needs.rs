@@ -17,7 +17,7 @@ const OTHER_FILES: u64 = 64;
 /// The files that are read and written from now on.
 pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
     let config = &plan.config;
-    let data = config.datasets().flat_map(|dataset| dataset.files.iter().cloned());
+    let data = config.data_files().cloned();
     let encrypted = config.encrypted_listeners();
     let certificates = encrypted.flat_map(|listener| [listener.certificate.clone(), listener.key.clone()]);
     let keys = config.zones.iter().filter_map(|zone| Some(zone.signing.as_ref()?.keys.clone()));
@@ -35,7 +35,13 @@ pub(super) fn of(plan: &Plan, default_control: &Path) -> Needs {
             .chain(config.cookies.secrets.clone())
             .chain(config.process.read.iter().cloned())
             .collect(),
-        written: control.map(Path::to_owned).into_iter().chain(query_log).chain(statistics).collect(),
+        written: control
+            .map(Path::to_owned)
+            .into_iter()
+            .chain(query_log)
+            .chain(statistics)
+            .chain(config.plans.usage.clone())
+            .collect(),
     }
 }
 

@@ -56,7 +56,6 @@ impl Sources {
     }
 
     /// Whether packets from a port are taken.
-    #[inline(always)]
     pub(super) fn takes(&self, port: u16) -> bool {
         match self.low.get(usize::from(port / 64)) {
             Some(ports) => ports >> (port % 64) & 1 == 0,
@@ -152,13 +151,9 @@ impl Limiter {
         let Some(outcome) = exchange.outcome().filter(|outcome| outcome.reply && !outcome.is_exempt()) else {
             return true;
         };
-        let client = exchange.client().address;
-        !self.counters.exceeds(now, client, outcome, exchange.identity()) || self.withhold(exchange, counters)
-    }
-
-    /// Takes an answer over the limit back, or cuts it. False if there is nothing to be sent.
-    #[cold]
-    fn withhold(&self, exchange: &mut Exchange<'_>, counters: &WorkerCounters) -> bool {
+        if !self.counters.exceeds(now, exchange.client().address, outcome, exchange.identity()) {
+            return true;
+        }
         match self.limit(counters) {
             Limited::Counted => {}
             Limited::Slipped => exchange.cut(),

@@ -482,8 +482,7 @@ impl<R: Responder> Service<R> {
         for (place, exchange) in batch.iter_mut().enumerate() {
             let mut is_limited = false;
             if exchange.outcome().is_none() && !exchange.packet().is_empty() {
-                let context = (moment, limiter);
-                is_limited = self.answer_alone(context, exchange, &mut efforts, || send(place));
+                is_limited = self.answer_alone(moment, exchange, &mut efforts, limiter, || send(place));
             }
             // What is signed has passed the limit before.
             let limiter = limiter.filter(|_| !is_limited);
@@ -498,13 +497,14 @@ impl<R: Responder> Service<R> {
     }
 
     /// Answers a packet of a batch for which there is no faster way. `send` makes what sends a reply to it later.
-    /// True if the reply was to be signed, and has passed the rate limit.
+    /// Returns whether its answer has already met the limit.
     #[inline(never)]
     fn answer_alone(
         &self,
-        (moment, limiter): (&R::Moment, Option<(&Limiter, Ticks)>),
+        moment: &R::Moment,
         exchange: &mut Exchange<'_>,
         efforts: &mut Efforts,
+        limiter: Option<(&Limiter, Ticks)>,
         send: impl FnOnce() -> Send,
     ) -> bool {
         let mut is_limited = false;

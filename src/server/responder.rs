@@ -115,8 +115,10 @@ impl Responder for SnapshotResponder {
 
     fn moment(&self) -> Moment {
         let published = self.current.load();
-        published.snapshot.allowance.fill(self.started.elapsed());
-        Moment { published, now: seconds(SystemTime::now()) }
+        let (elapsed, now) = (self.started.elapsed(), since_1970(SystemTime::now()));
+        published.snapshot.allowance.fill(elapsed);
+        published.snapshot.gate().set_time(elapsed, now);
+        Moment { published, now: now as u32 }
     }
 
     fn respond(
@@ -161,5 +163,9 @@ impl Responder for SnapshotResponder {
 
 /// A time as signatures count it: seconds since 1970, modulo 2^32 (RFC 4034, section 3.1.5).
 fn seconds(time: SystemTime) -> u32 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as u32)
+    since_1970(time) as u32
+}
+
+fn since_1970(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

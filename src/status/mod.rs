@@ -8,6 +8,7 @@ pub mod process;
 pub mod show;
 #[cfg(test)]
 mod tests;
+pub mod usage;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,6 +21,7 @@ use crate::reload::{CertificateReport, Report, ZoneReport};
 use crate::server::{Shed, SigningQueue, SnapshotResponder};
 use crate::snapshot::Snapshot;
 use crate::zone;
+use usage::AccessStatus;
 
 /// Where everything that can be known of the server is found.
 #[derive(Clone)]
@@ -57,7 +59,7 @@ pub struct Status {
     pub generation: u64,
     /// When the files were looked at last; 0 if they never were.
     pub looked: u64,
-    /// Why the server's access list is not the one that its files hold.
+    /// Why the server's access list or its access keys are not those that the files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub access_problem: Option<String>,
     /// Why the secrets of cookies are not those that their file holds.
@@ -68,6 +70,9 @@ pub struct Status {
     pub certificates: Vec<CertificateReport>,
     /// Answered queries.
     pub queries: Queries,
+    /// What access rules made of queries, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub access: Option<AccessStatus>,
     /// What signing takes, if a zone is signed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signing: Option<SigningStatus>,
@@ -176,6 +181,7 @@ impl Observer {
             secrets_problem: report.secrets_problem.clone(),
             certificates: report.certificates.clone(),
             queries: Queries::new(totals, self.shed.count()),
+            access: AccessStatus::new(snapshot.gate(), totals),
             signing: self.signing(&snapshot),
             zones: report.zones.iter().map(zone).collect(),
         }

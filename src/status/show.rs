@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::usage::{PlanStatus, UsageReport};
 use super::{SigningStatus, Status, ZoneStatus};
 use crate::reload::{CertificateReport, Report, ZoneReport};
 use crate::zone;
@@ -35,6 +36,27 @@ pub fn status(status: &Status, earlier: Option<(&Status, Duration)>, now: System
     text
 }
 
+/// What accounts have asked: a line each.
+pub fn usage(report: &UsageReport) -> String {
+    let width = report.usage.iter().map(|usage| usage.account.len()).max().unwrap_or(0).max("account".len());
+    let mut text = format!(
+        "{:width$}  {:12}  {:>12}  {:>12}  {:>14}  {:>12}\n",
+        "account", "plan", "today", "this month", "ever", "denied"
+    );
+    for usage in &report.usage {
+        let _ = writeln!(
+            text,
+            "{:width$}  {:12}  {:>12}  {:>12}  {:>14}  {:>12}",
+            usage.account, usage.plan, usage.today, usage.month, usage.total, usage.denied
+        );
+    }
+    let more = report.accounts.saturating_sub(report.usage.len() as u64);
+    if more > 0 {
+        let _ = writeln!(text, "... {more} more");
+    }
+    text
+}
+
 // Writing to a String cannot fail.
 
 fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: SystemTime) {
@@ -62,6 +84,26 @@ fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: Syste
         figure(queries.limited, |s| s.queries.limited),
         queries.connections,
     );
+    if let Some(access) = &status.access {
+        let _ = writeln!(
+            text,
+            "access: {} keys, {} queries without one of them",
+            access.keys, access.unknown_key
+        );
+        for plan in &access.plans {
+            let then = |figure: fn(&PlanStatus) -> u64| {
+                let plans = |status: &Status| status.access.as_ref().map(|access| access.plans.clone());
+                move |status: &Status| {
+                    let plan = plans(status).into_iter().flatten().find(|other| other.name == plan.name);
+                    plan.as_ref().map_or(0, figure)
+                }
+            };
+            let denied = |plan: &PlanStatus| plan.rate + plan.daily + plan.monthly + plan.not_in_plan;
+            let granted = scale.figure(plan.granted, then(|plan| plan.granted));
+            let denied = scale.figure(denied(plan), then(denied));
+            let _ = writeln!(text, "  plan {}: {granted} granted, {denied} denied", plan.name);
+        }
+    }
     if let Some(signing) = &status.signing {
         let then = |figure: fn(&SigningStatus) -> u64| {
             move |status: &Status| status.signing.as_ref().map_or(0, figure)
@@ -103,7 +145,7 @@ fn push_zone(text: &mut String, zone: &ZoneReport, width: usize, figures: Option
 }
 
 /// Of what is no zone, and yet has a file.
-const ACCESS: &str = "the server's access list";
+const ACCESS: &str = "who may ask";
 const SECRETS: &str = "the secrets of cookies stay";
 
 fn push_problem(text: &mut String, of: &str, problem: Option<&str>) {

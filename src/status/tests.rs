@@ -95,7 +95,7 @@ fn shown_to_a_person() {
          \u{20}           ! its keys: gone\n\
          x           never loaded\n\
          \u{20}           300 queries, 33.3 % listed, serial 42, 1.2 MB\n\
-         ! the server's access list: no list\n\
+         ! who may ask: no list\n\
          ! the secrets of cookies stay: no secret\n"
     );
 }

@@ -24,7 +24,7 @@
 //! `_ranges`, and nothing else does.
 //!
 //! ```text
-//! address_tree, domain_names, range_blocks, records: nodes, each kind right by itself
+//! address_tree, domain_names, range_blocks, range_values, records: nodes, each kind right by itself
 //!     └─▶ sources: where in the zone they stand
 //!           ├─▶ merge: one name after the other, each with all that the sources say of it
 //!           └─▶ find: one name, and its neighbours
@@ -36,6 +36,7 @@ mod find;
 mod merge;
 mod nodes;
 mod range_blocks;
+mod range_values;
 mod records;
 mod sources;
 #[cfg(test)]
@@ -58,6 +59,7 @@ pub const MARKER_TYPE: u16 = 17;
 /// Its rdata: no mailbox and no text (RFC 1183, section 2.2).
 pub const MARKER_RDATA: [u8; 2] = [0, 0];
 
+const CNAME: u16 = 5;
 const ANY: u16 = 255;
 /// A wildcard label as it stands in a key.
 const ASTERISK: &[u8] = b"*\0";
@@ -78,12 +80,15 @@ pub struct VirtualName<'z> {
     pub records: RecordSets<'z>,
 }
 
-/// A label `*` that stands for itself: in a standard zone it would be a wildcard.
+/// Why a zone cannot be written as a standard zone. The names are those left of the apex.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name}: standard servers would take the label `*` for a wildcard: the zone cannot be written")]
-pub struct LiteralAsterisk {
-    /// The name, left of the apex.
-    pub name: Name,
+pub enum Unwritable {
+    /// A label `*` stands for itself: in a standard zone it would be a wildcard.
+    #[error("{0}: standard servers would take the label `*` for a wildcard: the zone cannot be written")]
+    LiteralAsterisk(Name),
+    /// Beside a CNAME record stands another record (RFC 1034, section 3.6.2).
+    #[error("{0}: a CNAME and other records: standard servers refuse the zone")]
+    CnameAndOther(Name),
 }
 
 impl<'z> VirtualZone<'z> {
@@ -95,10 +100,28 @@ impl<'z> VirtualZone<'z> {
     /// Looks at all names of the data once.
     ///
     /// # Errors
+    /// See [`Unwritable`].
+    pub fn check(zone: &Zone) -> Result<(), Unwritable> {
+        Self::check_labels(zone)?;
+        let whole = VirtualZone::new(zone, EmptyNonTerminals::Plain);
+        let has_other = |key: &Vec<u8>| match whole.find(key) {
+            Match::Name { records } => is_crowded(&records),
+            _ => false,
+        };
+        match sources::aliases_of(zone).find(has_other) {
+            Some(key) => Err(Unwritable::CnameAndOther(name_of(&key))),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Self::check`], but looks at the names alone and not at what they own: enough for
+    /// [`Self::range_names`].
+    ///
+    /// # Errors
     /// A name has a label that is a literal `*`.
-    pub fn check(zone: &Zone) -> Result<(), LiteralAsterisk> {
+    pub fn check_labels(zone: &Zone) -> Result<(), Unwritable> {
         match sources::names_of(zone).find(|key| has_asterisk(key)) {
-            Some(key) => Err(LiteralAsterisk { name: name_of(&key) }),
+            Some(key) => Err(Unwritable::LiteralAsterisk(name_of(&key))),
             None => Ok(()),
         }
     }
@@ -113,7 +136,7 @@ impl<'z> VirtualZone<'z> {
         Names::new(self.zone, sources::of(self.zone), self.empty_non_terminals)
     }
 
-    /// The apex and the range records alone.
+    /// The apex, the range records, and the names at which their readers ask for more.
     pub fn range_names(&self) -> Names<'z> {
         Names::new(self.zone, sources::of_ranges(self.zone), EmptyNonTerminals::Plain)
     }
@@ -177,6 +200,12 @@ fn fits(zone: &Zone, key: &[u8], more: usize) -> bool {
 fn marker<'z>(zone: &Zone) -> RecordSet<'z> {
     let rdata = smallvec![Cow::Borrowed(&MARKER_RDATA[..])];
     RecordSet { record_type: MARKER_TYPE, ttl: zone.options().default_ttl, rdata }
+}
+
+/// True if a CNAME record is not alone.
+fn is_crowded(records: &RecordSets<'_>) -> bool {
+    let alias = records.iter().find(|set| set.record_type == CNAME);
+    alias.is_some_and(|alias| records.len() > 1 || alias.rdata.len() > 1)
 }
 
 fn has_asterisk(key: &[u8]) -> bool {

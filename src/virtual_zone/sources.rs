@@ -4,8 +4,9 @@ use super::address_tree::AddressTree;
 use super::domain_names::DomainNames;
 use super::nodes::Nodes;
 use super::range_blocks::RangeBlocks;
+use super::range_values::{self, CanonicalNames};
 use super::records::{GenericNames, Single};
-use super::{Node, fits};
+use super::{CNAME, Node, fits};
 use crate::address::ReversedName;
 use crate::name::push_key_label;
 use crate::range_record;
@@ -221,13 +222,16 @@ pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
     with_cuts(zone, of_data(zone))
 }
 
-/// The cuts at or below which the zone's own data has names, which nobody will see.
+/// The cuts at or below which the zone's own data has names, or answers by a wildcard, which nobody will see.
 pub(super) fn cuts_in_data(zone: &Zone) -> impl Iterator<Item = &[u8]> {
     let sources = zone.delegations().next().map_or_else(Vec::new, |_| of_data(zone));
-    let is_below = move |cut: &[u8]| {
-        sources.iter().filter_map(|source| source.first_from(cut, None)).any(|first| first.starts_with(cut))
+    let has_data = move |cut: &[u8]| {
+        let (mut own, mut below) = (Found::new(zone.options().dropin), Found::new(zone.options().dropin));
+        sources.iter().for_each(|source| source.add(cut, &mut own, &mut below));
+        let mut names = sources.iter().filter_map(|source| source.first_from(cut, None));
+        own.has_records() || below.has_records() || names.any(|first| first.starts_with(cut))
     };
-    zone.delegations().map(|(cut, _)| cut).filter(move |cut| is_below(cut))
+    zone.delegations().map(|(cut, _)| cut).filter(move |cut| has_data(cut))
 }
 
 /// The sources but for the cuts.
@@ -246,9 +250,21 @@ fn of_data(zone: &Zone) -> Vec<Source<'_>> {
     with_ranges(zone, sources)
 }
 
-/// The apex and the range records, and nothing else.
+/// The apex and the range records; of all other names only those that clients of range records ask for.
 pub(super) fn of_ranges(zone: &Zone) -> Vec<Source<'_>> {
-    with_ranges(zone, vec![apex(zone)])
+    let mut sources = vec![apex(zone)];
+    for (sub_zone, ranges) in zone.all_ranges() {
+        for family in [Family::V4, Family::V6] {
+            let names = CanonicalNames { zone, sub_zone, ranges, family };
+            sources.push(Source::new(zone, &mount(sub_zone), Reach::Names, names));
+        }
+    }
+    sources.extend(range_values::own_hosts(zone).map(|(key, own)| {
+        let host = Single { own, nothing: Found::new(zone.options().dropin) };
+        Source::new(zone, &key, Reach::Names, host)
+    }));
+    let cuts = || zone.delegations().map(|(key, _)| key);
+    with_ranges(zone, sources.into_iter().filter_map(|source| source.without(cuts())).collect())
 }
 
 fn apex(zone: &Zone) -> Source<'_> {
@@ -288,15 +304,28 @@ fn with_cuts<'z>(zone: &'z Zone, sources: Vec<Source<'z>>) -> Vec<Source<'z>> {
     sources
 }
 
+/// The keys of all names that have CNAME records in the data.
+pub(super) fn aliases_of(zone: &Zone) -> impl Iterator<Item = Vec<u8>> + '_ {
+    mounted(zone).flat_map(|(mount, list)| {
+        let names = list.generic().flat_map(|table| table.iter());
+        let aliases = names.filter(|(_, sets)| sets.iter().any(|set| set.record_type == CNAME));
+        aliases.map(move |(key, _)| [&mount[..], key].concat())
+    })
+}
+
 /// The keys of all names that the data of a zone writes out.
 pub(super) fn names_of(zone: &Zone) -> impl Iterator<Item = Vec<u8>> + '_ {
-    let sub_zones = zone.combined().iter().flatten();
-    let mounted = sub_zones.map(|(labels, list)| (mount(labels), list)).chain([(Vec::new(), zone.list())]);
-    mounted.flat_map(|(mount, list)| {
+    mounted(zone).flat_map(|(mount, list)| {
         let names = list.names().flat_map(|data| data.table.entries_from(&[])).map(|(key, _)| key);
         let generic = list.generic().flat_map(|table| table.iter()).map(|(key, _)| key.to_vec());
         std::iter::once(Vec::new()).chain(names).chain(generic).map(move |key| [&mount[..], &key].concat())
     })
+}
+
+/// The lists of a zone, each with the key of the name that it stands at.
+fn mounted(zone: &Zone) -> impl Iterator<Item = (Vec<u8>, &List)> {
+    let sub_zones = zone.combined().iter().flatten();
+    sub_zones.map(|(labels, list)| (mount(labels), list)).chain([(Vec::new(), zone.list())])
 }
 
 fn of_list<'z>(zone: &'z Zone, list: &'z List, mount: &[u8], sources: &mut Vec<Source<'z>>) {

@@ -280,7 +280,10 @@ proptest! {
         let (uncut, zone) = (zone(datasets(), ZoneOptions::default()), zone(datasets(), options));
         let hides = |cut: &&String| {
             let cut = Name::from_text(cut.as_bytes()).unwrap().key();
-            VirtualZone::new(&uncut, Plain).names().any(|name| name.key.starts_with(&cut))
+            let of_data = VirtualZone::new(&uncut, Plain);
+            let is_answered = |key: &[u8]| matches!(of_data.find(key), Match::Wildcard { .. });
+            let below = [&cut[..], b"x\0"].concat();
+            is_answered(&cut) || is_answered(&below) || of_data.names().any(|name| name.key.starts_with(&cut))
         };
         let mut hiding: Vec<_> = cuts.iter().filter(hides).map(|cut| Name::from_text(cut.as_bytes()).unwrap().key()).collect();
         hiding.sort();
@@ -461,6 +464,44 @@ fn a_literal_asterisk_is_refused() {
     }
     let zone = zone(vec![dataset(Kind::Dnset, "a*.x\n*.x\n")], no_tests());
     assert!(VirtualZone::check(&zone).is_ok());
+}
+
+#[test]
+fn an_alias_is_alone() {
+    for (names, records, refused) in [
+        (".two\n", "www.two CNAME x.example.\n", Some("www.two")),
+        ("two\n", "www.two CNAME x.example.\n", None),
+        ("two\n", "two CNAME x.example.\n", Some("two")),
+        ("one\n", "a CNAME x.example.\n|a CNAME y.example.\n", Some("a")),
+        ("one\n", "a CNAME x.example.\nb.a CNAME y.example.\n", None),
+    ] {
+        let records = records.split('|').map(|text| dataset(Kind::Generic, text));
+        let zone = zone(records.chain([dataset(Kind::Dnset, names)]).collect(), no_tests());
+        let expected =
+            refused.map(|name| Unwritable::CnameAndOther(Name::from_text(name.as_bytes()).unwrap()));
+        assert_eq!(VirtualZone::check(&zone).err(), expected, "{names}");
+    }
+}
+
+#[test]
+fn a_cut_hides_what_a_wildcard_says() {
+    let hiding = |kind: Kind, text: &str, cut: &str| {
+        let name = Name::from_text(cut.as_bytes()).unwrap();
+        let name_servers = vec![Name::from_text(b"ns.example").unwrap()];
+        let delegations = vec![Delegation { name, name_servers, signers: Vec::new() }];
+        let zone = zone(vec![dataset(kind, text)], ZoneOptions { delegations, ..no_tests() });
+        VirtualZone::cuts_in_data(&zone).count() > 0
+    };
+    for (text, cut, expected) in [
+        ("10.0.0.0/8\n", "5.6.10", true),
+        ("10.0.0.0/8\n!10.6.0.0/16\n", "5.6.10", false),
+        ("10.0.0.0/8\n", "5.6.11", false),
+        ("10.0.0.0/8\n", "x.6.10", false),
+        ("10.6.5.4\n", "5.6.10", true),
+    ] {
+        assert_eq!(hiding(Kind::Ip4trie, text, cut), expected, "{text}{cut}");
+    }
+    assert!(hiding(Kind::Dnset, ".two\n", "a.two") && !hiding(Kind::Dnset, "two\n", "a.two"));
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! Notices that data files and certificates may have changed, and says so: nothing more. `reload` finds out what
+//! Notices that data files, certificates and keys may have changed, and says so: nothing more. `reload` finds out what
 //! changed, so a false alarm costs a look at the files, and a missed one waits for the next poll.
 //!
 //! Directories are watched and not files, since files are replaced by renaming: the directory of
 //! each file, the one above it (the directory itself may be replaced), and every directory that
 //! holds a symbolic link on the way (links are swapped). After each change the way is followed
-//! anew. Where the system cannot watch, polling is more frequent.
+//! anew. Of the directories with the keys of signed zones all key files matter, since those of new keys have
+//! new names. Where the system cannot watch, polling is more frequent.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::{Config, Watch};
+use crate::dnssec::key_file::is_key_file;
 
 /// How often files are looked at where the system does not tell of changes.
 const FALLBACK_POLL: Duration = Duration::from_secs(5);
@@ -31,6 +33,7 @@ const MAX_LINKS: u32 = 40;
 /// Watches the files of a configuration.
 pub struct Watcher {
     files: Vec<PathBuf>,
+    key_directories: Vec<PathBuf>,
     system: Option<System>,
     events: mpsc::Receiver<()>,
     /// Keeps `events` open where there is no system; see also [`Self::told`].
@@ -42,8 +45,8 @@ struct System {
     watcher: RecommendedWatcher,
     /// The watched directories, with the device and inode that each had.
     watched: HashMap<PathBuf, (u64, u64)>,
-    /// What an event must name to matter.
-    names: Arc<Mutex<HashSet<PathBuf>>>,
+    /// Where the files of the last [`Self::follow`] are: what tells whether an event matters.
+    ways: Arc<Mutex<Ways>>,
 }
 
 /// What is to be watched for some files.
@@ -52,21 +55,24 @@ struct Ways {
     directories: HashSet<PathBuf>,
     /// Files, directories and links on the ways.
     names: HashSet<PathBuf>,
+    /// Directories of which all key files are meant.
+    key_directories: HashSet<PathBuf>,
 }
 
 impl Watcher {
-    /// Watches all data files, certificates and secrets. The error says why the system does not tell of changes;
+    /// Watches all data files, certificates, secrets and keys. The error says why the system does not tell of changes;
     /// the watcher then only polls.
     pub fn new(config: &Config) -> (Self, Option<notify::Error>) {
-        let mut files: Vec<PathBuf> =
-            config.datasets().flat_map(|dataset| dataset.files.iter().cloned()).collect();
+        let mut files: Vec<PathBuf> = config.data_files().cloned().collect();
         let encrypted = config.encrypted_listeners();
         files.extend(encrypted.flat_map(|listener| [listener.certificate.clone(), listener.key.clone()]));
         files.extend(config.cookies.secrets.clone());
         files.sort_unstable();
         files.dedup();
+        let signed = config.zones.iter().filter_map(|zone| zone.signing.as_ref());
+        let key_directories = signed.map(|signing| signing.keys.clone()).collect();
         let (sender, events) = mpsc::channel(1);
-        let mut watcher = Self { files, system: None, events, sender: sender.clone() };
+        let mut watcher = Self { files, key_directories, system: None, events, sender: sender.clone() };
         if !config.watch.notify {
             return (watcher, None);
         }
@@ -129,7 +135,7 @@ impl Watcher {
     /// When the system cannot watch a directory; from then on it is not asked again.
     fn follow(&mut self) -> Result<(), notify::Error> {
         let Some(system) = &mut self.system else { return Ok(()) };
-        let followed = system.follow(Ways::to(&self.files));
+        let followed = system.follow(Ways::to(&self.files, &self.key_directories));
         if followed.is_err() {
             self.system = None;
         }
@@ -146,22 +152,23 @@ async fn sleep_or_wait(poll: Option<Duration>) {
 
 impl System {
     fn new(sender: mpsc::Sender<()>) -> Result<Self, notify::Error> {
-        let names: Arc<Mutex<HashSet<PathBuf>>> = Arc::default();
-        let wanted = names.clone();
+        let ways: Arc<Mutex<Ways>> = Arc::default();
+        let wanted = ways.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
-            if event.map_or(true, |event| matters(&event, &wanted)) {
+            if event.map_or(true, |event| wanted.concern(&event)) {
                 // A full channel means that the same is already said.
                 let _ = sender.try_send(());
             }
         })?;
-        Ok(Self { watcher, watched: HashMap::new(), names })
+        Ok(Self { watcher, watched: HashMap::new(), ways })
     }
 
     fn follow(&mut self, ways: Ways) -> Result<(), notify::Error> {
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = ways.names;
+        let directories = ways.directories.clone();
+        *self.ways.lock().unwrap_or_else(PoisonError::into_inner) = ways;
         let mut watched = HashMap::new();
-        for directory in ways.directories {
+        for directory in directories {
             // What is gone again is noticed by the directory above it.
             let Ok(identity) = identity(&directory) else { continue };
             if self.watched.remove(&directory).is_some_and(|before| before != identity) {
@@ -187,18 +194,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Whether an event may mean that a file changed. Reading is not one: `reload` itself reads.
-fn matters(event: &notify::Event, names: &HashSet<PathBuf>) -> bool {
-    match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => (),
-        EventKind::Access(_) => return false,
-        _ => (),
-    }
-    event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(|path| names.contains(path))
-}
-
 impl Ways {
-    fn to(files: &[PathBuf]) -> Self {
+    fn to(files: &[PathBuf], key_directories: &[PathBuf]) -> Self {
         let mut ways = Self::default();
         for file in files {
             // Without a working directory there is no way: the next poll tries again.
@@ -206,11 +203,33 @@ impl Ways {
                 ways.follow(&file);
             }
         }
+        for directory in key_directories {
+            // The way to any file in it is the way to them all.
+            let any = std::path::absolute(directory.join("K"));
+            let found = any.ok().and_then(|any| ways.follow(&any));
+            ways.key_directories.extend(found);
+        }
         ways
     }
 
-    /// Walks from the root to the file, through symbolic links.
-    fn follow(&mut self, file: &Path) {
+    /// Whether an event may mean that a file changed. Reading is not one: `reload` itself reads.
+    fn concern(&self, event: &notify::Event) -> bool {
+        match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => (),
+            EventKind::Access(_) => return false,
+            _ => (),
+        }
+        let is_key = |path: &Path| {
+            is_key_file(path) && path.parent().is_some_and(|above| self.key_directories.contains(above))
+        };
+        event.need_rescan()
+            || event.paths.is_empty()
+            || event.paths.iter().any(|path| self.names.contains(path) || is_key(path))
+    }
+
+    /// Walks from the root to the file, through symbolic links. The directory that the file is in, if the way
+    /// leads so far.
+    fn follow(&mut self, file: &Path) -> Option<PathBuf> {
         let mut directory = PathBuf::from("/");
         let mut ahead: Vec<OsString> = steps(file);
         let mut links = 0;
@@ -230,18 +249,19 @@ impl Ways {
                     }
                     ahead.extend(steps(&target));
                 }
-                Ok(_) => return,
+                Ok(_) => return None,
                 Err(_) if ahead.is_empty() || !next.is_dir() => {
                     // The file, or where the way ends today.
                     if let Some(above) = directory.parent() {
                         self.directories.insert(above.to_owned());
                     }
-                    self.directories.insert(directory);
-                    return;
+                    self.directories.insert(directory.clone());
+                    return ahead.is_empty().then_some(directory);
                 }
                 Err(_) => directory = next,
             }
         }
+        None
     }
 }
 

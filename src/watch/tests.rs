@@ -6,7 +6,9 @@ use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{ZoneConfig, spec};
+use crate::config::{SigningConfig, ZoneConfig, spec};
+use crate::dnssec::validity::Validity;
+use crate::zone::EmptyNonTerminals;
 
 /// Only so that a failing test ends.
 const LONG: Duration = Duration::from_secs(30);
@@ -124,7 +126,7 @@ fn ways_go_through_links_and_end_in_loops() {
     let real = dir.path().canonicalize().unwrap();
     symlink("loop", real.join("loop")).unwrap();
     symlink("../v1", real.join("lists/v1/up")).unwrap();
-    let ways = Ways::to(&[real.join("lists/v1/up/list"), real.join("loop/list")]);
+    let ways = Ways::to(&[real.join("lists/v1/up/list"), real.join("loop/list")], &[]);
     for directory in ["lists", "lists/v1", ""] {
         assert!(ways.directories.contains(&real.join(directory)), "{directory}: {ways:?}");
     }
@@ -137,21 +139,31 @@ fn ways_go_through_links_and_end_in_loops() {
 fn reading_and_other_files_do_not_matter() {
     use notify::event::{CreateKind, Flag};
     let names = HashSet::from([PathBuf::from("/d/list")]);
+    let ways = Ways { names, key_directories: HashSet::from(["/k".into()]), ..Ways::default() };
     let event = |kind, path: &str| notify::Event::new(kind).add_path(path.into());
     let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
     let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
     let created = EventKind::Create(CreateKind::File);
-    assert!(matters(&event(written, "/d/list"), &names));
-    assert!(matters(&event(created, "/d/list"), &names));
-    assert!(!matters(&event(created, "/d/other"), &names));
-    assert!(!matters(&event(opened, "/d/list"), &names));
-    assert!(matters(&notify::Event::new(EventKind::Other).set_flag(Flag::Rescan), &names));
+    assert!(ways.concern(&event(written, "/d/list")));
+    assert!(ways.concern(&event(created, "/d/list")));
+    assert!(!ways.concern(&event(created, "/d/other")));
+    assert!(ways.concern(&event(created, "/k/Kbl.example.+013+00001.key")));
+    assert!(!ways.concern(&event(created, "/k/Kbl.example.+013+00001.key.new")));
+    assert!(!ways.concern(&event(created, "/d/a.key")));
+    assert!(!ways.concern(&event(opened, "/d/list")));
+    assert!(ways.concern(&notify::Event::new(EventKind::Other).set_flag(Flag::Rescan)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn polls_and_settles_by_the_clock() {
     let (sender, events) = mpsc::channel(1);
-    let watcher = Watcher { files: Vec::new(), system: None, events, sender: sender.clone() };
+    let watcher = Watcher {
+        files: Vec::new(),
+        key_directories: Vec::new(),
+        system: None,
+        events,
+        sender: sender.clone(),
+    };
     let watch = Watch {
         notify: false,
         poll: Some(Duration::from_secs(60)),
@@ -175,4 +187,35 @@ async fn polls_and_settles_by_the_clock() {
     assert!((62_200..62_210).contains(&settled), "never quiet: {settled}");
     busy.abort();
     running.abort();
+}
+
+#[tokio::test]
+async fn keys_of_signed_zones() {
+    let dir = lists();
+    fs::create_dir(dir.path().join("keys-1")).unwrap();
+    symlink("keys-1", dir.path().join("keys")).unwrap();
+    let mut config = Config { watch: WATCH, ..Config::default() };
+    let spec = spec::zone_spec("bl:ip:lists/v1/list").unwrap();
+    config.add(spec, dir.path(), &ZoneConfig::new).unwrap();
+    config.zones[0].signing = Some(SigningConfig {
+        keys: dir.path().join("keys"),
+        validity: Validity::default(),
+        empty_non_terminals: EmptyNonTerminals::Marker,
+        withdraw_ds: false,
+    });
+    let (mut watcher, error) = Watcher::new(&config);
+    assert!(error.is_none(), "{error:?}");
+    // A key that is new, one that is replaced, another directory.
+    let key = dir.path().join("keys/Kbl.example.+013+00001.private");
+    fs::write(&key, "1\n").unwrap();
+    notices(&mut watcher).await;
+    fs::write(dir.path().join("keys/new"), "2\n").unwrap();
+    fs::rename(dir.path().join("keys/new"), &key).unwrap();
+    notices(&mut watcher).await;
+    fs::create_dir(dir.path().join("keys-2")).unwrap();
+    symlink("keys-2", dir.path().join("link")).unwrap();
+    fs::rename(dir.path().join("link"), dir.path().join("keys")).unwrap();
+    notices(&mut watcher).await;
+    fs::write(&key, "3\n").unwrap();
+    notices(&mut watcher).await;
 }

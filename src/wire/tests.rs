@@ -214,6 +214,7 @@ fn names_of_a_reply_point_into_the_question() {
         cookie: Some([7; 24]),
         nsid: Some(b"ns1"),
         error: Some(extended_error::PROHIBITED),
+        error_text: "",
         padded: false,
     };
     let mut reply = b"before".to_vec();
@@ -261,7 +262,15 @@ fn the_root_is_written_out() {
 fn sets_fit_whole_or_not_at_all() {
     let query = packet(0, [1, 0, 0, 0], &[QUESTION]);
     let message = Message::read(&query).unwrap();
-    let opt = Opt { udp_size: 1232, dnssec_ok: false, cookie: None, nsid: None, error: None, padded: false };
+    let opt = Opt {
+        udp_size: 1232,
+        dnssec_ok: false,
+        cookie: None,
+        nsid: None,
+        error: None,
+        error_text: "",
+        padded: false,
+    };
     let set = addresses(3);
     // Header, question, three records of 16 octets, OPT.
     let whole = 12 + 16 + 48 + 11;
@@ -294,7 +303,15 @@ fn padded_replies_fill_their_block() {
     let message = Message::read(&query).unwrap();
     assert!(message.edns.unwrap().padding);
     let padded = |rdata: usize, error| {
-        let opt = Opt { udp_size: 1232, dnssec_ok: false, cookie: None, nsid: None, error, padded: true };
+        let opt = Opt {
+            udp_size: 1232,
+            dnssec_ok: false,
+            cookie: None,
+            nsid: None,
+            error,
+            error_text: "",
+            padded: true,
+        };
         let mut reply = b"before".to_vec();
         let question = message.question.as_ref();
         let mut writer = Writer::new(&mut reply, message.header, question, Some(opt), 65_535);

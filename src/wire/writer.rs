@@ -60,6 +60,8 @@ pub struct Opt<'s> {
     pub nsid: Option<&'s [u8]>,
     /// The info-code of an Extended DNS Error: see [`super::extended_error`].
     pub error: Option<u16>,
+    /// The text that goes with it.
+    pub error_text: &'s str,
     /// The reply is padded (RFC 7830) to a multiple of [`PADDED_TO`] octets.
     pub padded: bool,
 }
@@ -73,7 +75,7 @@ pub const PADDED_TO: usize = 468;
 
 impl<'w> Writer<'w> {
     /// Begins the reply to a query behind what `out` holds already. It will have at most `limit`
-    /// octets, of which 512 always suffice for the header, any question and OPT.
+    /// octets, of which 512 always suffice for the header, any question and OPT with a short text.
     pub fn new(
         out: &'w mut Vec<u8>,
         query: Header,
@@ -207,7 +209,7 @@ impl Opt<'_> {
         let padding = self.padded.then_some(0);
         11 + option(cookie)
             + option(self.nsid.map(<[u8]>::len))
-            + option(self.error.map(|_| 2))
+            + option(self.error.map(|_| 2 + self.error_text.len()))
             + option(padding)
     }
 
@@ -236,7 +238,8 @@ impl Opt<'_> {
             option(option_code::NSID, identity);
         }
         if let Some(error) = self.error {
-            option(option_code::EXTENDED_DNS_ERROR, &error.to_be_bytes());
+            let text = self.error_text.as_bytes();
+            option(option_code::EXTENDED_DNS_ERROR, &[&error.to_be_bytes(), text].concat());
         }
         if self.padded {
             option(option_code::PADDING, &[0; PADDED_TO][..padding]);

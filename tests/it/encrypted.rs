@@ -66,7 +66,7 @@ impl Encrypted {
 }
 
 /// Writes a new certificate for ns.example and its key.
-fn make(chain: &Path, key: &Path) -> rcgen::Certificate {
+pub(crate) fn make(chain: &Path, key: &Path) -> rcgen::Certificate {
     let made = rcgen::generate_simple_self_signed(["ns.example".to_owned()]).expect("a certificate");
     std::fs::write(chain, made.cert.pem()).expect("write");
     std::fs::write(key, made.signing_key.serialize_pem()).expect("write");
@@ -74,7 +74,7 @@ fn make(chain: &Path, key: &Path) -> rcgen::Certificate {
 }
 
 /// Asks over TLS; an error where the server shows another certificate.
-fn ask_over_tls(
+pub(crate) fn ask_over_tls(
     address: SocketAddr,
     certificate: &rcgen::Certificate,
     query: &Query,

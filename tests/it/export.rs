@@ -86,6 +86,48 @@ fn answers_as_nibbl_does(program: &str, start: Authority, format: &str) {
     println!("{lines} lines, {} queries, {listed} with an answer", queries.len());
 }
 
+/// Two texts, and texts with the address inside a 6to4 one, stand in no TXT record beside a block: clients ask
+/// at canonical addresses, which a server of range records alone has, too.
+#[test]
+fn clients_find_all_values_where_only_range_records_are() {
+    let Some(program) = peer("nsd") else { return };
+    let data = Directory::new();
+    let head = "$SOA 1h ns.bl.example hostmaster.example.net 1 2h 30m 7d 10m\n$NS 1d ns.bl.example\n";
+    data.write("one", format!("{head}2001:db8::/32 :2:one\n192.0.2.0/24 :3:see $\n198.51.100.0/24 :2:one\n"));
+    data.write("two", "2001:db8::/32 :2:two\n198.51.100.0/24 :4:two\n");
+    data.write("records", "ns A 127.0.0.1\n");
+    let specs = ["bl.example:ip:one", "bl.example:ip:two", "bl.example:generic:records"];
+    data.write("bl.example", export(data.path(), &specs, "ranges", true));
+    data.write("dbl.example", "@ 60 IN SOA a. b. 1 2 3 4 5\n@ 60 IN NS a.\n");
+    let address = free_port();
+    let process = nsd(&program, data.path(), address);
+    let arguments = ["--ranges".into(), "--dir".into(), data.path().into()].into_iter();
+    let server = Server::serve(arguments.chain(specs.iter().map(std::ffi::OsString::from)));
+    let looked_up = |server: std::net::SocketAddr| {
+        let mut command = nibbl();
+        command.args(["lookup", "--json", "--zone", "bl.example", "--server", &server.to_string()]);
+        command.args(["2001:db8::7", "2002:c000:207::1", "192.0.2.9", "198.51.100.9", "2001:db9::1"]);
+        let output = command.output().expect("nibbl");
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let (theirs, ours) = (looked_up(address), looked_up(server.udp));
+    let host = ask_all(address, &[Query::new("ns.bl.example", "A")]).remove(0).expect("a reply");
+    let (_, said) = process.stop();
+    server.stop();
+    let verdicts = |text: &str| -> Vec<[serde_json::Value; 5]> {
+        let verdict = |line| {
+            let lookup: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            ["subject", "listed", "codes", "texts", "text_address"].map(|field| lookup[field].clone())
+        };
+        text.lines().map(verdict).collect()
+    };
+    assert_eq!(verdicts(&theirs), verdicts(&ours), "{said}");
+    assert_eq!(ours.matches("\"listed\":true").count(), 4, "{ours}");
+    assert!(ours.contains("see 192.0.2.0"), "{ours}");
+    assert_eq!(host.answer[0].rdata, "127.0.0.1");
+}
+
 /// The records that answer a query: TTL and data.
 fn verdict(reply: &Reply, query: &Query) -> BTreeSet<(u32, String)> {
     let of_type = reply.answer.iter().filter(|record| record.record_type == query.record_type);

@@ -5,6 +5,7 @@
 mod harness;
 
 mod abuse;
+mod access;
 mod activation;
 mod answers;
 mod book;

@@ -39,18 +39,26 @@ fn apex() -> Name {
 }
 
 fn snapshot(datasets: &[(Kind, &str)], empty_non_terminals: EmptyNonTerminals) -> Snapshot {
+    signed_by(signer(std::slice::from_ref(&*KEY)), datasets, empty_non_terminals)
+}
+
+fn signed_by(
+    signer: Arc<ZoneSigner>,
+    datasets: &[(Kind, &str)],
+    empty_non_terminals: EmptyNonTerminals,
+) -> Snapshot {
     let datasets = datasets.iter().map(|(kind, text)| dataset(*kind, text)).collect();
     let ranges = RangesOptions { block_bytes: 800, ttl: 60, clients: Vec::new() };
     let test_value = Some(Ipv4Addr::new(127, 0, 0, 2));
     let options = ZoneOptions { ranges: Some(ranges), test_value, ..ZoneOptions::default() };
     let zone = Zone::new(apex(), datasets, 0, Status::Serving, options, &mut Default::default());
-    let by = SignedBy { signer: signer(), empty_non_terminals };
+    let by = SignedBy { signer, empty_non_terminals };
     let zone = zone.with_ranges(None, &mut Default::default()).with_signing(crate::zone::Signing::By(by));
     Snapshot::new(vec![Arc::new(zone)], Settings::default(), None)
 }
 
-fn signer() -> Arc<ZoneSigner> {
-    let keys = KeySet::new(&apex(), std::slice::from_ref(&*KEY), 3600).unwrap();
+fn signer(keys: &[TimedKey]) -> Arc<ZoneSigner> {
+    let keys = KeySet::new(&apex(), keys, 3600).unwrap();
     let cache = SignatureCache::new(16 << 20).into();
     ZoneSigner::new(&apex(), keys, Validity::default(), cache).into()
 }
@@ -332,6 +340,29 @@ fn sign_ahead(snapshot: &Snapshot) {
 }
 
 #[test]
+fn keys_that_come_have_signed_when_they_begin() {
+    const CHANGE: u32 = NOW + 1000;
+    let key = Key::generate(Algorithm::Ed25519, Role::SecureEntry).unwrap();
+    let timing = Timing { publish: Some(0), activate: Some(CHANGE), ..Timing::default() };
+    let mut before = KEY.clone();
+    before.timing.inactive = Some(CHANGE);
+    let signer = signer(&[before, TimedKey { key: key.into(), timing }]);
+    let snapshot = signed_by(signer, &[(Kind::Ip6trie, LIST)], EmptyNonTerminals::Marker);
+    let has_signed = || {
+        [record_type::SOA, record_type::NS, 48, 59, 60, NSEC].map(|wanted| {
+            let client = Client { address: [192, 0, 2, 1].into(), transport: Transport::Udp };
+            let signing = Signing { now: CHANGE, effort: Effort::Take };
+            answer::respond(&snapshot, &ask(&[], wanted), client, signing, &mut Vec::new()).lacks.is_none()
+        })
+    };
+    sign_ahead(&snapshot);
+    answer::sign_ahead_of_keys(&snapshot, CHANGE - 601);
+    assert_eq!(has_signed(), [false; 6]);
+    answer::sign_ahead_of_keys(&snapshot, CHANGE - 600);
+    assert_eq!(has_signed(), [true; 6]);
+}
+
+#[test]
 fn answers_of_an_access_list_are_refused() {
     let snapshot =
         snapshot(&[(Kind::Ip6trie, LIST), (Kind::Acl, "192.0.2.1 :empty\n")], EmptyNonTerminals::Marker);
@@ -358,7 +389,10 @@ fn other_zones_inside_a_signed_one() {
         let zone = Zone::new(name(apex), list.clone(), 0, Status::Serving, options, &mut Default::default());
         zones.push(zone);
     }
-    let by = SignedBy { signer: signer(), empty_non_terminals: EmptyNonTerminals::Marker };
+    let by = SignedBy {
+        signer: signer(std::slice::from_ref(&*KEY)),
+        empty_non_terminals: EmptyNonTerminals::Marker,
+    };
     let child = zones.pop().unwrap();
     let parent = zones.pop().unwrap().with_signing(crate::zone::Signing::By(by));
     let snapshot = Snapshot::new(vec![Arc::new(parent), Arc::new(child)], Settings::default(), None);

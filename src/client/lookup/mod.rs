@@ -92,6 +92,9 @@ pub fn run(args: LookupArgs, out: &mut impl Write, say: impl Fn(&str)) -> io::Re
         None => Resolver::from_file(Path::new(RESOLV_CONF))
             .map_err(|error| io::Error::new(error.kind(), format!("{RESOLV_CONF}: {error}")))?,
     };
+    for line in resolver.passed_over() {
+        say(&format!("{RESOLV_CONF}: no address of a server: `{line}`"));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tally = runtime.block_on(async {
         let answers = Answers::new(Box::new(resolver), Limits::default());
@@ -200,9 +203,17 @@ fn read_subjects(arguments: Vec<String>, sender: &mpsc::Sender<Input>) {
 fn read_lines(mut input: impl BufRead, sender: &mpsc::Sender<Input>) -> Option<()> {
     for number in 1.. {
         let mut line = Vec::new();
-        let complaint = match (&mut input).take(MAX_LINE).read_until(b'\n', &mut line) {
+        // The line, and its end.
+        let complaint = match (&mut input).take(MAX_LINE + 1).read_until(b'\n', &mut line) {
             Ok(0) => break,
-            Ok(_) if line.len() as u64 == MAX_LINE => format!("standard input:{number}: line too long"),
+            Ok(_) if line.len() as u64 > MAX_LINE && !line.ends_with(b"\n") => {
+                let complaint = format!("standard input:{number}: line too long");
+                sender.blocking_send(Err(complaint)).ok()?;
+                match input.skip_until(b'\n') {
+                    Ok(_) => continue,
+                    Err(error) => format!("standard input: {error}"),
+                }
+            }
             Ok(_) => {
                 let line = String::from_utf8_lossy(&line);
                 let text = line.split('#').next().unwrap_or("").trim();
@@ -308,7 +319,9 @@ mod tests {
     fn lines() {
         let (sender, mut inputs) = mpsc::channel(10);
         let long = "x".repeat(5000);
-        read_lines(format!("192.0.2.1 # one\n\n#\n1.2.3\nexample.org\r\n{long}\nlost\n").as_bytes(), &sender);
+        let longest = " ".repeat(MAX_LINE as usize - 7) + "longest";
+        let text = format!("192.0.2.1 # one\n\n#\n1.2.3\nexample.org\r\n{long}\nnext\n{longest}\n{long}");
+        read_lines(text.as_bytes(), &sender);
         drop(sender);
         let mut shown = Vec::new();
         while let Ok(input) = inputs.try_recv() {
@@ -320,7 +333,10 @@ mod tests {
                 "192.0.2.1",
                 "`1.2.3` is neither an address nor a domain name",
                 "example.org",
-                "standard input:6: line too long"
+                "standard input:6: line too long",
+                "next",
+                "longest",
+                "standard input:9: line too long",
             ]
         );
     }

@@ -262,7 +262,8 @@ mod tests {
 
     #[test]
     fn text_and_json() {
-        let reply = |answer| Ok(Arc::new(Reply { rcode: ResponseCode::NoError, answer, ttl: 7 }));
+        let reply =
+            |answer| Ok(Arc::new(Reply { rcode: ResponseCode::NoError, answer, ttl: 7, denied_by: None }));
         let asked = |record_type: u16, reply| Asked {
             question: Arc::new(Question {
                 name: Name::from_ascii("_ranges.bl.example.").unwrap(),

@@ -92,7 +92,7 @@ pub struct ZoneArg {
 pub fn run(args: &RelayArgs, say: impl Fn(&str)) -> io::Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let mut stop = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
-        let relay = Arc::new(relay(args)?);
+        let relay = Arc::new(relay(args, &say)?);
         // Dropped at the end, and all tasks with it.
         let mut tasks = JoinSet::new();
         for &address in &args.listen {
@@ -116,7 +116,7 @@ pub fn run(args: &RelayArgs, say: impl Fn(&str)) -> io::Result<()> {
 }
 
 /// One memory for each upstream.
-fn relay(args: &RelayArgs) -> io::Result<Relay> {
+fn relay(args: &RelayArgs, say: impl Fn(&str)) -> io::Result<Relay> {
     let limits = Limits { octets: usize::from(args.cache) << 20, stale: args.stale.into() };
     let mut upstreams: Vec<(Option<SocketAddr>, Arc<Answers>)> = Vec::new();
     let mut zones = Vec::new();
@@ -130,6 +130,9 @@ fn relay(args: &RelayArgs) -> io::Result<Relay> {
                     Some(server) => Resolver::new(vec![server]),
                     None => Resolver::from_file(Path::new("/etc/resolv.conf"))?,
                 };
+                for line in resolver.passed_over() {
+                    say(&format!("/etc/resolv.conf: no address of a server: `{line}`"));
+                }
                 let answers = Answers::new(Box::new(resolver), limits);
                 upstreams.push((server, answers.clone()));
                 answers

@@ -3,10 +3,14 @@
 //! | name | answer |
 //! |---|---|
 //! | complete address | A, TXT or both by a lookup; NODATA for other types; NXDOMAIN where not listed |
-//! | part of an address | NXDOMAIN where a block says that nothing below is listed, else NODATA |
+//! | part of an address | NODATA where a block says that something below is listed, else NXDOMAIN |
+//! | one label | what the upstream says, even if it is part of an address |
 //! | any other name | what the upstream says |
 //!
 //! What cannot be found out is SERVFAIL: a listing is never made up, nor is its absence.
+//!
+//! Complete addresses are the list's: generic records at their names are not asked for, since whoever
+//! asks A and AAAA of every address would then cost a question for each.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,7 +21,7 @@ use smallvec::SmallVec;
 
 use crate::address::{Key, MAPPED, MAPPED_LENGTH, ReversedName};
 use crate::client::ranges::Below;
-use crate::client::{Asked, Listing, Lookup, Ranges, Source};
+use crate::client::{Asked, Listing, Lookup, Patience, Ranges, Source};
 use crate::name::labels;
 use crate::query::{self, Asks, Query};
 use crate::range_record::Prefix;
@@ -98,12 +102,13 @@ impl Relay {
         let left: SmallVec<[&[u8]; 36]> =
             question.labels().take(question.labels().len() - zone.labels).collect();
         let reversed = ReversedName::read(&left);
+        let patience = Patience::begin();
         let response = if let Some(key) = reversed.key() {
-            self.of_address(zone, key, reversed, question.record_type, transport).await
+            self.of_address(zone, key, reversed, (question.record_type, transport), patience).await
         } else {
-            match self.of_part(zone, reversed).await {
+            match self.of_part(zone, &left, question, patience).await {
                 Some(response) => response,
-                None => self.of_name(zone, question).await,
+                None => self.of_name(zone, question, patience).await,
             }
         };
         Response { apex_labels: zone.labels, ..response }
@@ -114,8 +119,8 @@ impl Relay {
         zone: &Zone,
         key: Key,
         reversed: ReversedName,
-        wanted: u16,
-        transport: Transport,
+        (wanted, transport): (u16, Transport),
+        patience: Patience,
     ) -> Response {
         let address: IpAddr = match key {
             Key::V4(address) => Ipv4Addr::from_bits(address).into(),
@@ -124,13 +129,13 @@ impl Relay {
         // RFC 8482: over UDP one RRset is answer enough to ANY.
         let whole_any = wanted == record_type::ANY && transport == Transport::Tcp;
         let texts = wanted == record_type::TXT || whole_any;
-        let lookup = zone.ranges.lookup(address, texts).await;
+        let lookup = zone.ranges.lookup_within(address, texts, patience).await;
         let ttl = self.ttl(&lookup);
         let said = match &lookup.listing {
             Listing::Listed(Some(said)) => said,
             Listing::NotListed => {
-                let rcode = absence(zone, &lookup, reversed).await;
-                return self.without(zone, rcode, ttl).await;
+                let rcode = absence(zone, &lookup, reversed, patience).await;
+                return self.without(zone, rcode, ttl, patience).await;
             }
             Listing::Listed(None) | Listing::Unknown => return Response::failed(),
         };
@@ -144,39 +149,54 @@ impl Relay {
             answers.extend(set(record_type::TXT, ttl, texts.iter().map(|text| character_strings(text))));
         }
         if answers.is_empty() {
-            return self.without(zone, rcode::NOERROR, ttl).await;
+            return self.without(zone, rcode::NOERROR, ttl, patience).await;
         }
         Response { authoritative: true, answers, ..Response::default() }
     }
 
     /// A name that minimising resolvers ask on the way to an address (RFC 9156); `None` where it is
     /// none, or the blocks do not tell.
-    async fn of_part(&self, zone: &Zone, reversed: ReversedName) -> Option<Response> {
-        let v4 = reversed.v4.map(|(address, length)| {
-            Prefix::containing(MAPPED | u128::from(address), MAPPED_LENGTH + length)
-        });
-        let v6 = reversed.v6.map(|(address, length)| Prefix::containing(address, length));
-        let mut below = Below::Nothing;
-        let mut ttl = u64::from(self.max_ttl);
-        // The same name can be part of addresses of both families.
-        for prefix in v4.into_iter().chain(v6) {
-            let (part, holds) = zone.ranges.below(prefix).await;
-            ttl = ttl.min(holds);
-            below = match (below, part) {
-                (_, Below::Unknown) | (Below::Unknown, _) => return None,
-                (Below::Nothing, part) => part,
-                (Below::Something, _) => Below::Something,
-            };
+    ///
+    /// Blocks know nothing of generic records and domain lists: `a` may be a host of the zone, `b.a`
+    /// another. The upstream knows, but must not be asked for all the names on the way to the addresses
+    /// of a sweep. So it is asked for last labels alone, of which there are 16 and 256: below one that does
+    /// not exist there is nothing (RFC 8020), and longer names below one with listings (`8.b.d.0.1.0.0.2`)
+    /// are taken for what they look like.
+    async fn of_part(
+        &self,
+        zone: &Zone,
+        left: &[&[u8]],
+        question: &Question<'_>,
+        patience: Patience,
+    ) -> Option<Response> {
+        let (listed, holds) = below(zone, left, patience).await?;
+        let ttl = u32::try_from(holds).unwrap_or(u32::MAX).min(self.max_ttl);
+        if listed == Below::Something {
+            if let [_] = left {
+                let own = self.of_name(zone, question, patience).await;
+                if !own.answers.is_empty() {
+                    return Some(own);
+                }
+            }
+            return Some(self.without(zone, rcode::NOERROR, ttl, patience).await);
         }
-        let rcode = match (v4.or(v6), below) {
-            (None, _) => return None,
-            (Some(_), Below::Nothing) => rcode::NXDOMAIN,
-            (Some(_), _) => rcode::NOERROR,
-        };
-        Some(self.without(zone, rcode, ttl as u32).await)
+        let (&last, rest) = left.split_last()?;
+        if rest.is_empty() {
+            return Some(self.of_name(zone, question, patience).await);
+        }
+        if !matches!(below(zone, &[last], patience).await, Some((Below::Nothing, _))) {
+            return Some(self.without(zone, rcode::NXDOMAIN, ttl, patience).await);
+        }
+        let asked = zone.ranges.ask(&String::from_utf8_lossy(last), RecordType::A, patience).await;
+        let Ok(reply) = &asked.reply else { return Some(Response::failed()) };
+        if reply.rcode != ResponseCode::NXDomain {
+            return Some(self.of_name(zone, question, patience).await);
+        }
+        let ttl = ttl.min(self.ttl_of(asked.ttl, asked.source == Source::Stale));
+        Some(self.without(zone, rcode::NXDOMAIN, ttl, patience).await)
     }
 
-    async fn of_name(&self, zone: &Zone, question: &Question<'_>) -> Response {
+    async fn of_name(&self, zone: &Zone, question: &Question<'_>, patience: Patience) -> Response {
         let wanted = match question.record_type {
             // RFC 8482: one RRset.
             record_type::ANY if question.labels().len() == zone.labels => record_type::SOA,
@@ -185,7 +205,7 @@ impl Relay {
         };
         let Ok(mut name) = Name::from_labels(labels(question.name())) else { return Response::failed() };
         name.set_fqdn(true);
-        let asked = zone.ranges.ask_whole(name, RecordType::from(wanted)).await;
+        let asked = zone.ranges.ask_whole(name, RecordType::from(wanted), patience).await;
         let ttl = self.ttl_of(asked.ttl, asked.source == Source::Stale);
         let Ok(reply) = &asked.reply else { return Response::failed() };
         match &reply.answer {
@@ -198,16 +218,16 @@ impl Relay {
                 }
             }
             Answer::NoRecords if reply.rcode == ResponseCode::NXDomain => {
-                self.without(zone, rcode::NXDOMAIN, ttl).await
+                self.without(zone, rcode::NXDOMAIN, ttl, patience).await
             }
-            Answer::NoRecords => self.without(zone, rcode::NOERROR, ttl).await,
+            Answer::NoRecords => self.without(zone, rcode::NOERROR, ttl, patience).await,
             Answer::Failed => Response::failed(),
         }
     }
 
     /// NXDOMAIN or NODATA that holds for `ttl` seconds (RFC 2308, section 5).
-    async fn without(&self, zone: &Zone, rcode: u16, ttl: u32) -> Response {
-        let asked = zone.ranges.ask("", RecordType::SOA).await;
+    async fn without(&self, zone: &Zone, rcode: u16, ttl: u32, patience: Patience) -> Response {
+        let asked = zone.ranges.ask("", RecordType::SOA, patience).await;
         Response { rcode, authoritative: true, soa: soa(&asked, ttl), ..Response::default() }
     }
 
@@ -239,6 +259,7 @@ impl Response {
             cookie: None,
             nsid: None,
             error: self.error,
+            error_text: "",
             padded: false,
         });
         let limit = match (transport, query.edns) {
@@ -260,9 +281,31 @@ impl Response {
     }
 }
 
+/// What is listed below a part of an address, given by its labels left of the apex, and how long that holds;
+/// `None` where they are no part of an address, or the blocks do not tell.
+async fn below(zone: &Zone, left: &[&[u8]], patience: Patience) -> Option<(Below, u64)> {
+    let reversed = ReversedName::read(left);
+    let v4 = reversed
+        .v4
+        .map(|(address, length)| Prefix::containing(MAPPED | u128::from(address), MAPPED_LENGTH + length));
+    let v6 = reversed.v6.map(|(address, length)| Prefix::containing(address, length));
+    let mut all: Option<(Below, u64)> = None;
+    // The same name can be part of addresses of both families.
+    for prefix in v4.into_iter().chain(v6) {
+        let (part, holds) = zone.ranges.below(prefix, patience).await;
+        all = match (part, all) {
+            (Below::Unknown, _) => return None,
+            (part, None) => Some((part, holds)),
+            (part, Some((Below::Nothing, ttl))) => Some((part, ttl.min(holds))),
+            (_, Some((below, ttl))) => Some((below, ttl.min(holds))),
+        };
+    }
+    all
+}
+
 /// The code for an address that is not listed. 2.0.0.1 (`1.0.0.2`) is also part of 2001::/16, where
 /// something may be listed.
-async fn absence(zone: &Zone, lookup: &Lookup, reversed: ReversedName) -> u16 {
+async fn absence(zone: &Zone, lookup: &Lookup, reversed: ReversedName, patience: Patience) -> u16 {
     if lookup.covered.is_none() {
         // The upstream was asked for the name itself.
         let reply = lookup.asked.last().and_then(|asked| asked.reply.as_ref().ok());
@@ -271,7 +314,7 @@ async fn absence(zone: &Zone, lookup: &Lookup, reversed: ReversedName) -> u16 {
     }
     match reversed.v6 {
         Some((address, length @ ..128)) => {
-            match zone.ranges.below(Prefix::containing(address, length)).await {
+            match zone.ranges.below(Prefix::containing(address, length), patience).await {
                 (Below::Nothing, _) => rcode::NXDOMAIN,
                 (Below::Something | Below::Unknown, _) => rcode::NOERROR,
             }

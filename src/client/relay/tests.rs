@@ -143,6 +143,59 @@ fn the_types_of_a_listed_and_an_unlisted_address() {
     });
 }
 
+/// Blocks know nothing of the hosts of a zone, whose names may look like parts of addresses.
+#[test]
+fn hosts_that_look_like_parts_of_addresses() {
+    let mut zone = zone(2);
+    zone.hosts = vec!["a", "2", "1", "d.c"];
+    let fake = Fake::new(zone);
+    run(async {
+        let relay = relay(&fake, 0);
+        for host in ["a", "A", "2", "1", "d.c"] {
+            assert_eq!(codes(&ask(&relay, host, RecordType::A).await), [53], "{host}");
+            let other = ask(&relay, host, RecordType::MX).await;
+            assert_eq!(other.metadata.response_code, ResponseCode::NoError, "{host}");
+        }
+        for (name, expected) in [
+            ("c", ResponseCode::NoError),
+            ("0.2", ResponseCode::NoError),
+            ("e.c", ResponseCode::NXDomain),
+            ("b", ResponseCode::NXDomain),
+            ("d.b", ResponseCode::NXDomain),
+            ("3.2.10", ResponseCode::NXDomain),
+            ("9.b.d.0.1.0.0.2", ResponseCode::NXDomain),
+        ] {
+            let reply = ask(&relay, name, RecordType::A).await;
+            assert_eq!((reply.metadata.response_code, soa_ttl(&reply)), (expected, 60), "{name}");
+        }
+    });
+}
+
+/// All names on the way to addresses, as minimising resolvers ask them.
+#[test]
+fn names_on_the_way_to_unlisted_addresses_cost_little() {
+    let fake = Fake::new(zone(2));
+    run(async {
+        let relay = relay(&fake, 0);
+        for host in 0..100u128 {
+            for key in [
+                Key::V6((DOCUMENTATION | (host * 0x1_0001) << 60) + (1 << 96)),
+                Key::V4(0x0a00_0000 + host as u32 * 99_991),
+            ] {
+                let name = address_text(key);
+                let labels: Vec<&str> = name.split('.').collect();
+                for part in (1..labels.len()).rev() {
+                    ask(&relay, &labels[part..].join("."), RecordType::A).await;
+                }
+                let reply = ask(&relay, &name, RecordType::A).await;
+                assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
+            }
+        }
+        // The root, the SOA, `2`, and the first octet of the IPv4 addresses.
+        assert_eq!(fake.asked(), 4);
+    });
+}
+
 #[test]
 fn other_names_are_asked_upstream() {
     let fake = Fake::new(zone(2));

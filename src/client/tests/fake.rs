@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     /// The packet ends early.
     CutPacket,
     Refuse,
+    /// Nobody listens there.
+    Closed,
     /// A referral to other servers.
     Refer,
 }
@@ -52,12 +54,14 @@ pub(crate) struct Zone {
     limit: usize,
     /// Without, it has no `_ranges`.
     pub(crate) ranges: bool,
+    /// Names with an A record that blocks know nothing of, without the apex.
+    pub(crate) hosts: Vec<&'static str>,
 }
 
 impl Zone {
     pub(crate) fn new(listings: &[ListEntry], limit: usize) -> Self {
         let map = runs(listings);
-        Self { summary: Summary::new(&map), map, limit, ranges: true }
+        Self { summary: Summary::new(&map), map, limit, ranges: true, hosts: Vec::new() }
     }
 
     pub(crate) fn state(&self, key: Key) -> State {
@@ -80,6 +84,14 @@ impl Zone {
 
     /// The records of a name below the apex, all types; `None` if there is no such name.
     fn records(&self, labels: &[&[u8]]) -> Option<Vec<(u16, Vec<u8>)>> {
+        let name: Vec<_> = labels.iter().map(|label| String::from_utf8_lossy(label)).collect();
+        let name = name.join(".");
+        if self.hosts.contains(&&*name) {
+            return Some(vec![(1, vec![192, 0, 2, 53])]);
+        }
+        if self.hosts.iter().any(|host| host.ends_with(&format!(".{name}"))) {
+            return Some(Vec::new());
+        }
         match name::parse(labels) {
             Some(RangesName::Block(prefix)) if self.ranges => self.block(prefix),
             Some(_) => None,
@@ -226,10 +238,12 @@ impl Upstream for Fake {
         let packet = message::query(question).map_err(|_| Failure::NameTooLong)?;
         let reply = self.with(|shared| {
             shared.asked.push(question.clone());
-            let fault = (shared.faults)(question);
-            shared.zone.reply(&packet.octets, fault)
+            match (shared.faults)(question) {
+                Fault::Closed => Err(Failure::Unreachable(std::io::ErrorKind::ConnectionRefused)),
+                fault => Ok(shared.zone.reply(&packet.octets, fault)),
+            }
         });
-        let Some(reply) = reply else {
+        let Some(reply) = reply? else {
             tokio::time::sleep(Duration::from_secs(3)).await;
             return Err(Failure::NoReply);
         };

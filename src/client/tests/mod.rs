@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -316,6 +317,117 @@ fn a_resolver_that_drops_unknown_types() {
         let dropped =
             fake.with(|shared| shared.asked.iter().filter(|asked| asked.record_type == apl).count());
         assert!(dropped <= 2, "{dropped}");
+    });
+}
+
+/// RFC 8767, section 5: the time that a client waits is that of all questions together.
+#[test]
+fn stale_answers_come_in_time() {
+    let mut entries = vec![entry(DOCUMENTATION | 1 << 64, 64, 3)];
+    entries.extend((2..400).map(|index| entry(DOCUMENTATION | index << 69, 64, 1)));
+    let fake = Fake::new(Zone::new(&entries, block::MIN_LIMIT));
+    run(async {
+        let ranges = ranges(&fake, 3600);
+        let listed = address(Key::V6(DOCUMENTATION | 1 << 64));
+        let fresh = ranges.lookup(listed, true).await;
+        assert!(fresh.asked.len() > 4, "{fresh:?}");
+        fake.with(|shared| shared.faults = Box::new(|_| Fault::Drop));
+        advance(Duration::from_secs(u64::from(TTL))).await;
+        let before = (fake.asked(), tokio::time::Instant::now());
+        let stale = ranges.lookup(listed, true).await;
+        let waited = before.1.elapsed();
+        assert_eq!((state(&stale), stale.is_stale()), (Some(3), true));
+        assert!(waited < Duration::from_secs(2), "{waited:?}");
+        // All questions were put, so that a server that is back refreshes everything.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(fake.asked() - before.0, fresh.asked.len());
+    });
+}
+
+#[test]
+fn a_zone_that_does_not_exist_lists_nothing_and_is_no_verdict() {
+    let fake = Fake::new(Zone::new(&[entry(DOCUMENTATION, 32, 1)], 800));
+    run(async {
+        let answers = Answers::new(Box::new(fake.clone()), Limits::default());
+        let zone = |name: &str| Ranges::new(Name::from_ascii(name).unwrap(), answers.clone());
+        let unlisted = "2001:db9::1".parse().unwrap();
+        for typo in [zone("typo.bl.example"), zone("typo.bl.example").plain()] {
+            let lookup = typo.lookup(unlisted, true).await;
+            assert_eq!(lookup.listing, Listing::Unknown);
+            assert_eq!(lookup.asked[0].reply, Err(Failure::NoSuchZone));
+            let name = typo.lookup_name(&Name::from_ascii("example.org").unwrap(), true).await;
+            assert_eq!(name.listing, Listing::Unknown);
+        }
+        // A list may be a name inside a zone: the name exists.
+        let inside = zone("8.b.d.0.1.0.0.2.bl.example");
+        assert_eq!(inside.lookup(unlisted, true).await.listing, Listing::NotListed);
+        assert_eq!(zone("BL.Example").lookup(unlisted, true).await.listing, Listing::NotListed);
+    });
+}
+
+#[test]
+fn the_longest_zone_with_range_records() {
+    let zone = |last: usize| {
+        let name = format!("{0}.{0}.{1}.", "a".repeat(63), "b".repeat(last));
+        Ranges::new(
+            Name::from_ascii(name).unwrap(),
+            Answers::new(Box::new(Fake::new(Zone::new(&[], 800))), Limits::default()),
+        )
+    };
+    // Two labels of 64 octets, one of 56, the root: 185.
+    assert!(!zone(55).plain && zone(56).plain);
+}
+
+#[test]
+fn a_zone_that_is_gone_and_its_neighbour() {
+    let fake = Fake::new(Zone::new(&[entry(DOCUMENTATION, 32, 2)], 800));
+    let dead = Name::from_ascii("dead.example.").unwrap();
+    let is_down = Arc::new(AtomicBool::new(true));
+    fake.with(|shared| {
+        let (dead, is_down) = (dead.clone(), is_down.clone());
+        shared.faults = Box::new(move |question| match dead.zone_of(&question.name) {
+            true if is_down.load(Ordering::Relaxed) => Fault::Drop,
+            _ => Fault::None,
+        });
+    });
+    run(async {
+        let answers = Answers::new(Box::new(fake.clone()), Limits::default());
+        let alive = Ranges::new(Name::from_ascii(APEX).unwrap(), answers.clone()).plain();
+        let dead = Ranges::new(dead, answers).plain();
+        let host = |host| address(Key::V6(DOCUMENTATION | host));
+        for index in 0..20 {
+            assert_eq!(dead.lookup(host(index), false).await.listing, Listing::Unknown);
+            assert_eq!(state(&alive.lookup(host(index), false).await), Some(2));
+        }
+        // One question a second asks whether it is back.
+        let (before, began) = (fake.asked(), tokio::time::Instant::now());
+        for index in 100..200 {
+            dead.lookup(host(index), false).await;
+            advance(Duration::from_millis(50)).await;
+        }
+        let (asked, seconds) = (fake.asked() - before, began.elapsed().as_secs() as usize);
+        assert!(3 < asked && asked <= seconds + 1 && seconds < 30, "{asked} in {seconds} s");
+        is_down.store(false, Ordering::Relaxed);
+        advance(Duration::from_secs(1)).await;
+        for index in 200..220 {
+            assert_eq!(state(&dead.lookup(host(index), false).await), Some(2));
+        }
+    });
+}
+
+#[test]
+fn a_door_that_is_closed_is_no_silence() {
+    let fake = Fake::new(Zone::new(&[entry(DOCUMENTATION, 32, 2)], 800));
+    run(async {
+        let ranges = ranges(&fake, 0).plain();
+        fake.with(|shared| shared.faults = Box::new(|_| Fault::Closed));
+        for host in 0..5 {
+            let lookup = ranges.lookup(address(Key::V6(DOCUMENTATION | host)), false).await;
+            assert_eq!(lookup.listing, Listing::Unknown);
+        }
+        fake.with(|shared| shared.faults = Box::new(|_| Fault::None));
+        let lookup = ranges.lookup(address(Key::V6(DOCUMENTATION | 9)), false).await;
+        assert_eq!(state(&lookup), Some(2));
     });
 }
 

@@ -30,7 +30,7 @@ fn block() -> Answer {
 }
 
 fn good() -> Result<Reply, Failure> {
-    Ok(Reply { rcode: ResponseCode::NoError, answer: block(), ttl: TTL })
+    Ok(Reply { rcode: ResponseCode::NoError, answer: block(), ttl: TTL, denied_by: None })
 }
 
 fn ask(servers: &[SocketAddr]) -> Result<Reply, Failure> {
@@ -109,6 +109,8 @@ fn failures_are_told() {
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert_eq!(ask(&[closed]), Err(Failure::Unreachable(std::io::ErrorKind::ConnectionRefused)));
     assert_eq!(ask(&[]), Err(Failure::NoReply));
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert_eq!(ask(&[silent.local_addr().unwrap(), closed]), Err(Failure::NoReply));
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! clap reads the arguments; [`Command::from_arguments`] makes of them what the program is to do.
 //! rbldnsd's options are not clap's kind (grouped, values attached): `crate::rbldnsd` reads them.
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,12 +16,13 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::access_command::AccessCommand;
 use crate::client::lookup::{self, LookupArgs};
 use crate::client::relay::{self, RelayArgs};
 use crate::config::delegation::{self, Undelegated};
 use crate::config::file::ConfigError;
 use crate::config::spec::{self, SpecError, ZoneSpec};
-use crate::config::{Config, Control, ZoneConfig, address, duration, file};
+use crate::config::{Config, Control, ZoneConfig, address, duration, file, plans};
 use crate::dnssec::validity::Validity;
 use crate::export_command::{self, Format, SigningOrder};
 use crate::key_command::{self, KeyArgs};
@@ -71,6 +75,17 @@ pub enum Command {
     Key(KeyArgs),
     /// Answer ordinary queries out of range records.
     Relay(RelayArgs),
+    /// Make access keys, or their digests.
+    Access(AccessCommand),
+    /// Ask the running server what the accounts of access rules have asked.
+    Usage {
+        /// The control socket.
+        control: PathBuf,
+        /// Of so many accounts.
+        limit: usize,
+        /// Print the reply as it came.
+        json: bool,
+    },
     /// Write the man pages.
     Man {
         /// The command line's description of itself.
@@ -113,6 +128,9 @@ pub enum CliError {
     /// A zone lies inside a signed one, which does not know.
     #[error("{0}")]
     Undelegated(#[from] Undelegated),
+    /// A zone is the same for all, and access rules make it differ.
+    #[error("{0}")]
+    Contradiction(#[from] plans::Contradiction),
 }
 
 /// The configuration that is served where the command line names nothing.
@@ -191,6 +209,11 @@ enum RawCommand {
     /// Make, show and replace the keys of signed zones
     #[command(after_help = key_command::HELP)]
     Key(KeyArgs),
+    /// Make access keys, and show what they have asked
+    Access {
+        #[command(subcommand)]
+        command: RawAccess,
+    },
     /// Tell the running server to look at its data files now
     #[command(after_help = RELOAD_HELP)]
     Reload {
@@ -235,6 +258,24 @@ enum RawCommand {
         /// The shell
         #[arg(value_enum)]
         shell: Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum RawAccess {
+    #[command(flatten)]
+    Own(AccessCommand),
+    /// Show what keys and clients have asked of the running server, the busiest of the month first
+    #[command(after_help = USAGE_HELP)]
+    Usage {
+        /// Of so many accounts
+        #[arg(long, value_name = "COUNT", default_value = "100")]
+        limit: usize,
+        /// Print the server's reply, one line of JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        socket: Socket,
     },
 }
 
@@ -308,6 +349,14 @@ Example:
 
 Exit codes: 0 all zones are served, 1 a zone is not, or keeps old data, 2 no answer.";
 
+const USAGE_HELP: &str = "\
+A key is shown as the first 12 digits of its SHA-256 digest: printf %s KEY | sha256sum (KEY in lower case).
+
+Example:
+  nibbl access usage --limit 10
+
+Exit codes: 0 shown, 2 no answer.";
+
 const MAN_HELP: &str = "\
 Example:
   nibbl man /usr/local/share/man/man1
@@ -370,6 +419,10 @@ impl Command {
             RawCommand::Lookup(arguments) => Self::Lookup(arguments),
             RawCommand::Key(arguments) => Self::Key(arguments),
             RawCommand::Relay(arguments) => Self::Relay(arguments),
+            RawCommand::Access { command: RawAccess::Own(command) } => Self::Access(command),
+            RawCommand::Access { command: RawAccess::Usage { limit, json, socket } } => {
+                Self::Usage { control: control(socket), limit, json }
+            }
             RawCommand::Man { directory } => Self::Man { described: Box::new(Raw::command()), directory },
             RawCommand::Completions { shell } => {
                 Self::Completions { described: Box::new(Raw::command()), shell }
@@ -404,6 +457,7 @@ impl Source {
         if self.ranges {
             config.zones.iter_mut().for_each(|zone| zone.ranges = true);
         }
+        plans::check_zones(&config.plans, &config.zones)?;
         if let Some(path) = self.control {
             config.control = Control::Path(path);
         }
@@ -450,117 +504,4 @@ struct BadValidity;
 
 fn zone_name(text: &str) -> Result<Name, spec::SpecFault> {
     spec::zone_name(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn command(words: &str) -> Result<Command, CliError> {
-        let words = std::iter::once("nibbl").chain(words.split_whitespace());
-        Command::from_arguments(words.map(OsString::from), Path::new("/run/nibbl.sock"))
-    }
-
-    fn error(words: &str) -> String {
-        command(words).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn clap_agrees_with_itself() {
-        Raw::command().debug_assert();
-    }
-
-    #[test]
-    fn zones_without_a_configuration_file() {
-        let Command::Serve(config) =
-            command("serve --dir /d --listen [::1]:53 --control c bl.example:ip4set:a bl.example:ip6trie:b")
-                .unwrap()
-        else {
-            panic!("not serve")
-        };
-        assert_eq!(config.listen[0].to_string(), "[::1]:53");
-        assert_eq!(config.control, Control::Path("c".into()));
-        assert_eq!(config.zones.len(), 1);
-        assert_eq!(config.zones[0].datasets[1].to_string(), "ip6trie:/d/b");
-        assert!(!config.zones[0].ranges);
-        let Command::Serve(config) = command("serve --ranges a:ip:a b:ip:b").unwrap() else {
-            panic!("not serve")
-        };
-        assert!(config.zones.iter().all(|zone| zone.ranges));
-    }
-
-    #[test]
-    fn a_configuration_file_and_zones() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("nibbl.toml");
-        std::fs::write(&path, "[[zone]]\nname='bl'\nstrict=true\ndatasets=['ip:a']\n").unwrap();
-        let words = format!("check --strict --config {} bl:ip4set:b other:ip:c", path.display());
-        let Command::Check { config, strict: true } = command(&words).unwrap() else { panic!("not check") };
-        assert_eq!(config.zones.len(), 2);
-        assert!(config.zones[0].strict);
-        assert_eq!(config.zones[0].datasets[1].to_string(), "ip4set:b");
-        std::fs::write(&path, "[server]\nlisen = []\n").unwrap();
-        assert!(error(&words).starts_with(&format!("{}:2:1: unknown field `lisen`", path.display())));
-        std::fs::write(&path, [0xff]).unwrap();
-        assert!(error(&words).contains("UTF-8"));
-        assert!(error("serve --config /nonexistent").starts_with("/nonexistent: "));
-    }
-
-    #[test]
-    fn clients_of_the_control_socket() {
-        let Command::Reload { control, zones, force: true } = command("reload --force bl.example").unwrap()
-        else {
-            panic!("not reload")
-        };
-        assert_eq!((control, zones.len()), (PathBuf::from("/run/nibbl.sock"), 1));
-        let Command::Status { control, json: true, watch: None } =
-            command("status --json --control /x").unwrap()
-        else {
-            panic!("not status")
-        };
-        assert_eq!(control, PathBuf::from("/x"));
-    }
-
-    #[test]
-    fn help_states_exit_codes_and_an_example() {
-        for words in [
-            "serve --help",
-            "check --help",
-            "export --help",
-            "reload --help",
-            "status --help",
-            "lookup --help",
-            "key --help",
-            "key generate --help",
-            "key rollover --help",
-            "relay --help",
-            "man --help",
-            "completions --help",
-            "rbldnsd --help",
-            "rbldnsd -nh",
-        ] {
-            let help = error(words);
-            assert!(help.contains("Exit codes:") && help.contains("Example:"), "{words}: {help}");
-            assert!(!help.contains("error:"), "{words}: {help}");
-        }
-    }
-
-    #[test]
-    fn wrong_arguments_are_named() {
-        for (words, message) in [
-            ("serve bl.example:ip4set", "'bl.example:ip4set'"),
-            ("serve --listen localhost", "'localhost'"),
-            ("serve --port 53", "'--port'"),
-            ("export bl.example:ip4set:a --format text", "zone, ranges, rbldnsd, nft, postfix-cidr, rpz"),
-            ("export bl.example:ip4set:a --format zone --keys d", "--signed"),
-            ("export a:ip:a --format zone --signed --keys d --signature-validity 1h", "between 1d and 366d"),
-            ("key generate bl.example", "--keys <DIR>"),
-            ("key ds . --keys d", "name is missing"),
-            ("reload .", "name is missing"),
-            ("rbldnsd -b 127.0.0.1 bl.example:bloom:a", "`bl.example:bloom:a`: unknown dataset type `bloom`"),
-            ("", "Usage: nibbl <COMMAND>"),
-        ] {
-            assert!(error(words).contains(message), "{words}: {}", error(words));
-        }
-    }
 }
