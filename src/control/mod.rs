@@ -94,11 +94,15 @@ const SERVICE: &str = "/run/nibbl/control";
 
 /// Answers requests for ever.
 pub async fn serve(socket: Socket, server: Observer) {
+    let connections = match socket.connections() {
+        Ok(connections) => connections,
+        Err(error) => return tracing::error!("the control socket is of no use: {error}"),
+    };
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        match socket.accept().await {
-            Ok(stream) => {
+        match connections.accept().await {
+            Ok((stream, _)) => {
                 let server = server.clone();
                 tokio::spawn(async move {
                     // A client that goes away needs no answer, and the server no notice of it.

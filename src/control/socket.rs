@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use tokio::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 
 /// A listening socket of mode 0600; its file goes with it.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Makes the socket. Needs to be called inside a tokio runtime.
+    /// Makes the socket.
     ///
     /// # Errors
     /// `AddrInUse` if a server answers there, `AlreadyExists` if there is a file that is no socket,
@@ -31,16 +31,17 @@ impl Socket {
         let made = bind_privately(&private.join("s"), path);
         fs::remove_dir(&private)?;
         let listener = made?;
+        listener.set_nonblocking(true)?;
         let inode = fs::symlink_metadata(path)?.ino();
         Ok(Self { listener, path: path.to_owned(), inode })
     }
 
-    /// The next connection.
+    /// Its connections. Needs to be called inside a tokio runtime.
     ///
     /// # Errors
     /// What the system says.
-    pub async fn accept(&self) -> io::Result<UnixStream> {
-        self.listener.accept().await.map(|(stream, _)| stream)
+    pub(super) fn connections(&self) -> io::Result<tokio::net::UnixListener> {
+        tokio::net::UnixListener::from_std(self.listener.try_clone()?)
     }
 }
 
@@ -65,7 +66,7 @@ fn make_room(path: &Path) -> io::Result<()> {
     if !file_type.is_socket() {
         return Err(io::Error::new(ErrorKind::AlreadyExists, "there is a file that is no socket"));
     }
-    match std::os::unix::net::UnixStream::connect(path) {
+    match UnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         Err(error) => Err(error),
         Ok(_) => Err(io::Error::new(ErrorKind::AddrInUse, "another server answers there")),

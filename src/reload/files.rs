@@ -232,7 +232,13 @@ fn modified<S: Source>(datasets: &[Arc<Loaded<S>>]) -> u64 {
 }
 
 fn failed(path: &Path, error: &io::Error) -> LoadError {
-    LoadError::Failed(format!("{}: {error}", path.display()))
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            ", or outside of what the confined process may read (`read` in `[process]`)"
+        }
+        _ => "",
+    };
+    LoadError::Failed(format!("{}: {error}{hint}", path.display()))
 }
 
 /// Text that counts as it is read.

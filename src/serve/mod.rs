@@ -167,6 +167,12 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
     }
     let mut passed = Passed::from_environment()?;
     let bound = Server::bind_passed(&listeners, limits(config), &mut passed)?.guarded(config.guard.clone());
+    if let Some(octets) = bound.lacking_receive_buffer() {
+        tracing::warn!(
+            "the system keeps only {octets} octets of queries for a socket: raise net.core.rmem_max, or ReceiveBuffer= \
+             of nibbl.socket"
+        );
+    }
     let mut bind = |address| match passed.take_tcp(address) {
         Some(listener) => Ok(listener),
         None => monitor::bind(address).map_err(|source| ServeError::Monitor { address, source }),
@@ -179,6 +185,9 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
             Readiness::default()
         });
     let readiness = Arc::new(readiness);
+    // The default place is root's, as long as this is root.
+    let is_roots = config.control == Control::Default && plan.descent.user.is_some();
+    let control = is_roots.then(|| control_socket(config, default_control)).transpose()?;
     if let Some(directory) = &config.plans.usage {
         privileges::make_directory(directory, &plan.descent)?;
     }
@@ -197,15 +206,12 @@ pub fn serve(plan: Plan, default_control: &Path) -> Result<(), ServeError> {
     let query_log = config.query_log.clone().map(start).transpose()?;
     let bookkeeper = config.plans.usage.as_deref().map(bookkeeper).transpose()?;
     let runtime = Runtime::new()?;
-    let result = runtime.block_on(run(
-        &plan,
-        bound,
-        monitor,
-        query_log.as_ref(),
-        bookkeeper,
-        &readiness,
-        default_control,
-    ));
+    let control = || match control {
+        Some(made) => Ok(made),
+        None => control_socket(config, default_control),
+    };
+    let result =
+        runtime.block_on(run(&plan, bound, monitor, query_log.as_ref(), bookkeeper, &readiness, control));
     // A load that is under way is not waited for.
     runtime.shutdown_background();
     result
@@ -218,7 +224,7 @@ async fn run(
     query_log: Option<&QueryLog>,
     bookkeeper: Option<Bookkeeper>,
     readiness: &Arc<Readiness>,
-    default_control: &Path,
+    control: impl FnOnce() -> Result<Option<Socket>, ServeError>,
 ) -> Result<(), ServeError> {
     let started = SystemTime::now();
     let mut signals = Signals::new()?;
@@ -312,7 +318,7 @@ async fn run(
     let reload = move || service.run(loader, certificates, SystemTime::now, log_round);
     vital_thread::spawn("reload".into(), reload)?;
     report.zones.iter().for_each(|zone| announce(zone, server.addresses()));
-    if let Some(socket) = control_socket(config, default_control)? {
+    if let Some(socket) = control()? {
         tokio::spawn(control::serve(socket, observer));
     }
     if let Some(error) = unwatched {

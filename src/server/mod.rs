@@ -304,6 +304,17 @@ impl Bound {
         self.has_passed
     }
 
+    /// The least octets that the system keeps for one of the UDP sockets, where they are fewer than was asked.
+    pub fn lacking_receive_buffer(&self) -> Option<usize> {
+        let udp = self.listeners.iter().flat_map(|listener| match listener {
+            BoundListener::Plain { udp, .. } => udp.as_slice(),
+            BoundListener::Quic { udp, .. } => std::slice::from_ref(udp),
+            BoundListener::Tls { .. } => &[],
+        });
+        let least = udp.filter_map(|socket| sockets::receive_room(socket).ok()).min();
+        least.filter(|&least| least < self.limits.receive_buffer)
+    }
+
     /// The certificates that are served, each pair of files once.
     pub fn certificates(&self) -> &[Arc<Certificate>] {
         &self.certificates

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::libc;
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use nix::{setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -182,8 +183,15 @@ fn prepared(socket: UdpSocket, receive_buffer: usize) -> io::Result<UdpSocket> {
 
 fn with_options(socket: UdpSocket, address: SocketAddr, receive_buffer: usize) -> io::Result<UdpSocket> {
     // Beyond net.core.rmem_max and wmem_max only with CAP_NET_ADMIN.
-    setsockopt(&socket, sockopt::RcvBufForce, &receive_buffer)
-        .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &receive_buffer))?;
+    let granted = receive_room(&socket)?;
+    if granted < receive_buffer && setsockopt(&socket, sockopt::RcvBufForce, &receive_buffer).is_err() {
+        // What would be granted shows on another socket: this one may have more from the service manager.
+        let other = open(address, Type::DGRAM, Protocol::UDP)?;
+        setsockopt(&other, sockopt::RcvBuf, &receive_buffer)?;
+        if receive_room(&other)? > granted {
+            setsockopt(&socket, sockopt::RcvBuf, &receive_buffer)?;
+        }
+    }
     setsockopt(&socket, sockopt::SndBufForce, &SEND_BUFFER)
         .or_else(|_| setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER))?;
     // Only a socket for all addresses has to learn which of them was asked.
@@ -201,10 +209,29 @@ fn with_options(socket: UdpSocket, address: SocketAddr, receive_buffer: usize) -
     Ok(socket)
 }
 
+/// Octets that the system keeps for a socket until they are read. It says twice as much, for what it needs itself.
+pub(super) fn receive_room(socket: &impl AsFd) -> io::Result<usize> {
+    Ok(getsockopt(socket, sockopt::RcvBuf)? / 2)
+}
+
 fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_socket_has_is_never_taken_away() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        setsockopt(&socket, sockopt::RcvBuf, &100_000).unwrap();
+        let socket = prepared(socket, 50_000).unwrap();
+        assert_eq!(receive_room(&socket).unwrap(), 100_000);
+        assert!(receive_room(&prepared(socket, 150_000).unwrap()).unwrap() >= 150_000);
+    }
 }
