@@ -271,19 +271,19 @@ fn in_zone<'s>(
     }
     let left = question.label_offsets().len() - found.apex_labels;
     let labels: Labels<'_> = question.labels().take(left).collect();
-    let place = (Some(found.index as u32), found.apex_labels);
+    // Whatever is said, it is said by this zone and of this name.
+    let finish = |response: Response<'s>, labels: &[&[u8]]| {
+        let stale = found.zone.is_stale(signing.now).then(|| wire::stale(response.rcode));
+        let (zone, error) = (Some(found.index as u32), response.error.or(stale));
+        Response { zone, apex_labels: found.apex_labels, family: family(labels), error, ..response }
+    };
     let admitted = match withheld(&view, found.zone.status(), question.record_type) {
         Some(response) => Err(response),
         None => admission::admit(snapshot, &found, question, &labels, client, view),
     };
     let admitted = match admitted {
         Ok(admitted) => admitted,
-        Err(response) => {
-            let (zone, apex_labels) = place;
-            let stale = found.zone.is_stale(signing.now).then(|| wire::stale(response.rcode));
-            let error = response.error.or(stale);
-            return Some(Response { zone, apex_labels, family: family(&labels), error, ..response });
-        }
+        Err(response) => return Some(finish(response, &labels)),
     };
     let has_key = admitted.is_granted() && admitted.labels < labels.len();
     let (labels, view) = (&labels[..admitted.labels], &admitted.view);
@@ -308,10 +308,7 @@ fn in_zone<'s>(
         // It is asked again once they are made.
         admitted.give_back(snapshot);
     }
-    let ((zone, apex_labels), access) = (place, admitted.access);
-    let stale = found.zone.is_stale(signing.now).then(|| wire::stale(response.rcode));
-    let error = response.error.or(stale);
-    Some(Response { zone, apex_labels, family: family(labels), access, has_key, error, ..response })
+    Some(Response { access: admitted.access, has_key, ..finish(response, labels) })
 }
 
 /// The labels of a name left of the apex.

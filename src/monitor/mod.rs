@@ -24,6 +24,7 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
@@ -102,8 +103,7 @@ async fn ready(State(observer): State<Observer>) -> impl IntoResponse {
 }
 
 async fn status(State(observer): State<Observer>) -> Result<impl IntoResponse, StatusCode> {
-    let text = serde_json::to_string(&observer.status()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    Ok(([(CONTENT_TYPE, "application/json")], text + "\n"))
+    json(&observer.status())
 }
 
 /// What accounts have asked, as JSON.
@@ -111,9 +111,7 @@ async fn usage(
     State(observer): State<Observer>,
     RawQuery(query): RawQuery,
 ) -> Result<impl IntoResponse, StatusCode> {
-    let report = usage_report(observer, query).await?;
-    let text = serde_json::to_string(&report).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    Ok(([(CONTENT_TYPE, "application/json")], text + "\n"))
+    json(&usage_report(observer, query).await?)
 }
 
 /// The same for Prometheus: not among the other metrics, since each account is a series.
@@ -138,4 +136,10 @@ async fn usage_report(observer: Observer, query: Option<String>) -> Result<Usage
     // A million accounts take a while.
     let report = tokio::task::spawn_blocking(move || observer.usage(limit)).await;
     report.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// A line of JSON.
+fn json<T: Serialize>(document: &T) -> Result<impl IntoResponse + use<T>, StatusCode> {
+    let text = serde_json::to_string(document).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(CONTENT_TYPE, "application/json")], text + "\n"))
 }

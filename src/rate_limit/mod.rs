@@ -10,10 +10,10 @@
 //! The counters are one table of fixed size for all workers: the packets of a forged sender come to all of
 //! them, and each would give the whole rate by itself. A place is one word, `time (40 bits), tag (24 bits)`:
 //! the time up to which the key has used its rate (the generic cell rate algorithm), and part of its hash.
-//! The time comes first, so that it is reckoned with as it stands. There is no lock, and a place is read and written by itself: where two workers meet at one,
-//! a count is lost. Keys hash with secrets of the process, so nobody can aim at another's place. A key has two
-//! places in one cache line; a new key takes the one that is used least, so that a flood of keys does not
-//! wash away those that are over their limit.
+//! The time comes first, so that it is reckoned with as it stands. There is no lock, and a place is read and
+//! written by itself: where two workers meet at one, a count is lost. Keys hash with secrets of the process,
+//! so nobody can aim at another's place. A key has two places in one cache line; a new key takes the one that
+//! is used least, so that a flood of keys does not wash away those that are over their limit.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -163,26 +163,18 @@ impl RateLimiter {
         Ticks::from(self.started.elapsed())
     }
 
-    /// Counts an answer to a client, and tells whether it is one too many. `identity` is of what is
-    /// answered ([`of_address`], [`of_packet`]).
-    pub fn exceeds(&self, now: Ticks, client: IpAddr, outcome: &Outcome, identity: u64) -> bool {
-        self.is_over(now, client, answer(outcome, identity)) && !self.is_exempt(client)
-    }
-
-    /// As [`Self::exceeds`], whoever the client is: if this is true, whether it [is exempt](Self::is_exempt) is
-    /// still to be asked.
+    /// Counts an [`answer`] to a client, and tells whether it is one too many.
     #[inline(always)]
-    pub fn is_over(&self, now: Ticks, client: IpAddr, answer: u64) -> bool {
+    pub fn exceeds(&self, now: Ticks, client: IpAddr, answer: u64) -> bool {
         let prefix = self.prefix(client);
-        let exceeds = self.count(now, self.hash(prefix, answer), self.interval);
-        match self.all_interval {
-            Some(interval) if !exceeds => self.count(now, self.hash(prefix, ALL), interval),
-            _ => exceeds,
-        }
+        let exceeds = self.count(now, self.hash(prefix, answer), self.interval)
+            || self.all_interval.is_some_and(|interval| self.count(now, self.hash(prefix, ALL), interval));
+        // Few are over the limit, so that only they are looked for among those who have none.
+        exceeds && !self.is_exempt(client)
     }
 
-    /// True of a client that is never limited.
-    pub fn is_exempt(&self, client: IpAddr) -> bool {
+    #[cold]
+    fn is_exempt(&self, client: IpAddr) -> bool {
         self.exempt.iter().any(|prefix| prefix.contains(&client))
     }
 

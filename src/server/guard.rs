@@ -151,9 +151,7 @@ impl Limiter {
         let Some(outcome) = exchange.outcome().filter(|outcome| outcome.reply && !outcome.is_exempt()) else {
             return true;
         };
-        if !self.counters.is_over(now, exchange.client().address, exchange.answer(outcome))
-            || self.counters.is_exempt(exchange.client().address)
-        {
+        if !self.counters.exceeds(now, exchange.client().address, exchange.answer(outcome)) {
             return true;
         }
         match self.limit(counters) {
@@ -176,14 +174,11 @@ impl Limiter {
         lacking: &Outcome,
         counters: &WorkerCounters,
     ) -> Option<Limited> {
-        let exceeds = !lacking.is_exempt()
-            && self.counters.exceeds(
-                now,
-                client.address,
-                lacking,
-                rate_limit::of_packet(packet, lacking.zone),
-            );
-        exceeds.then(|| self.limit(counters))
+        if lacking.is_exempt() {
+            return None;
+        }
+        let answer = rate_limit::answer(lacking, rate_limit::of_packet(packet, lacking.zone));
+        self.counters.exceeds(now, client.address, answer).then(|| self.limit(counters))
     }
 
     /// What becomes of an answer over the limit.

@@ -5,7 +5,7 @@
 //!                    │ start
 //!                    ▼
 //! udp.rs   one thread per worker and address ─┐
-//! tcp.rs   one task per connection, over TLS ─┼─▶ Service::answer ─▶ Responder
+//! tcp.rs   one task per connection, over TLS ─┼─▶ service.rs ─▶ Responder
 //!          after the handshake of tls.rs      │        │
 //! quic.rs  one task per connection and query ─┘        │
 //!                                                      ├─▶ metrics, query log
@@ -24,6 +24,7 @@ mod passed;
 pub mod proxy;
 mod quic;
 mod responder;
+mod service;
 mod shed;
 mod signers;
 mod sockets;
@@ -54,14 +55,13 @@ pub use responder::{LookAgain, Moment, Published, Responder, SnapshotResponder};
 pub use shed::Shed;
 pub use signers::{SigningLimits, SigningQueue};
 
-use crate::answer::{Client, Effort, Outcome, Transport};
-use crate::fast::Exchange;
-use crate::metrics::{Metrics, Origin, Tally, WorkerCounters};
+use crate::answer::Transport;
+use crate::metrics::{Metrics, Origin, WorkerCounters};
 use crate::query_log::QuerySink;
-use crate::rate_limit::Ticks;
 use crate::zone::Family;
 use guard::{Limiter, Sources};
-use signers::{Efforts, Queue, Send};
+use service::Service;
+use signers::Queue;
 use times::Times;
 
 /// An address to listen on. Port 0 takes a free port, the same one for UDP and TCP.
@@ -431,112 +431,6 @@ impl BoundListener {
     fn address(&self) -> SocketAddr {
         match self {
             Self::Plain { address, .. } | Self::Tls { address, .. } | Self::Quic { address, .. } => *address,
-        }
-    }
-}
-
-/// What a worker needs to answer: the way of a packet behind the sockets.
-struct Service<R> {
-    responder: Arc<R>,
-    counters: Arc<WorkerCounters>,
-    /// Where replies are counted that come later.
-    later: Arc<WorkerCounters>,
-    query_log: Option<QuerySink>,
-    /// Where packets wait whose answer lacks signatures.
-    queue: Arc<Queue>,
-    /// How often what is answered over UDP.
-    limiter: Option<Arc<Limiter>>,
-}
-
-impl<R: Responder> Service<R> {
-    fn moment(&self) -> R::Moment {
-        self.responder.moment()
-    }
-
-    /// Answers one packet into `reply`, whose old content goes; counts and logs it, unless it lacks
-    /// signatures.
-    fn answer(
-        &self,
-        moment: &R::Moment,
-        packet: &[u8],
-        client: Client,
-        effort: Effort,
-        reply: &mut Vec<u8>,
-    ) -> Outcome {
-        reply.clear();
-        let outcome = self.responder.respond(moment, packet, client, effort, reply);
-        if outcome.lacks.is_none() {
-            let octets = [packet.len(), reply.len()];
-            self.record(&mut self.counters.tally(), moment, &outcome, octets, || (packet, client));
-        }
-        outcome
-    }
-
-    /// As [`Self::answer`] for a batch of UDP packets. Empty ones are passed over. `send` makes what sends
-    /// a reply later to the sender of the packet at a place.
-    fn answer_batch(&self, moment: &R::Moment, batch: &mut [Exchange<'_>], send: impl Fn(usize) -> Send) {
-        self.responder.respond_batch(moment, batch);
-        let mut efforts = Efforts::new(batch.len());
-        let mut tally = self.counters.tally();
-        let limiter = self.limiter.as_deref().map(|limiter| (limiter, limiter.now()));
-        for (place, exchange) in batch.iter_mut().enumerate() {
-            let mut is_limited = false;
-            if exchange.outcome().is_none() && !exchange.packet().is_empty() {
-                is_limited = self.answer_alone(moment, exchange, &mut efforts, limiter, || send(place));
-            }
-            // What is signed has passed the limit before.
-            let limiter = limiter.filter(|_| !is_limited);
-            if limiter.is_some_and(|(limiter, now)| !limiter.allows(now, exchange, &self.counters)) {
-                continue;
-            }
-            if let Some(outcome) = exchange.outcome().filter(|outcome| outcome.lacks.is_none()) {
-                let octets = [exchange.packet_octets(), exchange.reply_octets()];
-                self.record(&mut tally, moment, outcome, octets, || (exchange.packet(), exchange.client()));
-            }
-        }
-    }
-
-    /// Answers a packet of a batch for which there is no faster way. `send` makes what sends a reply to it later.
-    /// Returns whether its answer has already met the limit.
-    #[inline(never)]
-    fn answer_alone(
-        &self,
-        moment: &R::Moment,
-        exchange: &mut Exchange<'_>,
-        efforts: &mut Efforts,
-        limiter: Option<(&Limiter, Ticks)>,
-        send: impl FnOnce() -> Send,
-    ) -> bool {
-        let mut is_limited = false;
-        exchange.respond(|packet, client, reply| {
-            let effort = efforts.next(&self.queue);
-            let outcome = self.responder.respond(moment, packet, client, effort, reply);
-            efforts.count(&outcome);
-            is_limited = outcome.lacks.is_some();
-            let at_once = efforts.are_at_once(&self.queue);
-            self.hand_on(moment, (packet, client), outcome, reply, (limiter, at_once), send)
-        });
-        is_limited
-    }
-
-    /// Counts a packet and its reply by their octets, and logs the packet and its client. Of the packet only
-    /// the question counts.
-    #[inline(always)]
-    fn record<'p>(
-        &self,
-        tally: &mut Tally<'_>,
-        moment: &R::Moment,
-        outcome: &Outcome,
-        [octets, reply_octets]: [usize; 2],
-        packet: impl FnOnce() -> (&'p [u8], Client),
-    ) {
-        let slot = |zone| self.responder.zone_slot(moment, zone);
-        tally.count(outcome, slot, octets, reply_octets);
-        if let Some(log) = &self.query_log
-            && outcome.reply
-        {
-            let (packet, client) = packet();
-            log.record(packet, client, outcome, reply_octets);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
-use crate::answer::{Lacking, Transport};
+use crate::answer::{Client, Effort, Lacking, Outcome};
 use crate::metrics::ZoneSlot;
 
 /// A failing test ends after this time instead of waiting for ever.
