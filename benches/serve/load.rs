@@ -18,7 +18,7 @@ use crate::questions::Zone;
 /// Messages of one system call.
 const BATCH: usize = 64;
 /// Answers are shorter than this.
-const ANSWER_OCTETS: usize = 576;
+pub(crate) const ANSWER_OCTETS: usize = 576;
 /// What has not come after this time is lost.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -37,6 +37,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Load {
     flows: Vec<Flow>,
     start: Instant,
+    /// Paced questions that are later than so many nanoseconds are not asked.
+    latest: f64,
 }
 
 /// The moments when questions are due: a Poisson process.
@@ -89,7 +91,13 @@ impl Load {
     /// A load of `sockets` sockets on a server.
     pub(crate) fn new(server: SocketAddr, sockets: usize) -> io::Result<Self> {
         let flows = (0..sockets).map(|_| Flow::new(server)).collect::<io::Result<_>>()?;
-        Ok(Self { flows, start: Instant::now() })
+        Ok(Self { flows, start: Instant::now(), latest: f64::INFINITY })
+    }
+
+    /// Passes over paced questions that it is later with: of a load that is to ask more than it can, latencies
+    /// would be its own.
+    pub(crate) fn no_later_than(self, latest: Duration) -> Self {
+        Self { latest: latest.as_nanos() as f64, ..self }
     }
 
     /// Keeps `window` questions under way on every socket as long as `more` is true of what came until then.
@@ -165,6 +173,7 @@ impl Load {
             moments.turn += 1;
             self.flows[socket].send(zone, count, first as u64)?;
         }
+        moments.due = moments.due.max(now - self.latest);
         Ok(())
     }
 

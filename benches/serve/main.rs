@@ -8,6 +8,7 @@
 //! cargo bench --bench serve -- --instructions 100000 [--size 1000000] [--seed 1] [--profile FILE]
 //! cargo bench --bench serve -- --reloads 10 [--size 1000000] [--seed 1]
 //! cargo bench --bench serve -- --overload [--size 1000000] [--seconds 2] [--seed 1]
+//! cargo bench --bench serve -- --bursts 40 [--size 1000000] [--seed 1]
 //! ```
 //!
 //! All servers have one thread (nibbl `--workers`) on the first core, the load has the second; where
@@ -26,13 +27,15 @@
 //! Every phase lasts `--seconds`, so a run takes about 2 × rounds × servers × seconds, and loading.
 //!
 //! `--reloads` asks nibbl, and the echo server beside it, while the list is loaded again so many times;
-//! `--overload` asks more than can be answered.
+//! `--overload` asks more than can be answered; `--bursts` shows what a second worker brings where the load
+//! leaves it a core.
 //!
 //! nibbl runs with the settings that it has where none are made: it counts what would be over the rate limit,
 //! answers cookies, refuses the ports of reflectors and counts all queries.
 //!
 //! With `--instructions` only nibbl runs, and is asked that many questions under callgrind.
 
+mod bursts;
 mod echo;
 #[path = "../generated/mod.rs"]
 mod generated;
@@ -72,6 +75,10 @@ fn main() {
     if let Some(reloads) = argument("--reloads") {
         let reloads = reloads.parse().expect("a number");
         return reload::measure(&mut zone, reloads, directory.path(), &options);
+    }
+    if let Some(bursts) = argument("--bursts") {
+        let bursts = bursts.parse().expect("a number");
+        return bursts::measure(&mut zone, bursts, directory.path(), &options);
     }
     if std::env::args().any(|argument| argument == "--overload") {
         return overload::measure(&mut zone, directory.path(), &options);
@@ -276,7 +283,7 @@ impl Row {
             lost: rounds.iter().map(|round| round.saturated.lost).sum(),
             lost_paced: rounds.iter().map(|round| round.paced.lost).sum(),
             wrong: wrong as f64 / answered.max(1) as f64,
-            rounds: rounds.iter().map(|round| each(round, round.cpu.user + round.cpu.system)).collect(),
+            rounds: rounds.iter().map(|round| each(round, round.cpu.sum())).collect(),
         }
     }
 }

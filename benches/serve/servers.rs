@@ -37,6 +37,12 @@ pub(crate) struct CpuTime {
     pub(crate) system: f64,
 }
 
+impl CpuTime {
+    pub(crate) fn sum(self) -> f64 {
+        self.user + self.system
+    }
+}
+
 /// The data files.
 pub(crate) struct Files<'d> {
     pub(crate) directory: &'d Path,
