@@ -15,8 +15,8 @@ use super::delegation::{self, DelegationTable};
 use super::guard::{CookieTable, RateLimitTable};
 use super::plans::{self, AccessKeysTable, ClientTable, PlanTable, UsageTable};
 use super::values::{
-    BlockBytes, Count, DatasetValue, Files, Listen, Network, Octets, Seconds, SignatureValidity, TextOrFalse,
-    UdpSize, ZoneName,
+    BlockBytes, Count, DatasetValue, Files, Listen, Network, Octets, ReceiveBuffer, Seconds,
+    SignatureValidity, TextOrFalse, UdpSize, ZoneName,
 };
 use super::{
     Config, Control, EncryptedListener, LogConfig, Process, ReadConfig, SigningConfig, SigningLimits,
@@ -118,6 +118,7 @@ struct ServerTable {
     listen: Option<Vec<Listen<53>>>,
     workers: Option<u16>,
     pin: Option<bool>,
+    receive_buffer: Option<ReceiveBuffer>,
     udp_size: Option<UdpSize>,
     minimal: Option<bool>,
     version: Option<TextOrFalse>,
@@ -273,6 +274,7 @@ impl File {
             quic: encrypted(self.quic),
             workers: server.workers.map_or(defaults.workers, usize::from),
             pin: server.pin.unwrap_or(defaults.pin),
+            receive_buffer: server.receive_buffer.map_or(defaults.receive_buffer, |buffer| buffer.0),
             tcp: self.tcp.check(),
             cookies: self.cookies.check(own_dir),
             guard: Guard {

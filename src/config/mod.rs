@@ -26,7 +26,7 @@ use crate::log::{Format, Threshold};
 use crate::name::Name;
 use crate::query_log::Target;
 use crate::range_record::block;
-use crate::server::{CertificateFiles, Guard};
+use crate::server::{CertificateFiles, Guard, Limits};
 use crate::snapshot::Settings;
 use crate::zone::{Delegation, EmptyNonTerminals};
 use crate::zone_file::{Kind, ReadOptions};
@@ -44,6 +44,8 @@ pub struct Config {
     pub workers: usize,
     /// Each UDP thread is pinned to a core of its own.
     pub pin: bool,
+    /// Octets of queries that may wait for each UDP thread; 4 MiB by default.
+    pub receive_buffer: usize,
     /// Limits of connections: TCP, TLS, QUIC.
     pub tcp: TcpLimits,
     /// Which packets are taken, and how often what is answered.
@@ -82,6 +84,7 @@ impl Default for Config {
             quic: Vec::new(),
             workers: 0,
             pin: false,
+            receive_buffer: Limits::default().receive_buffer,
             tcp: TcpLimits::default(),
             guard: Guard::default(),
             cookies: CookieConfig::default(),

@@ -24,6 +24,7 @@ fn everything_said() {
         listen = ["192.0.2.1", "[2001:db8::1]:5353"]
         workers = 2
         pin = true
+        receive_buffer = '256K'
         udp_size = 1400
         minimal = false
         version = false
@@ -125,6 +126,7 @@ fn everything_said() {
         ["192.0.2.1:53", "[2001:db8::1]:5353"].map(|text| text.parse().unwrap()).to_vec()
     );
     assert_eq!((config.workers, config.pin, config.settings.udp_size), (2, true, 1400));
+    assert_eq!(config.receive_buffer, 256 << 10);
     assert_eq!(config.settings.version, None);
     assert_eq!(config.settings.identity.as_deref(), Some("ns1"));
     assert_eq!(config.settings.notify_from[1].to_string(), "2001:db8::5/128");
@@ -251,6 +253,7 @@ fn errors_have_their_place() {
         ),
         ("[[zone]]\nname = 'bl'\nname = 'bl'", "3:1", "duplicate key"),
         ("[server]\nsignature_cache = '64X'", "2:19", "octets, or text like"),
+        ("[server]\nreceive_buffer = '2G'", "2:18", "4K to 1G"),
         ("[server]\nsigning_workers = 70000", "2:19", "invalid value"),
         ("[server]\nsigning_rate = 0", "2:16", "1 to 1000000"),
         ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsigned = true", "4:10", "needs `keys"),

@@ -106,6 +106,19 @@ impl TryFrom<Seconds> for SignatureValidity {
     }
 }
 
+/// What may wait in a socket.
+#[derive(Deserialize)]
+#[serde(try_from = "Octets")]
+pub(super) struct ReceiveBuffer(pub(super) usize);
+
+impl TryFrom<Octets> for ReceiveBuffer {
+    type Error = &'static str;
+    fn try_from(Octets(octets): Octets) -> Result<Self, Self::Error> {
+        let possible = (4 << 10)..=(1 << 30);
+        if possible.contains(&octets) { Ok(Self(octets)) } else { Err("receive_buffer: 4K to 1G") }
+    }
+}
+
 /// An amount of memory: `1048576` or `"64M"`.
 pub(super) struct Octets(pub(super) usize);
 

@@ -411,6 +411,7 @@ fn limits(config: &Config) -> Limits {
     Limits {
         udp_workers: NonZeroUsize::new(config.workers).unwrap_or(defaults.udp_workers),
         pin_workers: config.pin,
+        receive_buffer: config.receive_buffer,
         tcp_connections: NonZeroUsize::new(connections).unwrap_or(defaults.tcp_connections),
         tcp_connections_per_client: connections_per_client,
         tcp_in_flight: NonZeroUsize::new(in_flight).unwrap_or(defaults.tcp_in_flight),
