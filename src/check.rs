@@ -10,6 +10,7 @@ use crate::access::{Account, KeyTable};
 use crate::config::{Config, DatasetConfig, EncryptedListener};
 use crate::data_file::Stamp;
 use crate::dataset::Summary;
+use crate::privileges;
 use crate::progress::Progress;
 use crate::reload::cookies::CookieSecrets;
 use crate::reload::files::Files;
@@ -105,6 +106,7 @@ pub fn check(config: &Config, now: SystemTime, out: &mut impl Write) -> io::Resu
             writeln!(out, "zone {}: not served, for it is strict and there are {errors} errors", zone.name)?;
         }
     }
+    findings.add_process(config, out)?;
     findings.add_certificates(config, now, out)?;
     if let Err(error) = CookieSecrets::new(&config.cookies) {
         writeln!(out, "{error}")?;
@@ -131,6 +133,25 @@ pub fn octets(config: &Config) -> u64 {
 }
 
 impl Findings {
+    /// What the server would end over before it serves. What only this machine lacks is a warning: the
+    /// configuration may be another's.
+    fn add_process(&mut self, config: &Config, out: &mut impl Write) -> io::Result<()> {
+        if config.zones.is_empty() {
+            writeln!(out, "error: no zones are configured")?;
+            self.errors += 1;
+        }
+        let user = config.process.user.as_ref();
+        let unknown = user.and_then(|(user, group)| privileges::find(user, group.as_deref()).err());
+        let query_log = config.query_log.as_ref().and_then(|target| target.file.as_deref()?.parent());
+        let missing = query_log.filter(|directory| !directory.as_os_str().is_empty() && !directory.is_dir());
+        let missing = missing.map(|directory| format!("query log: no directory {}", directory.display()));
+        for warning in unknown.map(|error| error.to_string()).into_iter().chain(missing) {
+            writeln!(out, "warning: {warning}")?;
+            self.warnings += 1;
+        }
+        Ok(())
+    }
+
     /// The certificates of encrypted listeners, as the server would take them.
     fn add_certificates(&mut self, config: &Config, now: SystemTime, out: &mut impl Write) -> io::Result<()> {
         let mut files: Vec<_> = config.encrypted_listeners().map(EncryptedListener::files).collect();
@@ -188,7 +209,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{ZoneConfig, spec};
+    use crate::config::{Process, ZoneConfig, spec};
 
     fn checked(list: &str, change: impl Fn(&mut ZoneConfig)) -> (Findings, String) {
         let dir = tempfile::tempdir().unwrap();
@@ -206,6 +227,19 @@ mod tests {
     }
 
     const APEX: &str = "$SOA 3600 ns.example. host.example. 1 3600 600 86400 300\n$NS 3600 ns.example.\n";
+
+    #[test]
+    fn what_the_server_would_end_over_is_found() {
+        let config = Config {
+            process: Process { user: Some(("no-such-user".to_owned(), None)), ..Process::default() },
+            ..Config::default()
+        };
+        let mut out = Vec::new();
+        let findings = check(&config, SystemTime::now(), &mut out).unwrap();
+        assert_eq!(findings, Findings { errors: 1, warnings: 1 });
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "error: no zones are configured\nwarning: unknown user `no-such-user`\n");
+    }
 
     #[test]
     fn a_clean_dataset_is_summed_up_once() {
@@ -257,7 +291,9 @@ mod tests {
         let good = EncryptedListener { listen, certificate, key };
         let bad = EncryptedListener { key: other, ..good.clone() };
         let checked = |tls: &EncryptedListener, now| {
-            let config = Config { tls: vec![tls.clone()], quic: vec![tls.clone()], ..Config::default() };
+            let zones = vec![ZoneConfig::new(spec::zone_name("bl.example").unwrap())];
+            let config =
+                Config { tls: vec![tls.clone()], quic: vec![tls.clone()], zones, ..Config::default() };
             let mut out = Vec::new();
             (check(&config, now, &mut out).unwrap(), String::from_utf8(out).unwrap())
         };

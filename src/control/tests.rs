@@ -149,7 +149,9 @@ async fn replaces_what_a_dead_server_left_and_nothing_else() {
     let path = dir.path().join("s");
     let dead = std::os::unix::net::UnixListener::bind(&path).unwrap();
     drop(dead);
+    assert!(super::socket::is_dead(&path) && super::socket::is_dead(&dir.path().join("none")));
     let socket = Socket::bind(&path).unwrap();
+    assert!(!super::socket::is_dead(&path));
     assert_eq!(Socket::bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     drop(socket);
     assert!(!path.exists());
