@@ -107,7 +107,7 @@ impl TryFrom<Seconds> for SignatureValidity {
 }
 
 /// What may wait in a socket.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(try_from = "Octets")]
 pub(super) struct ReceiveBuffer(pub(super) usize);
 
