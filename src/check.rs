@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::access::{Account, KeyTable};
+use crate::config::plans::plans_without_effect;
 use crate::config::{Config, DatasetConfig, EncryptedListener};
 use crate::data_file::Stamp;
 use crate::dataset::Summary;
@@ -118,6 +119,9 @@ pub fn check(config: &Config, now: SystemTime, out: &mut impl Write) -> io::Resu
         writeln!(out, "error: {line}")?;
         findings.errors += 1;
     }
+    for line in plans_without_effect(&config.plans, &config.zones) {
+        writeln!(out, "note: {line}")?;
+    }
     for (dataset, summary) in summaries {
         writeln!(out, "{dataset}: {}", describe(&summary))?;
     }
@@ -209,7 +213,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Process, ZoneConfig, spec};
+    use crate::config::{Process, ZoneConfig, file, spec};
 
     fn checked(list: &str, change: impl Fn(&mut ZoneConfig)) -> (Findings, String) {
         let dir = tempfile::tempdir().unwrap();
@@ -327,6 +331,36 @@ mod tests {
             let text = String::from_utf8(out).unwrap();
             assert_eq!(findings.errors, errors, "{text}");
             assert_eq!(text.contains("error: zone bl.example: no range records"), errors > 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn rules_for_clients_that_keys_stand_before_are_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("list"), format!("{APEX}2a01:1::/32\n")).unwrap();
+        std::fs::write(dir.path().join("keys"), "").unwrap();
+        let zone = |name: &str| format!("[[zone]]\nname = '{name}'\ndatasets = ['ip6trie:list']\n");
+        for (zones, is_noted) in
+            [("['dq.example']", true), ("['dq.example', 'bl.example']", false), ("[]", false)]
+        {
+            let text = format!(
+                "{}{}[[plan]]\nname = 'gold'\nzones = {zones}\n[[plan]]\nname = 'keys'\nzones = ['dq.example']\n\
+                 [[client]]\nprefixes = ['::/0']\nplan = 'gold'\n\
+                 [access_keys]\nzones = ['dq.example']\nfile = 'keys'\n",
+                zone("bl.example"),
+                zone("dq.example"),
+            );
+            let config = file::parse(&text, &dir.path().join("nibbl.toml"), None).unwrap();
+            let mut out = Vec::new();
+            let findings = check(&config, SystemTime::now(), &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(findings, Findings::default(), "{text}");
+            let notes: Vec<&str> = text.lines().filter(|line| line.starts_with("note: ")).collect();
+            assert_eq!(notes.len(), usize::from(is_noted), "{text}");
+            assert!(
+                notes.iter().all(|note| note.starts_with("note: the plan `gold` of a [[client]]")),
+                "{text}"
+            );
         }
     }
 

@@ -31,6 +31,7 @@ fn report() -> Report {
         max_age: None,
         problem: Some(Problem::Guarded { zone: "bl.example".to_owned(), entries: 5, served: 10_000 }),
         keys_problem: None,
+        findings: Vec::new(),
     };
     let never = ZoneReport {
         name: "x".to_owned(),
