@@ -305,11 +305,7 @@ async fn run(
     let Some((loader, mut round)) = loaded else { return Ok(()) };
     certificates.look(SystemTime::now(), &mut round);
     round.complaints.iter().for_each(warn);
-    let snapshot = responder.snapshot();
-    snapshot
-        .withheld_ranges()
-        .chain(snapshot.withheld_signatures())
-        .for_each(|line| tracing::warn!("{line}"));
+    warn_of_withheld(&responder.snapshot());
     let report = Report { certificates: certificates.report(), ..loader.report() };
     if plan.load_or_fail && report.zones.iter().any(|zone| zone.status == Status::NeverLoaded) {
         return Err(ServeError::Load);
@@ -392,6 +388,12 @@ fn load<P: Fn(Arc<Snapshot>)>(
     let round = loader.look(&Order::default(), SystemTime::now());
     progress.finish();
     (loader, round)
+}
+
+/// Says which zones do not give what they are to give.
+fn warn_of_withheld(snapshot: &Snapshot) {
+    let withheld = snapshot.withheld_ranges().chain(snapshot.withheld_signatures());
+    withheld.for_each(|line| tracing::warn!("{line}"));
 }
 
 fn listeners(config: &Config) -> Vec<Listener> {

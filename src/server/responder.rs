@@ -2,7 +2,8 @@
 //! which answers from the published [`Snapshot`].
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -11,6 +12,10 @@ use crate::fast::{Exchange, FastPath};
 use crate::metrics::{Metrics, ZoneSlot};
 use crate::snapshot::Snapshot;
 use crate::zone::Zone;
+
+/// How long who publishes a snapshot waits for those who still answer from the one before. A batch
+/// takes far less.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Makes replies for the transports.
 pub trait Responder: Send + Sync + 'static {
@@ -94,9 +99,16 @@ impl SnapshotResponder {
 
     /// Answers from `snapshot` from now on; batches under way end with the one before. What every
     /// resolver asks of signed zones first is signed before.
+    ///
+    /// Blocks until the snapshot before is freed, for a few seconds at the most.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
         answer::sign_ahead(&snapshot, seconds(SystemTime::now()));
-        self.current.store(Arc::new(Published::new(snapshot, &self.metrics)));
+        let old = self.current.swap(Arc::new(Published::new(snapshot, &self.metrics)));
+        let deadline = Instant::now() + PATIENCE;
+        // Those who look at the zones, and do not answer, hold only the snapshot.
+        let snapshot = old.snapshot.clone();
+        free(old, deadline);
+        free(snapshot, deadline);
     }
 
     /// About how many octets the replies of signed zones take that are kept to be given again.
@@ -161,6 +173,18 @@ impl Responder for SnapshotResponder {
     }
 }
 
+/// Drops `old` when nobody else holds it any more, so that it is this thread that frees it: large tables
+/// take tens of milliseconds, in which a worker would answer nobody. Who holds it at `deadline` frees it.
+///
+/// What was swapped out of an [`ArcSwap`] cannot gain holders, and the count has all that there are:
+/// the swap pays the debts of guards, which makes each of them a reference that is counted.
+fn free<T>(old: Arc<T>, deadline: Instant) {
+    const STEP: Duration = Duration::from_millis(1);
+    while Arc::strong_count(&old) > 1 && Instant::now() < deadline {
+        thread::sleep(STEP);
+    }
+}
+
 /// A time as signatures count it: seconds since 1970, modulo 2^32 (RFC 4034, section 3.1.5).
 fn seconds(time: SystemTime) -> u32 {
     since_1970(time) as u32
@@ -168,4 +192,79 @@ fn seconds(time: SystemTime) -> u32 {
 
 fn since_1970(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::ThreadId;
+
+    use super::*;
+
+    /// Says which thread drops it.
+    struct Noted(Sender<ThreadId>);
+
+    impl Drop for Noted {
+        fn drop(&mut self) {
+            let _ = self.0.send(thread::current().id());
+        }
+    }
+
+    /// Which thread frees a value that was replaced while a reader held it: this one, or the reader.
+    fn freed_by(patience: Duration, hold: Duration) -> [bool; 2] {
+        let (noted, freed) = channel();
+        let current = ArcSwap::from_pointee(Some(Noted(noted)));
+        let ((holding, held), (swap, swapped)) = (channel(), channel());
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let swapped = swapped;
+                let guard = current.load();
+                holding.send(()).unwrap();
+                swapped.recv().unwrap();
+                thread::sleep(hold);
+                drop(guard);
+            });
+            held.recv().unwrap();
+            let old = current.swap(Arc::new(None));
+            let freeing = || free(old, Instant::now() + patience);
+            if patience.is_zero() {
+                // The reader holds it until it is told, and so surely past the deadline.
+                freeing();
+                swap.send(()).unwrap();
+            } else {
+                swap.send(()).unwrap();
+                freeing();
+            }
+            let by = freed.recv().unwrap();
+            [thread::current().id(), reader.thread().id()].map(|id| id == by)
+        })
+    }
+
+    #[test]
+    fn who_replaces_a_value_frees_it() {
+        let (long, moment) = (Duration::from_secs(300), Duration::from_millis(20));
+        assert_eq!(freed_by(long, moment), [true, false], "a reader that holds it a moment");
+        assert_eq!(freed_by(Duration::ZERO, moment), [false, true], "a reader that does not let go");
+    }
+
+    #[test]
+    fn a_snapshot_is_freed_when_the_next_is_published() {
+        let first = Arc::<Snapshot>::default();
+        let before = Arc::downgrade(&first);
+        let responder = SnapshotResponder::new(first, Arc::default(), Box::new(|_| ()));
+        let (holding, held) = channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let (moment, snapshot) = (responder.moment(), responder.snapshot());
+                holding.send(()).unwrap();
+                while Arc::ptr_eq(&responder.snapshot(), &snapshot) {
+                    thread::yield_now();
+                }
+                drop((moment, snapshot));
+            });
+            held.recv().unwrap();
+            responder.publish(Arc::default());
+            assert_eq!(before.strong_count(), 0, "somebody else is to free it");
+        });
+    }
 }
