@@ -181,14 +181,8 @@ impl Findings {
     }
 
     fn print(&mut self, diagnostics: &Diagnostics, out: &mut impl Write) -> io::Result<()> {
-        for diagnostic in diagnostics.kept() {
-            writeln!(out, "{diagnostic}")?;
-        }
-        let all = diagnostics.errors() + diagnostics.warnings();
-        let kept = diagnostics.kept().len() as u64;
-        if all > kept {
-            let (errors, warnings) = (diagnostics.errors(), diagnostics.warnings());
-            writeln!(out, "... {} more; in all {errors} errors and {warnings} warnings", all - kept)?;
+        for line in diagnostics.lines() {
+            writeln!(out, "{line}")?;
         }
         self.errors += diagnostics.errors();
         self.warnings += diagnostics.warnings();

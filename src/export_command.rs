@@ -122,11 +122,7 @@ pub fn export(
     let mut diagnostics = Diagnostics::default();
     let result = load(config, order, now, &mut diagnostics)
         .and_then(|zone| write(&zone, order, now, out, &mut diagnostics));
-    diagnostics.kept().iter().for_each(|finding| say(&finding.to_string()));
-    let hidden = diagnostics.errors() + diagnostics.warnings() - diagnostics.kept().len() as u64;
-    if hidden > 0 {
-        say(&format!("... {hidden} more"));
-    }
+    diagnostics.lines().for_each(|line| say(&line));
     result.map(|()| diagnostics.errors() == 0)
 }
 

@@ -87,7 +87,7 @@ impl Keys {
         if is_same && !forced {
             return false;
         }
-        round.complaints.extend(diagnostics.kept().iter().map(|finding| Notice::from(finding.to_string())));
+        round.complaints.extend(diagnostics.lines().map(Notice::from));
         let none = KeyTable::default();
         let before = state.table.as_deref().unwrap_or(&none);
         let (new, old) = (list.keys.len() as u64, before.len() as u64);
@@ -185,5 +185,8 @@ mod tests {
         assert!(!changed && kept.contains("are kept as they were") && keys.table().unwrap().len() == 1000);
         write(1000);
         assert_eq!((look(false).0, keys.problem()), (true, None));
+        std::fs::write(&path, "customer-0 free\n".to_owned() + &"customer-1 nothing\n".repeat(1000)).unwrap();
+        let (_, said) = look(false);
+        assert!(said.contains("\n... 900 more; in all 1000 errors and 0 warnings\n"), "{said}");
     }
 }

@@ -243,7 +243,7 @@ impl<S: Source> Loader<S> {
             let mut findings = Diagnostics::default();
             let datasets = if status == Status::NeverLoaded { &[] } else { &zone.served[..] };
             let served = self.source.zone(&zone.config, datasets, status, &mut findings);
-            let findings: Vec<_> = findings.kept().iter().map(|finding| finding.to_string()).collect();
+            let findings: Vec<_> = findings.lines().collect();
             let new = findings.iter().filter(|finding| !zone.findings.contains(finding));
             round.complaints.extend(new.cloned().map(Notice::from));
             zone.findings = findings;
@@ -292,7 +292,7 @@ impl<S: Source> DatasetState<S> {
             Err(error) => self.error.as_ref() != Some(error),
         };
         if is_news {
-            round.complaints.extend(diagnostics.kept().iter().map(|finding| finding.to_string().into()));
+            round.complaints.extend(diagnostics.lines().map(Notice::from));
         }
         match result {
             Ok(loaded) => {

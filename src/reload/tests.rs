@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::spec;
+use crate::zone_file::diagnostic::Severity;
 
 /// A file of the fake world.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +98,7 @@ impl Source for Rc<World> {
         &self,
         dataset: &DatasetConfig,
         _now: SystemTime,
-        _diagnostics: &mut Diagnostics,
+        diagnostics: &mut Diagnostics,
     ) -> Result<Loaded<Self>, LoadError> {
         self.loads.set(self.loads.get() + 1);
         let (mut contents, mut files, mut all_entries, mut all_errors) = (Vec::new(), Vec::new(), 0, 0);
@@ -115,6 +116,7 @@ impl Source for Rc<World> {
                 Content::List { entries, errors, .. } => {
                     all_entries += entries;
                     all_errors += errors;
+                    (0..errors).for_each(|_| diagnostics.push_plain(Severity::Error, "a bad line".into()));
                     contents.push(file.content.clone());
                 }
                 Content::Garbage => return Err(LoadError::Failed(format!("{}: garbage", path.display()))),
@@ -265,6 +267,18 @@ fn strict_zones_refuse_errors_that_others_take() {
     assert_ne!(world.served("lax"), good);
     loader.look(&force(None), at(1));
     assert_eq!(world.served("strict"), good, "--force is for the guard alone");
+}
+
+#[test]
+fn findings_that_are_not_said_one_by_one_are_counted() {
+    let (world, mut loader) = world_of(&config(&["bl:ip:a"], |_| ()));
+    world.write("a", Content::List { entries: 1, errors: 1000, variant: 0 });
+    let said = lines(look(&mut loader));
+    assert_eq!(said[Diagnostics::KEPT - 1], "error: a bad line");
+    assert_eq!(
+        said[Diagnostics::KEPT..],
+        ["... 900 more; in all 1000 errors and 0 warnings", "zone bl: 1 entries"]
+    );
 }
 
 #[test]

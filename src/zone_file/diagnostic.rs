@@ -93,6 +93,15 @@ impl Diagnostics {
         &self.kept
     }
 
+    /// What is to be printed: the findings that were kept, and how many there are in all if that are more.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let (errors, warnings) = (self.errors, self.warnings);
+        let more = errors + warnings - self.kept.len() as u64;
+        let more =
+            (more > 0).then(|| format!("... {more} more; in all {errors} errors and {warnings} warnings"));
+        self.kept.iter().map(ToString::to_string).chain(more)
+    }
+
     /// How many lines were skipped.
     pub fn errors(&self) -> u64 {
         self.errors
