@@ -158,7 +158,7 @@ async fn answer(request: Request, server: &Observer) -> Reply {
         Ok(names) => Some(names),
         Err(fault) => return Reply::Error(fault.to_string()),
     };
-    match server.loader.reload(Order { zones, force }).await {
+    match server.loader.reload(Order { zones, force, again: true }).await {
         Ok(report) => Reply::Report(Report::clone(&report)),
         Err(error) => Reply::Error(error.to_string()),
     }

@@ -17,8 +17,8 @@ use crate::data_file::{DataFile, Limits, Stamp};
 use crate::dataset::Dataset;
 use crate::snapshot::{Settings, Snapshot};
 use crate::zone::{RangesOptions, Status, Zone, ZoneOptions};
-use crate::zone_file::Parser;
 use crate::zone_file::diagnostic::Diagnostics;
+use crate::zone_file::{Failure, Parser};
 
 /// Data files, and where snapshots go.
 pub struct Files<P> {
@@ -110,7 +110,7 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
             let stamp = file.stamp();
             let mut text = Counting { text: &mut file, progress: &self.progress };
             let parsed = parser.file(path, stamp.modified, &mut text);
-            parsed.map_err(|failure| LoadError::Failed(failure.to_string()))?;
+            parsed.map_err(unread)?;
             let hash = file.finish().map_err(|_| LoadError::Changed(path.display().to_string()))?;
             files.push((stamp, hash));
         }
@@ -118,7 +118,7 @@ impl<P: Fn(Arc<Snapshot>)> Files<P> {
         diagnostics.append(findings);
         let paths: Vec<Arc<PathBuf>> = config.files.iter().cloned().map(Arc::new).collect();
         let dataset = Dataset::compile(parsed, &paths, options.default_ttl, diagnostics)
-            .map_err(|error| LoadError::Failed(format!("{config}: {error}")))?;
+            .map_err(|error| LoadError::Content(format!("{config}: {error}")))?;
         Ok((dataset, files))
     }
 }
@@ -241,6 +241,18 @@ fn failed(path: &Path, error: &io::Error) -> LoadError {
     LoadError::Failed(format!("{}: {error}{hint}", path.display()))
 }
 
+/// Whose fault it is that a file was not read to its end.
+fn unread(failure: Failure) -> LoadError {
+    let is_content = match &failure {
+        // What has no number of the system's is a decoder's, or a limit's.
+        Failure::Io { source, .. } => source.raw_os_error().is_none(),
+        Failure::Line(_) => true,
+        Failure::Early(_) => false,
+    };
+    let kind = if is_content { LoadError::Content } else { LoadError::Failed };
+    kind(failure.to_string())
+}
+
 /// Text that counts as it is read.
 struct Counting<'a, R> {
     text: &'a mut R,
@@ -252,5 +264,48 @@ impl<R: Read> Read for Counting<'_, R> {
         let count = self.text.read(buffer)?;
         (self.progress)(count as u64);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::config::{Config, spec};
+
+    #[test]
+    fn what_time_may_mend_is_told_from_what_only_other_files_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("list");
+        let mut config = Config::default();
+        let spec = spec::zone_spec("bl:combined:list").unwrap();
+        config.add(spec, directory.path(), &ZoneConfig::new).unwrap();
+        let files = Files::new(Settings::default(), |_: Arc<Snapshot>| ());
+        let load = || {
+            let dataset = config.datasets().next().unwrap();
+            files.load(dataset, UNIX_EPOCH, &mut Diagnostics::default()).map(|loaded| loaded.entries)
+        };
+        let is_content = |result| matches!(result, Err(LoadError::Content(_)));
+        let may_pass = |result| matches!(result, Err(LoadError::Failed(_)));
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        let good = b"$DATASET ip4set @\n192.0.2.1\n";
+        gzip.write_all(good).unwrap();
+        let gzip = gzip.finish().unwrap();
+
+        assert!(may_pass(load()), "there is no file");
+        std::fs::create_dir(&file).unwrap();
+        assert!(may_pass(load()), "it cannot be opened");
+        std::fs::remove_dir(&file).unwrap();
+        std::fs::write(&file, "$TIMESTAMP 2001-01-01\n").unwrap();
+        assert!(may_pass(load()), "it is early");
+        std::fs::write(&file, "192.0.2.1\n").unwrap();
+        assert!(is_content(load()), "the line belongs to no section");
+        std::fs::write(&file, &gzip[..gzip.len() - 3]).unwrap();
+        assert!(is_content(load()), "its end is missing");
+        for good in [&good[..], &gzip] {
+            std::fs::write(&file, good).unwrap();
+            assert_eq!(load(), Ok(1));
+        }
     }
 }

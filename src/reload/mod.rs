@@ -17,6 +17,7 @@
 
 pub mod certificates;
 pub mod cookies;
+mod dataset;
 pub mod files;
 pub mod keys;
 pub mod report;
@@ -24,11 +25,11 @@ pub mod service;
 pub mod signing;
 pub mod source;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use certificates::{CertificateReport, Certificates};
+use dataset::DatasetState;
 pub use report::{Notice, Problem, Report, ZoneReport};
 pub use source::{LoadError, Loaded, Source};
 
@@ -36,10 +37,6 @@ use crate::config::{Config, DatasetConfig, ZoneConfig};
 use crate::name::Name;
 use crate::zone::Status;
 use crate::zone_file::diagnostic::Diagnostics;
-
-/// How often a file that changes while it is read is read again before its dataset is given up
-/// until the next look.
-const TRIES: u32 = 3;
 
 /// A reload that changes the number of entries by less than this is never refused.
 const GUARD_FROM: u64 = 1000;
@@ -56,14 +53,6 @@ pub struct Loader<S: Source> {
     generation: u64,
     /// When the files were looked at last.
     looked: SystemTime,
-}
-
-struct DatasetState<S: Source> {
-    config: DatasetConfig,
-    /// The last that loaded.
-    loaded: Option<Arc<Loaded<S>>>,
-    /// Why what the files hold now is not loaded.
-    error: Option<LoadError>,
 }
 
 struct ZoneState<S: Source> {
@@ -94,6 +83,8 @@ pub struct Order {
     pub zones: Option<Vec<Name>>,
     /// Take what the guard against large changes refused.
     pub force: bool,
+    /// Load again what could not be loaded, though the files are as they were.
+    pub again: bool,
 }
 
 /// What came of a look at the files.
@@ -120,7 +111,7 @@ impl<S: Source> Loader<S> {
         let mut datasets: Vec<DatasetState<S>> = Vec::new();
         let mut index_of = |config: &DatasetConfig| {
             datasets.iter().position(|known| known.config == *config).unwrap_or_else(|| {
-                datasets.push(DatasetState { config: config.clone(), loaded: None, error: None });
+                datasets.push(DatasetState::new(config.clone()));
                 datasets.len() - 1
             })
         };
@@ -149,7 +140,7 @@ impl<S: Source> Loader<S> {
         let mut round = Round::default();
         self.looked = now;
         for index in self.ordered_datasets(order) {
-            self.datasets[index].look(&self.source, now, &mut round);
+            self.datasets[index].look(&self.source, order.again, now, &mut round);
         }
         let mut changed = self.generation == 0;
         changed |= self.source.look(order, &mut round);
@@ -264,87 +255,6 @@ impl<S: Source> Loader<S> {
 impl Order {
     fn names(&self, zone: &Name) -> bool {
         self.zones.as_ref().is_none_or(|zones| zones.contains(zone))
-    }
-}
-
-impl<S: Source> DatasetState<S> {
-    fn look(&mut self, source: &S, now: SystemTime, round: &mut Round) {
-        if self.error.is_none() && self.loaded.as_ref().is_some_and(|loaded| self.is_current(loaded, source))
-        {
-            return;
-        }
-        if let Some(touched) = self.touched(source) {
-            self.loaded = Some(Arc::new(touched));
-            self.error = None;
-            return;
-        }
-        let mut diagnostics = Diagnostics::default();
-        let mut result = self.load(source, now, &mut diagnostics);
-        for _ in 1..TRIES {
-            if !matches!(result, Err(LoadError::Changed(_))) {
-                break;
-            }
-            diagnostics = Diagnostics::default();
-            result = self.load(source, now, &mut diagnostics);
-        }
-        let is_news = match &result {
-            Ok(_) => true,
-            Err(error) => self.error.as_ref() != Some(error),
-        };
-        if is_news {
-            round.complaints.extend(diagnostics.lines().map(Notice::from));
-        }
-        match result {
-            Ok(loaded) => {
-                self.loaded = Some(Arc::new(loaded));
-                self.error = None;
-            }
-            Err(error) => self.error = Some(error),
-        }
-    }
-
-    /// What panics is bad data: it costs itself, and not the answers from the data before it.
-    fn load(
-        &self,
-        source: &S,
-        now: SystemTime,
-        diagnostics: &mut Diagnostics,
-    ) -> Result<Loaded<S>, LoadError> {
-        catch_unwind(AssertUnwindSafe(|| source.load(&self.config, now, diagnostics)))
-            .unwrap_or_else(|_| Err(LoadError::Failed(format!("{}: reading it panicked", self.config))))
-    }
-
-    fn is_current(&self, loaded: &Loaded<S>, source: &S) -> bool {
-        let mut files = self.config.files.iter().zip(&loaded.files);
-        files.all(|(file, (stamp, _))| source.stamp(file).is_ok_and(|now| now == *stamp))
-    }
-
-    /// The loaded dataset with new times, if the files still hold what was loaded.
-    fn touched(&self, source: &S) -> Option<Loaded<S>> {
-        let loaded = self.loaded.as_ref()?;
-        let mut files = Vec::with_capacity(loaded.files.len());
-        for (file, (_, hash)) in self.config.files.iter().zip(&loaded.files) {
-            // The stamp is taken first: if the file changes after it, the next look sees that.
-            let stamp = source.stamp(file).ok()?;
-            if source.hash(file).ok()? != *hash {
-                return None;
-            }
-            files.push((stamp, *hash));
-        }
-        let modified = files.iter().map(|(stamp, _)| source.modified(stamp)).max();
-        let modified = modified.unwrap_or(loaded.modified);
-        let dataset = loaded.dataset.clone();
-        let Loaded { entries, expires, errors, warnings, .. } = **loaded;
-        Some(Loaded { dataset, files, modified, entries, expires, errors, warnings })
-    }
-
-    /// What the files hold now.
-    fn current(&self) -> Result<&Arc<Loaded<S>>, String> {
-        match (&self.error, &self.loaded) {
-            (Some(error), _) => Err(error.to_string()),
-            (None, Some(loaded)) => Ok(loaded),
-            (None, None) => Err(format!("{}: not looked at yet", self.config)),
-        }
     }
 }
 

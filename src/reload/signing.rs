@@ -261,7 +261,7 @@ mod tests {
         let mut loader = Loader::new(files, &config);
         let mut look = |text: &str| {
             fs::write(&list, text).unwrap();
-            let round = loader.look(&Order { zones: None, force: true }, SystemTime::now());
+            let round = loader.look(&Order { force: true, ..Order::default() }, SystemTime::now());
             let snapshot = published.borrow().clone().unwrap();
             let is_signed = matches!(snapshot.zones()[0].signing(), Signing::By(_));
             let said: String = round.notices().map(|notice| notice.to_string()).collect();
@@ -298,7 +298,7 @@ mod tests {
             (format!("{soa}\na.b\n"), true, true),
         ] {
             fs::write(&list, &text).unwrap();
-            let round = loader.look(&Order { zones: None, force: true }, SystemTime::now());
+            let round = loader.look(&Order { force: true, ..Order::default() }, SystemTime::now());
             let [said, reported] = [
                 round.complaints.iter().map(ToString::to_string).collect::<String>(),
                 loader.report().zones.remove(0).findings.concat(),

@@ -131,7 +131,10 @@ pub enum LoadError {
     /// A file changed while it was read: reading again may help.
     #[error("{0}: keeps changing while it is read")]
     Changed(String),
-    /// Anything else, with its place.
+    /// What the files hold cannot be loaded, with the place: only other files help.
+    #[error("{0}")]
+    Content(String),
+    /// Anything else, with its place: the same files may load at another time.
     #[error("{0}")]
     Failed(String),
 }

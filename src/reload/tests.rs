@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Weak;
 
 use proptest::prelude::*;
 
+use super::dataset::TRIES;
 use super::*;
 use crate::config::spec;
 use crate::zone_file::diagnostic::Severity;
@@ -45,6 +47,8 @@ struct World {
     published: RefCell<Vec<(String, Served)>>,
     access: RefCell<Option<Vec<Content>>>,
     publications: Cell<u32>,
+    /// A dataset that is not to be in memory while another is loaded.
+    refused: RefCell<Weak<Vec<Content>>>,
 }
 
 impl World {
@@ -101,6 +105,7 @@ impl Source for Rc<World> {
         diagnostics: &mut Diagnostics,
     ) -> Result<Loaded<Self>, LoadError> {
         self.loads.set(self.loads.get() + 1);
+        assert_eq!(self.refused.borrow().strong_count(), 0, "nobody needs it any more");
         let (mut contents, mut files, mut all_entries, mut all_errors) = (Vec::new(), Vec::new(), 0, 0);
         for path in &dataset.files {
             let stamp = self.stamp(path).map_err(|error| LoadError::Failed(error.to_string()))?;
@@ -119,7 +124,7 @@ impl Source for Rc<World> {
                     (0..errors).for_each(|_| diagnostics.push_plain(Severity::Error, "a bad line".into()));
                     contents.push(file.content.clone());
                 }
-                Content::Garbage => return Err(LoadError::Failed(format!("{}: garbage", path.display()))),
+                Content::Garbage => return Err(LoadError::Content(format!("{}: garbage", path.display()))),
                 Content::Trap => panic!("a trap"),
             }
         }
@@ -185,7 +190,7 @@ fn lines(round: Round) -> Vec<String> {
 
 fn force(zones: Option<&str>) -> Order {
     let zones = zones.map(|zone| vec![Name::from_text(zone.as_bytes()).unwrap()]);
-    Order { zones, force: true }
+    Order { zones, force: true, again: true }
 }
 
 #[test]
@@ -329,6 +334,61 @@ fn a_file_that_changes_while_it_is_read_is_read_again() {
 }
 
 #[test]
+fn what_cannot_be_loaded_is_read_again_when_it_changed_or_on_order() {
+    let (world, mut loader) = world_of(&config(&["bl:ip:a"], |_| ()));
+    look(&mut loader);
+    for bad in [Content::Garbage, Content::Trap] {
+        world.write("a", bad);
+        look(&mut loader);
+        let loads = world.loads.get();
+        for _ in 0..3 {
+            assert_eq!(lines(look(&mut loader)), [""; 0]);
+            assert!(loader.report().zones[0].problem.is_some());
+        }
+        assert_eq!(world.loads.get(), loads, "the same octets fail again");
+        assert_eq!(lines(loader.look(&Order { again: true, ..Order::default() }, at(1))), [""; 0]);
+        assert_eq!(world.loads.get(), loads + 1);
+        world.change("a", |_| ());
+        look(&mut loader);
+        assert_eq!(world.loads.get(), loads + 2);
+        look(&mut loader);
+        assert_eq!(world.loads.get(), loads + 2);
+    }
+    world.files.borrow_mut().clear();
+    let loads = world.loads.get();
+    look(&mut loader);
+    look(&mut loader);
+    assert_eq!(world.loads.get(), loads + 2, "what the system refuses it may give later");
+}
+
+#[test]
+fn what_all_zones_refused_is_not_in_memory_while_the_next_is_loaded() {
+    let (world, mut loader) = world_of(&config(&["bl:ip:a", "other:ip:a"], |_| ()));
+    let held =
+        |loader: &Loader<Rc<World>>| Arc::downgrade(&loader.datasets[0].loaded.as_ref().unwrap().dataset);
+    world.list("a", 10_000);
+    look(&mut loader);
+    let served = held(&loader);
+    for entries in [100, 200] {
+        world.list("a", entries);
+        look(&mut loader);
+        *world.refused.borrow_mut() = held(&loader);
+        look(&mut loader);
+        assert_eq!(world.refused.borrow().strong_count(), 1, "--force may take it");
+    }
+    assert!(served.strong_count() > 0);
+    loader.look(&force(Some("bl")), at(1));
+    assert_eq!(loader.report().zones[0].entries, 200);
+    world.refused.take();
+    world.write("a", Content::Garbage);
+    look(&mut loader);
+    let loads = world.loads.get();
+    world.list("a", 200);
+    look(&mut loader);
+    assert_eq!(world.loads.get(), loads, "a zone serves it: it was kept, and is found again");
+}
+
+#[test]
 fn data_expires_by_the_clock_alone() {
     let (world, mut loader) = world_of(&config(&["bl:ip:a"], |_| ()));
     world.expires.set(Some(100));
@@ -370,7 +430,7 @@ fn only_the_ordered_zones_are_looked_at() {
     look(&mut loader);
     world.list("a", 11);
     world.list("b", 12);
-    let order = Order { zones: Some(vec![Name::from_text(b"TWO.").unwrap()]), force: false };
+    let order = Order { zones: Some(vec![Name::from_text(b"TWO.").unwrap()]), ..Order::default() };
     assert_eq!(lines(loader.look(&order, at(1))), ["zone two: 12 entries, before 10"]);
     assert_eq!(loader.report().zones[0].entries, 10);
     let nowhere = [Name::from_text(b"three").unwrap()];
@@ -485,7 +545,7 @@ proptest! {
             let round = loader.look(&Order::default(), at(1));
             prop_assert_eq!(lines(round), [""; 0], "said twice");
             prop_assert_eq!(world.publications.get(), publications);
-            if loader.report().is_clean() {
+            if FILES.iter().all(|file| files.contains_key(Path::new(file))) {
                 prop_assert_eq!(world.loads.get(), loads, "nothing changed, nothing is read");
             }
         }
@@ -508,8 +568,10 @@ fn requests_are_served_by_a_thread_and_answered() {
         lines
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let zone =
-        |name: &str| Order { zones: Some(vec![Name::from_text(name.as_bytes()).unwrap()]), force: false };
+    let zone = |name: &str| Order {
+        zones: Some(vec![Name::from_text(name.as_bytes()).unwrap()]),
+        ..Order::default()
+    };
     runtime.block_on(async {
         let report = handle.reload(Order::default()).await.unwrap();
         assert_eq!(report.zones[0].entries, 10);

@@ -70,7 +70,7 @@ impl Signals {
 async fn look_again(files: Handle, readiness: Arc<Readiness>) {
     readiness.reloading();
     // What came of it is said line by line. A full queue means that a look is to come anyway.
-    let _ = files.reload(Order::default()).await;
+    let _ = files.reload(Order { again: true, ..Order::default() }).await;
     readiness.ready();
 }
 

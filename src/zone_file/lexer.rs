@@ -124,15 +124,21 @@ pub(super) struct Fault<'t> {
     pub message: Cow<'static, str>,
     /// True if the dataset fails with it.
     pub fatal: bool,
+    /// True if it may be none at another time.
+    pub early: bool,
 }
 
 impl<'t> Fault<'t> {
     pub(super) fn new(at: &'t [u8], message: impl Into<Cow<'static, str>>) -> Self {
-        Self { at, message: message.into(), fatal: false }
+        Self { at, message: message.into(), fatal: false, early: false }
     }
 
     pub(super) fn fatal(at: &'t [u8], message: impl Into<Cow<'static, str>>) -> Self {
-        Self { at, message: message.into(), fatal: true }
+        Self { at, message: message.into(), fatal: true, early: false }
+    }
+
+    pub(super) fn early(at: &'t [u8], message: impl Into<Cow<'static, str>>) -> Self {
+        Self { early: true, ..Self::fatal(at, message) }
     }
 }
 

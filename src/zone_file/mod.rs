@@ -100,10 +100,12 @@ pub enum Failure {
         /// Why.
         source: std::io::Error,
     },
-    /// A line that no dataset survives: data from the future, or data of a combined dataset that belongs to
-    /// no section.
+    /// A line that no dataset survives: data of a combined dataset that belongs to no section, say.
     #[error("{0}")]
     Line(diagnostic::Diagnostic),
+    /// A line of data from the future: it may do at another time.
+    #[error("{0}")]
+    Early(diagnostic::Diagnostic),
 }
 
 /// `$SOA`, in the order of its fields.

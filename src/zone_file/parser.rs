@@ -154,7 +154,8 @@ impl Parser {
             match self.line(line, &mut report) {
                 Ok(()) => {}
                 Err(fault) if fault.fatal => {
-                    result = Err(Failure::Line(report.failure(fault)));
+                    let failure = if fault.early { Failure::Early } else { Failure::Line };
+                    result = Err(failure(report.failure(fault)));
                     break;
                 }
                 Err(fault) => report.error(fault.at, fault.message),

@@ -202,7 +202,7 @@ fn timestamp<'t>(text: &'t [u8], rest: &'t [u8], now: SystemTime) -> Result<Opti
     let stamp = date(stamp_field)?;
     let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if stamp.is_some_and(|stamp| stamp > now) {
-        return Err(Fault::fatal(text, "the data claims to come from the future"));
+        return Err(Fault::early(text, "the data claims to come from the future"));
     }
     match expiry_field {
         b"" => Ok(None),
