@@ -10,7 +10,8 @@
 //! A dataset (type, files, options) is loaded once, however many zones name it. A zone takes all
 //! its new datasets together or none: it stays as it is while one of them does not load, while it
 //! is strict and there are errors, while too much changed at once (RFC 6471, section 3.2), or while
-//! it is signed and could not be signed with them. Who
+//! it is signed and could not be signed with them. What cannot be loaded for what it holds is not read
+//! again before it changed or somebody orders it. Who
 //! wants a look at the files (`watch`, SIGHUP, NOTIFY, `control`) only says so; what changed is
 //! found out here. The world is behind [`Source`], so that all this is tested without files; the
 //! thread that runs a [`Loader`] is in [`service`].

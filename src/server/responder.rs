@@ -260,6 +260,8 @@ mod tests {
                 while Arc::ptr_eq(&responder.snapshot(), &snapshot) {
                     thread::yield_now();
                 }
+                // A moment longer than it takes to publish.
+                thread::sleep(Duration::from_millis(20));
                 drop((moment, snapshot));
             });
             held.recv().unwrap();
