@@ -2,8 +2,8 @@
 //!
 //! The directory holds the example zones, and what the page names by `file=`. In commands, files and output
 //! the paths of a packaged server (`/etc/nibbl` …) stand for directories in it, and the ports of the examples
-//! for free ones. `nibbl` and `cargo run --release --` are the program under test, and `sudo` leaves the user as
-//! he is. A command that ends in `&` goes on until `kill %NUMBER`, or until the page ends.
+//! for free ones. `nibbl` and `cargo run --release --` are the program under test; root and the user `nibbl`
+//! are whoever runs it. A command that ends in `&` goes on until `kill %NUMBER`, or until the page ends.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,8 +21,8 @@ const PATHS: [&str; 4] = ["/etc/nibbl", "/var/lib/nibbl", "/var/log/nibbl", "/ru
 const PORTS: [&str; 4] = ["5353", "5354", "9153", "5355"];
 /// What the shell has itself.
 const BUILT_IN: [&str; 2] = ["echo", "printf"];
-/// Other users, who are none here.
-const AS_OTHERS: [&str; 2] = ["sudo -u nibbl ", "sudo "];
+/// How to be somebody else, which nobody is here.
+const AS_OTHERS: [&str; 3] = ["sudo -u nibbl ", "sudo ", " --user nibbl"];
 
 /// A directory, and what runs in it.
 pub(super) struct Session {
@@ -91,7 +91,7 @@ impl Session {
         if let Some(jobs) = command.strip_prefix("kill ") {
             return jobs.split_whitespace().try_for_each(|job| self.stop(job));
         }
-        let command = AS_OTHERS.iter().find_map(|other| command.strip_prefix(other)).unwrap_or(command);
+        let command = &AS_OTHERS.iter().fold(command.to_owned(), |command, other| command.replace(other, ""));
         let first = command.split_whitespace().next().unwrap_or_default();
         if !["nibbl", "cargo"].contains(&first) && !BUILT_IN.contains(&first) && peer(first).is_none() {
             return Ok(());
