@@ -1,9 +1,12 @@
 //! What makes names exist in a zone: its lists, and those of its sub-zones, each mounted at its name.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::address_tree::AddressTree;
 use super::domain_names::DomainNames;
 use super::nodes::Nodes;
-use super::range_blocks::RangeBlocks;
+use super::range_blocks::{Limit, RangeBlocks};
 use super::range_values::{self, CanonicalNames};
 use super::records::{GenericNames, Single};
 use super::{CNAME, Node, fits};
@@ -217,14 +220,14 @@ impl Reach {
     }
 }
 
-/// All sources of a zone.
-pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
-    with_cuts(zone, of_data(zone))
+/// All sources of a zone, which make no more blocks of range records than they may.
+pub(super) fn of<'z>(zone: &'z Zone, limit: &Rc<Limit<'z>>) -> Vec<Source<'z>> {
+    with_cuts(zone, of_data(zone, limit))
 }
 
 /// The cuts at or below which the zone's own data has names, or answers by a wildcard, which nobody will see.
 pub(super) fn cuts_in_data(zone: &Zone) -> impl Iterator<Item = &[u8]> {
-    let sources = zone.delegations().next().map_or_else(Vec::new, |_| of_data(zone));
+    let sources = zone.delegations().next().map_or_else(Vec::new, |_| of_data(zone, &unlimited()));
     let has_data = move |cut: &[u8]| {
         let (mut own, mut below) = (Found::new(zone.options().dropin), Found::new(zone.options().dropin));
         sources.iter().for_each(|source| source.add(cut, &mut own, &mut below));
@@ -234,8 +237,13 @@ pub(super) fn cuts_in_data(zone: &Zone) -> impl Iterator<Item = &[u8]> {
     zone.delegations().map(|(cut, _)| cut).filter(move |cut| has_data(cut))
 }
 
+/// As many blocks as are needed.
+pub(super) fn unlimited<'z>() -> Rc<Limit<'z>> {
+    Rc::new(Limit::new(|_| true))
+}
+
 /// The sources but for the cuts.
-fn of_data(zone: &Zone) -> Vec<Source<'_>> {
+fn of_data<'z>(zone: &'z Zone, limit: &Rc<Limit<'z>>) -> Vec<Source<'z>> {
     let mut sources = vec![apex(zone)];
     of_list(zone, zone.list(), &[], &mut sources);
     for sub_zones in zone.combined() {
@@ -247,7 +255,7 @@ fn of_data(zone: &Zone) -> Vec<Source<'_>> {
             sources.extend(own.into_iter().filter_map(|source| source.without(others())));
         }
     }
-    with_ranges(zone, sources)
+    with_ranges(zone, sources, limit)
 }
 
 /// The apex and the range records; of all other names only those that clients of range records ask for.
@@ -264,7 +272,7 @@ pub(super) fn of_ranges(zone: &Zone) -> Vec<Source<'_>> {
         Source::new(zone, &key, Reach::Names, host)
     }));
     let cuts = || zone.delegations().map(|(key, _)| key);
-    with_ranges(zone, sources.into_iter().filter_map(|source| source.without(cuts())).collect())
+    with_ranges(zone, sources.into_iter().filter_map(|source| source.without(cuts())).collect(), &unlimited())
 }
 
 fn apex(zone: &Zone) -> Source<'_> {
@@ -274,7 +282,7 @@ fn apex(zone: &Zone) -> Source<'_> {
 }
 
 /// Adds the range records: at and below their names nothing else has a meaning.
-fn with_ranges<'z>(zone: &'z Zone, sources: Vec<Source<'z>>) -> Vec<Source<'z>> {
+fn with_ranges<'z>(zone: &'z Zone, sources: Vec<Source<'z>>, limit: &Rc<Limit<'z>>) -> Vec<Source<'z>> {
     let root = |labels: &[Box<[u8]>]| {
         let mut root = mount(labels);
         push_key_label(&mut root, range_record::name::LABEL.as_bytes());
@@ -285,7 +293,8 @@ fn with_ranges<'z>(zone: &'z Zone, sources: Vec<Source<'z>>) -> Vec<Source<'z>> 
     let keys = || roots.iter().map(|(root, _)| root);
     let mut sources: Vec<_> = sources.into_iter().filter_map(|source| source.without(keys())).collect();
     for (root, ranges) in &roots {
-        let blocks = RangeBlocks { ranges, dropin: zone.options().dropin };
+        let (limit, seen) = (limit.clone(), RefCell::default());
+        let blocks = RangeBlocks { ranges, dropin: zone.options().dropin, limit, seen };
         let others = keys().filter(|other| *other != root);
         sources.extend(Source::new(zone, root, Reach::Names, blocks).without(others));
     }

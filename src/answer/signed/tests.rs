@@ -426,3 +426,44 @@ fn other_zones_inside_a_signed_one() {
         assert_eq!(name, owner, "{text}");
     }
 }
+
+/// Whoever asks for names that there are none of has blocks of range records made as well: those round them.
+#[test]
+fn no_more_blocks_are_made_than_there_is_time_for() {
+    let text: String = (0..5000u128)
+        .map(|n| {
+            let network = (0x2001_0000 + (n % 50) * 0x111) << 96 | n.wrapping_mul(0x9e37_79b9) << 64;
+            format!("{}/64\n", std::net::Ipv6Addr::from(network))
+        })
+        .collect();
+    let head = "$SOA 900 ns.bl.example host.bl.example 7 60 60 60 90\n";
+    let list = [(Kind::Ip6trie, &*(head.to_owned() + &text))];
+    for empty_non_terminals in [EmptyNonTerminals::Marker, EmptyNonTerminals::Plain] {
+        let snapshot = snapshot(&list, empty_non_terminals);
+        let asked = |name: &str, dnssec_ok: bool, transport| {
+            let mut packet = ask(&Name::from_text(name.as_bytes()).unwrap().key(), 1);
+            let flags = packet.len() - 4;
+            packet[flags] = u8::from(dnssec_ok) << 7;
+            let (outcome, _) = respond(&snapshot, &packet, transport, Effort::Make);
+            assert_eq!(outcome.holds_until.is_some(), dnssec_ok && outcome.rcode == rcode::NXDOMAIN);
+            (outcome.rcode, outcome.truncated)
+        };
+        let memory = || snapshot.zones()[0].memory();
+        let before = memory();
+        while snapshot.allowance.take(1, true) {}
+        let names: Vec<_> = (0..16).map(|digit| format!("x.{digit:x}.6.6.6.0.1.0.0.2._ranges")).collect();
+        for (name, dnssec_ok) in names.iter().flat_map(|name| [(name, true), (name, false)]) {
+            assert_eq!(asked(name, dnssec_ok, Transport::Udp), (rcode::NOERROR, true), "{name}");
+            assert_eq!(asked(name, dnssec_ok, Transport::Tcp), (rcode::SERVFAIL, false), "{name}");
+        }
+        assert_eq!(memory(), before);
+        snapshot.allowance.fill(std::time::Duration::from_secs(1));
+        assert_eq!(asked(&names[0], true, Transport::Udp), (rcode::NXDOMAIN, false));
+        assert!(memory() > before);
+        while snapshot.allowance.take(1, true) {}
+        for dnssec_ok in [true, false] {
+            let made = asked(&names[0], dnssec_ok, Transport::Udp);
+            assert_eq!(made, (rcode::NXDOMAIN, false), "what is in memory costs nothing");
+        }
+    }
+}
