@@ -196,6 +196,12 @@ fn unescaped(label: &[u8]) -> Vec<u8> {
     wire
 }
 
+/// How many octets of a key, in whole labels, another has in common with it.
+fn common(key: &[u8], other: &[u8]) -> usize {
+    let same = key.iter().zip(other).take_while(|(a, b)| a == b).count();
+    key[..same].iter().rposition(|&octet| octet == 0).map_or(0, |end| end + 1)
+}
+
 /// How many octets the labels of a key have on the wire, the root label left out.
 fn wire_length(key: &[u8]) -> usize {
     let mut octets = key.iter();

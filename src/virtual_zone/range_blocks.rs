@@ -8,8 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Node;
 use super::nodes::{self, At, Labels, Nodes, Tree};
+use super::{Node, common};
 use crate::range_record::Prefix;
 use crate::zone::{Block, Found, Ranges};
 
@@ -95,6 +95,12 @@ impl<'z> Nodes<'z> for RangeBlocks<'z> {
 
     fn first_from(&self, bound: &[u8]) -> Option<Vec<u8>> {
         nodes::first_from(self, bound)
+    }
+
+    fn encloser(&self, key: &[u8]) -> Option<usize> {
+        let (length, deepest) = self.path(key).pop()?;
+        let towards = self.children(deepest).map(|(labels, _)| common(&key[length..], &labels)).max();
+        Some(length + towards.unwrap_or(0))
     }
 }
 

@@ -9,7 +9,7 @@ use super::nodes::Nodes;
 use super::range_blocks::{Limit, RangeBlocks};
 use super::range_values::{self, CanonicalNames};
 use super::records::{GenericNames, Single};
-use super::{CNAME, Node, fits};
+use super::{CNAME, Node, common, fits};
 use crate::address::ReversedName;
 use crate::name::push_key_label;
 use crate::range_record;
@@ -34,6 +34,8 @@ enum Reach {
     Names,
 }
 
+/// The octets of the longest name of an address or a block.
+const LONGEST_ADDRESS: usize = 64;
 /// Greater than every key: a label has at most 63 octets.
 const BEHIND_ALL: [u8; 64] = [0xff; 64];
 
@@ -89,7 +91,7 @@ impl<'z> Source<'z> {
     /// Adds what is said of an existing name to `own`, and of the names below it to `below`.
     pub(super) fn add(&self, key: &[u8], own: &mut Found<'z>, below: &mut Found<'z>) {
         let Some(left) = key.strip_prefix(&self.mount[..]) else { return };
-        if self.is_left_to_others(key) {
+        if self.hole_of(key).is_some() {
             return;
         }
         let at = self.nodes.at(left);
@@ -121,6 +123,23 @@ impl<'z> Source<'z> {
         if speaks_below {
             below.extend(inherited.clone());
         }
+    }
+
+    /// How much of a key is at or above a name that can be asked for. Where others speak of such a name as
+    /// well, theirs may be more.
+    pub(super) fn encloser(&self, key: &[u8]) -> usize {
+        let Some(left) = key.strip_prefix(&self.mount[..]) else {
+            return if fits(self.zone, &self.mount, 0) { common(key, &self.mount) } else { 0 };
+        };
+        if let Some(hole) = self.hole_of(key) {
+            return hole.len();
+        }
+        let all_fit = fits(self.zone, &self.mount, LONGEST_ADDRESS);
+        if let Some(length) = self.nodes.encloser(left).filter(|_| all_fit) {
+            return self.mount.len() + length;
+        }
+        let neighbours = [self.last_before(key, &[]), self.first_from(key, None)];
+        neighbours.into_iter().flatten().map(|name| common(key, &name)).max().unwrap_or(0)
     }
 
     /// The last name before `bound` that can be asked for. If it is before `than` it may be left out.
@@ -192,15 +211,15 @@ impl<'z> Source<'z> {
         }
     }
 
-    /// True at and below a hole.
-    fn is_left_to_others(&self, key: &[u8]) -> bool {
-        self.holes.binary_search_by(|hole| hole[..].cmp(key)).is_ok() || self.hole_above(key).is_some()
+    /// The hole that a key is, or lies below: there the source is silent.
+    fn hole_of(&self, key: &[u8]) -> Option<&[u8]> {
+        let last = self.holes.partition_point(|hole| **hole <= *key).checked_sub(1)?;
+        Some(&self.holes[last][..]).filter(|hole| key.starts_with(hole))
     }
 
     /// The hole that a key lies below.
     fn hole_above(&self, key: &[u8]) -> Option<&[u8]> {
-        let before = self.holes.partition_point(|hole| **hole < *key).checked_sub(1)?;
-        Some(&self.holes[before][..]).filter(|hole| key.starts_with(hole))
+        self.hole_of(key).filter(|hole| hole.len() < key.len())
     }
 }
 
