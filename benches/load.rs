@@ -14,6 +14,7 @@
 //! shows what one core does.
 
 mod generated;
+mod usage;
 
 use std::fs::{File, Permissions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -36,6 +37,9 @@ use nibbl::zone_file::diagnostic::Diagnostics;
 const AGAIN: &[u8] = b"again\n";
 
 fn main() {
+    if usage::is_asked(include_str!("load.rs")) {
+        return;
+    }
     let arguments: Vec<String> = std::env::args().collect();
     let value = |flag: &str| {
         let place = arguments.iter().position(|argument| argument == flag)?;

@@ -1,12 +1,15 @@
 //! What an answer from a signed zone costs beside its signatures: processor time to find a name in the
 //! virtual zone, and the NSEC record round it.
 //!
-//!     cargo bench --bench neighbours -- [LISTINGS…]
+//! ```text
+//! cargo bench --bench neighbours -- [LISTINGS…]
+//! ```
 //!
 //! Without arguments: one million listings. The lists are those of `table.rs`, made from a fixed seed: IPv6
 //! prefixes with exceptions, and IPv4 addresses and prefixes.
 
 mod generated;
+mod usage;
 
 use std::hint::black_box;
 use std::net::Ipv4Addr;
@@ -29,6 +32,9 @@ const NAMES: usize = 10_000;
 const STATES: u32 = 50;
 
 fn main() {
+    if usage::is_asked(include_str!("neighbours.rs")) {
+        return;
+    }
     let counts: Vec<usize> = std::env::args().skip(1).filter_map(|count| count.parse().ok()).collect();
     for count in if counts.is_empty() { vec![1_000_000] } else { counts } {
         let mut list = List::new(1, STATES);

@@ -1,11 +1,15 @@
 //! What range records cost a server: memory beside the table, processor time to make a block and to
 //! answer it from memory beside an ordinary answer, and how blocks are filled.
 //!
-//!     cargo bench --bench ranges -- [LISTINGS…] [--shape clustered|one|scattered] [--file TYPE:FILE[,FILE…]]…
+//! ```text
+//! cargo bench --bench ranges -- [LISTINGS…] [--shape clustered|one|scattered] [--file TYPE:FILE[,FILE…]]…
+//! ```
 //!
 //! Without arguments: one million listings, of all shapes. Lists are generated from a fixed seed. Only the first
 //! 20,000 reachable blocks of large generated lists are looked at, in random order; of data files
 //! (those of `tests/real-data.py`, say) all are, and then a client looks up listed addresses.
+
+mod usage;
 
 use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
@@ -40,6 +44,9 @@ const ANSWERS: usize = 2_000_000;
 const LOOKUPS: usize = 1_000_000;
 
 fn main() {
+    if usage::is_asked(include_str!("ranges.rs")) {
+        return;
+    }
     let mut counts: Vec<usize> = Vec::new();
     let mut files: Vec<String> = Vec::new();
     let mut only: Option<String> = None;

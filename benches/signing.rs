@@ -1,10 +1,14 @@
 //! What signatures cost: processor time of the library's bare sign operation, of a signature made by the signer, and
 //! of one found in the cache; and the memory that a full cache holds.
 //!
-//!     cargo bench --bench signing
+//! ```text
+//! cargo bench --bench signing
+//! ```
 //!
 //! The cryptography is what Cargo.toml chooses among hickory-proto's features; docs/dnssec-keys.md has the
 //! figures of both. RRsets are the A and NSEC records of names of 34 labels.
+
+mod usage;
 
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -34,6 +38,9 @@ const TIMES: u32 = 20_000;
 const CACHE_OCTETS: usize = 32 << 20;
 
 fn main() {
+    if usage::is_asked(include_str!("signing.rs")) {
+        return;
+    }
     let apex = Name::from_text(b"bl.example").expect("a short name");
     for algorithm in [Algorithm::EcdsaP256Sha256, Algorithm::Ed25519] {
         let bare = bare(algorithm);

@@ -12,6 +12,7 @@
 //! the least of several rounds, part by part; building is measured in processor time.
 
 mod generated;
+mod usage;
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -36,6 +37,9 @@ const ROUNDS: usize = 9;
 const BATCH: usize = 64;
 
 fn main() {
+    if usage::is_asked(include_str!("table.rs")) {
+        return;
+    }
     let options = Options::from_arguments();
     println!(
         "{:24}{:>10}{:>8}{:>9}{:>9}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}",

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::access::{Account, KeyTable};
+use crate::config::plans::plans_without_effect;
 use crate::config::{Config, DatasetConfig, EncryptedListener};
 use crate::data_file::Stamp;
 use crate::dataset::Summary;
+use crate::privileges;
 use crate::progress::Progress;
 use crate::reload::cookies::CookieSecrets;
 use crate::reload::files::Files;
@@ -105,6 +107,7 @@ pub fn check(config: &Config, now: SystemTime, out: &mut impl Write) -> io::Resu
             writeln!(out, "zone {}: not served, for it is strict and there are {errors} errors", zone.name)?;
         }
     }
+    findings.add_process(config, out)?;
     findings.add_certificates(config, now, out)?;
     if let Err(error) = CookieSecrets::new(&config.cookies) {
         writeln!(out, "{error}")?;
@@ -115,6 +118,9 @@ pub fn check(config: &Config, now: SystemTime, out: &mut impl Write) -> io::Resu
     for line in snapshot.withheld_ranges().chain(snapshot.withheld_signatures()) {
         writeln!(out, "error: {line}")?;
         findings.errors += 1;
+    }
+    for line in plans_without_effect(&config.plans, &config.zones) {
+        writeln!(out, "note: {line}")?;
     }
     for (dataset, summary) in summaries {
         writeln!(out, "{dataset}: {}", describe(&summary))?;
@@ -131,6 +137,25 @@ pub fn octets(config: &Config) -> u64 {
 }
 
 impl Findings {
+    /// What the server would end over before it serves. What only this machine lacks is a warning: the
+    /// configuration may be another's.
+    fn add_process(&mut self, config: &Config, out: &mut impl Write) -> io::Result<()> {
+        if config.zones.is_empty() {
+            writeln!(out, "error: no zones are configured")?;
+            self.errors += 1;
+        }
+        let user = config.process.user.as_ref();
+        let unknown = user.and_then(|(user, group)| privileges::find(user, group.as_deref()).err());
+        let query_log = config.query_log.as_ref().and_then(|target| target.file.as_deref()?.parent());
+        let missing = query_log.filter(|directory| !directory.as_os_str().is_empty() && !directory.is_dir());
+        let missing = missing.map(|directory| format!("query log: no directory {}", directory.display()));
+        for warning in unknown.map(|error| error.to_string()).into_iter().chain(missing) {
+            writeln!(out, "warning: {warning}")?;
+            self.warnings += 1;
+        }
+        Ok(())
+    }
+
     /// The certificates of encrypted listeners, as the server would take them.
     fn add_certificates(&mut self, config: &Config, now: SystemTime, out: &mut impl Write) -> io::Result<()> {
         let mut files: Vec<_> = config.encrypted_listeners().map(EncryptedListener::files).collect();
@@ -188,7 +213,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{ZoneConfig, spec};
+    use crate::config::{Process, ZoneConfig, file, spec};
 
     fn checked(list: &str, change: impl Fn(&mut ZoneConfig)) -> (Findings, String) {
         let dir = tempfile::tempdir().unwrap();
@@ -206,6 +231,19 @@ mod tests {
     }
 
     const APEX: &str = "$SOA 3600 ns.example. host.example. 1 3600 600 86400 300\n$NS 3600 ns.example.\n";
+
+    #[test]
+    fn what_the_server_would_end_over_is_found() {
+        let config = Config {
+            process: Process { user: Some(("no-such-user".to_owned(), None)), ..Process::default() },
+            ..Config::default()
+        };
+        let mut out = Vec::new();
+        let findings = check(&config, SystemTime::now(), &mut out).unwrap();
+        assert_eq!(findings, Findings { errors: 1, warnings: 1 });
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "error: no zones are configured\nwarning: unknown user `no-such-user`\n");
+    }
 
     #[test]
     fn a_clean_dataset_is_summed_up_once() {
@@ -257,7 +295,9 @@ mod tests {
         let good = EncryptedListener { listen, certificate, key };
         let bad = EncryptedListener { key: other, ..good.clone() };
         let checked = |tls: &EncryptedListener, now| {
-            let config = Config { tls: vec![tls.clone()], quic: vec![tls.clone()], ..Config::default() };
+            let zones = vec![ZoneConfig::new(spec::zone_name("bl.example").unwrap())];
+            let config =
+                Config { tls: vec![tls.clone()], quic: vec![tls.clone()], zones, ..Config::default() };
             let mut out = Vec::new();
             (check(&config, now, &mut out).unwrap(), String::from_utf8(out).unwrap())
         };
@@ -291,6 +331,36 @@ mod tests {
             let text = String::from_utf8(out).unwrap();
             assert_eq!(findings.errors, errors, "{text}");
             assert_eq!(text.contains("error: zone bl.example: no range records"), errors > 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn rules_for_clients_that_keys_stand_before_are_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("list"), format!("{APEX}2a01:1::/32\n")).unwrap();
+        std::fs::write(dir.path().join("keys"), "").unwrap();
+        let zone = |name: &str| format!("[[zone]]\nname = '{name}'\ndatasets = ['ip6trie:list']\n");
+        for (zones, is_noted) in
+            [("['dq.example']", true), ("['dq.example', 'bl.example']", false), ("[]", false)]
+        {
+            let text = format!(
+                "{}{}[[plan]]\nname = 'gold'\nzones = {zones}\n[[plan]]\nname = 'keys'\nzones = ['dq.example']\n\
+                 [[client]]\nprefixes = ['::/0']\nplan = 'gold'\n\
+                 [access_keys]\nzones = ['dq.example']\nfile = 'keys'\n",
+                zone("bl.example"),
+                zone("dq.example"),
+            );
+            let config = file::parse(&text, &dir.path().join("nibbl.toml"), None).unwrap();
+            let mut out = Vec::new();
+            let findings = check(&config, SystemTime::now(), &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(findings, Findings::default(), "{text}");
+            let notes: Vec<&str> = text.lines().filter(|line| line.starts_with("note: ")).collect();
+            assert_eq!(notes.len(), usize::from(is_noted), "{text}");
+            assert!(
+                notes.iter().all(|note| note.starts_with("note: the plan `gold` of a [[client]]")),
+                "{text}"
+            );
         }
     }
 

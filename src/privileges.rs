@@ -53,6 +53,14 @@ pub fn user_for_root<'u>(users: &[&'u str]) -> Option<&'u str> {
     users.iter().find(exists).or(users.first()).copied().filter(|_| geteuid().is_root())
 }
 
+/// Whether there is such a user, with such a group, who may be become.
+///
+/// # Errors
+/// There is not.
+pub fn find(user: &str, group: Option<&str>) -> Result<(), DescentError> {
+    Identity::find(user, group).map(|_| ())
+}
+
 /// The number of the user that the process runs as.
 pub fn user_id() -> u32 {
     geteuid().as_raw()

@@ -46,6 +46,8 @@ mod picture;
 mod questions;
 mod reload;
 mod servers;
+#[path = "../usage/mod.rs"]
+mod usage;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -56,6 +58,9 @@ use questions::Zone;
 use servers::{CpuTime, Files, Server};
 
 fn main() {
+    if usage::is_asked(include_str!("main.rs")) {
+        return;
+    }
     if let Some(address) = argument("--echo") {
         return echo::run(address.parse().expect("an address"));
     }

@@ -164,6 +164,23 @@ impl Tables {
     }
 }
 
+/// A sentence for each plan that `[[client]]` gives to addresses and that only has zones with access keys: there
+/// the key decides, and these rules never apply.
+pub fn plans_without_effect(plans: &PlansConfig, zones: &[ZoneConfig]) -> impl Iterator<Item = String> {
+    let is_for_clients = |index: usize| plans.rules.iter().any(|rule| usize::from(rule.plan) == index);
+    let is_idle = move |plan: &Plan| {
+        let mut covered = zones.iter().filter(|zone| plan.covers(&zone.name)).peekable();
+        covered.peek().is_some() && covered.all(|zone| plans.keyed.contains(&zone.name))
+    };
+    let for_clients = plans.plans.iter().enumerate().filter(move |(index, _)| is_for_clients(*index));
+    for_clients.filter(move |(_, plan)| is_idle(plan)).map(|(_, Plan { name, .. })| {
+        format!(
+            "the plan `{name}` of a [[client]] has only zones with access keys: there the key decides, so that it \
+             never applies to these clients, whom all other zones refuse"
+        )
+    })
+}
+
 /// Rules that a zone cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("zone `{zone}` {has}, and {why}: {what} are for all")]

@@ -253,7 +253,7 @@ fn errors_have_their_place() {
         ),
         ("[[zone]]\nname = 'bl'\nname = 'bl'", "3:1", "duplicate key"),
         ("[server]\nsignature_cache = '64X'", "2:19", "octets, or text like"),
-        ("[server]\nreceive_buffer = '2G'", "2:18", "4K to 1G"),
+        ("[server]\nreceive_buffer = '2G'", "2:18", "4K to 512M"),
         ("[server]\nsigning_workers = 70000", "2:19", "invalid value"),
         ("[server]\nsigning_rate = 0", "2:16", "1 to 1000000"),
         ("[[zone]]\nname = 'bl'\ndatasets = ['ip:a']\nsigned = true", "4:10", "needs `keys"),

@@ -114,8 +114,8 @@ pub(super) struct ReceiveBuffer(pub(super) usize);
 impl TryFrom<Octets> for ReceiveBuffer {
     type Error = &'static str;
     fn try_from(Octets(octets): Octets) -> Result<Self, Self::Error> {
-        let possible = (4 << 10)..=(1 << 30);
-        if possible.contains(&octets) { Ok(Self(octets)) } else { Err("receive_buffer: 4K to 1G") }
+        let possible = (4 << 10)..=(512 << 20);
+        if possible.contains(&octets) { Ok(Self(octets)) } else { Err("receive_buffer: 4K to 512M") }
     }
 }
 

@@ -39,6 +39,9 @@ pub enum AskError {
         /// Why.
         source: serde_json::Error,
     },
+    /// What was replied cannot be shown.
+    #[error("{0}")]
+    Output(io::Error),
 }
 
 /// Asks the server at `path`, and waits for its reply: the reply, and its line as it came.
@@ -95,7 +98,7 @@ pub fn watch(
             Reply::Usage(report) => show::usage(report),
             Reply::Error(error) => format!("{error}\n"),
         };
-        show(&text).map_err(|source| AskError::Io { path: path.to_owned(), source })?;
+        show(&text).map_err(AskError::Output)?;
         if let Reply::Status(status) = reply {
             earlier = Some((*status, asked));
         }

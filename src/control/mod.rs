@@ -82,11 +82,11 @@ pub fn default_path(runtime_dir: Option<&Path>, user_id: u32) -> PathBuf {
     }
 }
 
-/// Where clients look when nothing is said: at the default place or, where no server has a socket there, at that of
-/// the packaged service.
+/// Where clients look when nothing is said: at the default place or, where no server answers there, at that of
+/// the packaged service. A server that gave root up leaves its socket behind in a directory of root's.
 pub fn place_of_server(default: &Path) -> &Path {
     let service = Path::new(SERVICE);
-    if !default.exists() && service.exists() { service } else { default }
+    if socket::is_dead(default) && service.exists() { service } else { default }
 }
 
 /// The socket of the service that `packaging/systemd/nibbl.service` is.

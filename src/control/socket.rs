@@ -73,6 +73,12 @@ fn make_room(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Nobody listens there.
+pub(super) fn is_dead(path: &Path) -> bool {
+    let dead = [ErrorKind::NotFound, ErrorKind::ConnectionRefused];
+    UnixStream::connect(path).is_err_and(|error| dead.contains(&error.kind()))
+}
+
 /// Removes the file, if it is still this socket's.
 impl Drop for Socket {
     fn drop(&mut self) {

@@ -31,6 +31,7 @@ fn report() -> Report {
         max_age: None,
         problem: Some(Problem::Guarded { zone: "bl.example".to_owned(), entries: 5, served: 10_000 }),
         keys_problem: None,
+        findings: Vec::new(),
     };
     let never = ZoneReport {
         name: "x".to_owned(),
@@ -149,7 +150,9 @@ async fn replaces_what_a_dead_server_left_and_nothing_else() {
     let path = dir.path().join("s");
     let dead = std::os::unix::net::UnixListener::bind(&path).unwrap();
     drop(dead);
+    assert!(super::socket::is_dead(&path) && super::socket::is_dead(&dir.path().join("none")));
     let socket = Socket::bind(&path).unwrap();
+    assert!(!super::socket::is_dead(&path));
     assert_eq!(Socket::bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     drop(socket);
     assert!(!path.exists());

@@ -35,6 +35,7 @@ pub struct SignatureCache {
     /// Random, so that nobody can make data whose hash is that of other data.
     seed: u64,
     made: AtomicU64,
+    reused: AtomicU64,
 }
 
 /// A signature and the epoch that it was made for.
@@ -56,7 +57,12 @@ impl SignatureCache {
             // (Nothing is missing.)
             Err(_) => Cache::new(most),
         };
-        Self { signatures, seed: RandomState::new().hash_one(0), made: AtomicU64::new(0) }
+        Self {
+            signatures,
+            seed: RandomState::new().hash_one(0),
+            made: AtomicU64::new(0),
+            reused: AtomicU64::new(0),
+        }
     }
 
     /// How many signatures it holds.
@@ -77,6 +83,16 @@ impl SignatureCache {
     /// How many signatures were made since the start.
     pub fn made(&self) -> u64 {
         self.made.load(Relaxed)
+    }
+
+    /// How many of those that it holds were given out since the start.
+    pub fn reused(&self) -> u64 {
+        self.reused.load(Relaxed)
+    }
+
+    /// Counts signatures that are given out again.
+    pub(super) fn count_reused(&self, signatures: usize) {
+        self.reused.fetch_add(signatures as u64, Relaxed);
     }
 
     /// Where the signature of these octets by a key is kept; see `Key::seed`.

@@ -211,6 +211,11 @@ impl KeySet {
         &self.stages[after.saturating_sub(1)]
     }
 
+    /// When the keys change next; `None` if they do not any more.
+    pub fn next_change(&self, now: u32) -> Option<u32> {
+        self.stages.iter().map(|stage| stage.begin).find(|&begin| begin > now)
+    }
+
     /// Changes that do not take place, and why.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -336,6 +341,8 @@ mod tests {
         let set = KeySet::new(&apex(), &keys, 60).unwrap();
         assert_eq!(set.at(NOW + 10).signers(DNSKEY)[0].tag(), keys[2].key.tag());
         assert_eq!((set.at(NOW + 20).records()[0].rdata.len(), set.warnings()), (2, &[][..]));
+        let changes = [NOW - 1, NOW, NOW + 10, NOW + 20].map(|now| set.next_change(now));
+        assert_eq!(changes, [Some(NOW), Some(NOW + 10), Some(NOW + 20), None]);
         // Not so one that nobody can see.
         let hidden = key(Role::SecureEntry, Timing { publish: Some(NOW + 30), ..next });
         let keys = [keys[0].clone(), zone_key.clone(), hidden];

@@ -78,7 +78,9 @@ impl ZoneSigner {
             let is_served = |entry: &Entry| entry.epoch == work.epoch || entry.epoch + 1 == work.epoch;
             self.cache.get(work.place).filter(is_served).ok_or(())
         });
-        signed.ok()
+        let signed = signed.ok()?;
+        self.cache.count_reused(signed.records.len());
+        Some(signed)
     }
 
     /// The signatures of an RRset: those of this epoch that the cache has, the others are made and kept.

@@ -11,8 +11,9 @@
 //! - [`postfix_cidr`]: a `cidr:` table for Postfix.
 //! - [`rpz`]: a response policy zone with client-IP triggers.
 //!
-//! The last three speak of the addresses of clients: domain lists, generic records and sub-zones are not for
-//! them, nor are IPv4-mapped addresses, which clients do not have.
+//! The last three decide what becomes of clients: domain lists, generic records and sub-zones are not for
+//! them, nor are IPv4-mapped addresses, which clients do not have, nor loopback addresses: with the test entry
+//! 127.0.0.2 (RFC 5782, section 5) a firewall or a resolver would drop what its own machine sends.
 
 pub mod nft;
 pub mod postfix_cidr;
@@ -59,24 +60,43 @@ pub enum ExportError {
 /// What is said of an address, as the formats for clients need it: nothing where it is not listed.
 type Listed = Option<Said>;
 
-/// The run of addresses round one of them, for the formats that speak of clients: the IPv4-mapped addresses
-/// are not listed where they only repeat IPv4.
+/// 127.0.0.0/8 and ::1, which the formats for clients leave out.
+const LOOPBACK: [Prefix; 2] = [
+    Prefix { family: Family::V4, first: 127 << 24, length: 8 },
+    Prefix { family: Family::V6, first: 1, length: 128 },
+];
+/// 127.0.0.2.
+const TEST_ENTRY: u128 = 127 << 24 | 2;
+/// `::ffff:0:0/96`, which they leave out too: it has the loopback addresses of IPv4 again.
+const MAPPED_PREFIX: Prefix = Prefix { family: Family::V6, first: MAPPED, length: MAPPED_LENGTH };
+
+/// The run of addresses round one of them, for the formats that speak of clients: what they leave out is
+/// not listed, whatever the zone says of it.
 fn client_run(map: &AddressMap<'_>, family: Family, address: u128) -> (u128, u128, Listed) {
-    let mapped = Prefix { family: Family::V6, first: MAPPED, length: MAPPED_LENGTH };
-    let Run { first, last, said } = map.run(family, address);
-    if family == Family::V6 && mapped.first <= first && last <= mapped.last() {
-        return (mapped.first, mapped.last(), None);
+    let Run { mut first, mut last, said } = map.run(family, address);
+    for left_out in LOOPBACK.into_iter().chain([MAPPED_PREFIX]).filter(|prefix| prefix.family == family) {
+        if left_out.last() < address {
+            first = first.max(left_out.last() + 1);
+        } else if address < left_out.first {
+            last = last.min(left_out.first - 1);
+        } else {
+            return (left_out.first, left_out.last(), None);
+        }
     }
-    let listed = said.is_listed();
-    (first, last, listed.then_some(said))
+    (first, last, said.is_listed().then_some(said))
 }
 
 /// Warns of what the formats for clients leave out.
-fn warn_of_names(zone: &Zone, format: &str, diagnostics: &mut Diagnostics) {
-    let mut warn = |what: &str| {
-        let message = format!("zone {}: {what} left out: {format} has only addresses", zone.name());
+fn warn_of_left_out(zone: &Zone, format: &str, diagnostics: &mut Diagnostics) {
+    let mut warn = |what: &str, why: &str| {
+        let message = format!("zone {}: {what} left out: {format} {why}", zone.name());
         diagnostics.push_plain(Severity::Warning, message);
     };
+    let map = zone.addresses();
+    for prefix in LOOPBACK.into_iter().filter(|prefix| lists_more_than_the_test_entry(&map, *prefix)) {
+        warn(&prefix.to_string(), "would shut out the machine itself");
+    }
+    let mut warn = |what: &str| warn(what, "has only addresses");
     if zone.list().names().next().is_some() {
         warn("domain lists");
     }
@@ -85,5 +105,18 @@ fn warn_of_names(zone: &Zone, format: &str, diagnostics: &mut Diagnostics) {
     }
     if zone.combined().iter().flat_map(|sub_zones| sub_zones.keys()).any(|labels| !labels.is_empty()) {
         warn("sub-zones");
+    }
+}
+
+/// True if an address of a prefix is listed that is not 127.0.0.2, which every list has (RFC 5782, section 5).
+fn lists_more_than_the_test_entry(map: &AddressMap<'_>, prefix: Prefix) -> bool {
+    let mut address = prefix.first;
+    loop {
+        let Run { first, last, said } = map.run(prefix.family, address);
+        let listed = said.is_listed() && (first, last) != (TEST_ENTRY, TEST_ENTRY);
+        if listed || last >= prefix.last() {
+            return listed;
+        }
+        address = last + 1;
     }
 }

@@ -1,5 +1,5 @@
 //! nftables: a table with two sets of intervals, `listed4` and `listed6`, all listed addresses in each
-//! whatever their values.
+//! whatever their values, but those of the machine itself (`127.0.0.0/8` and `::1`).
 //!
 //! `nft -f FILE` makes the table or fills its sets anew, in one transaction; rules of the operator's own refer
 //! to the sets, as in `ip6 saddr @listed6 drop`. Intervals need no exceptions: they end where one begins.
@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{client_run, warn_of_names};
+use super::{client_run, warn_of_left_out};
 use crate::zone::{Family, Zone};
 use crate::zone_file::diagnostic::Diagnostics;
 
@@ -19,7 +19,7 @@ const A_COMMAND: usize = 1000;
 /// # Errors
 /// The output could not be written.
 pub fn write(zone: &Zone, out: &mut impl Write, diagnostics: &mut Diagnostics) -> io::Result<()> {
-    warn_of_names(zone, "nft", diagnostics);
+    warn_of_left_out(zone, "nft", diagnostics);
     let table = format!("inet nibbl_{}", identifier(&zone.name().to_string()));
     writeln!(out, "# {}, serial {}: the listed addresses", zone.name(), zone.apex().serial())?;
     writeln!(out, "add table {table}")?;

@@ -8,7 +8,7 @@
 use std::io::{self, Write};
 
 use super::prefixes::{Order, Prefixes};
-use super::{Listed, client_run, warn_of_names};
+use super::{Listed, client_run, warn_of_left_out};
 use crate::zone::{AddressMap, Family, Prefix, Zone};
 use crate::zone_file::diagnostic::Diagnostics;
 
@@ -19,7 +19,7 @@ const TXT: u16 = 16;
 /// # Errors
 /// The output could not be written.
 pub fn write(zone: &Zone, out: &mut impl Write, diagnostics: &mut Diagnostics) -> io::Result<()> {
-    warn_of_names(zone, "postfix-cidr", diagnostics);
+    warn_of_left_out(zone, "postfix-cidr", diagnostics);
     writeln!(out, "# {}, serial {}", zone.name(), zone.apex().serial())?;
     let map = zone.addresses();
     for family in [Family::V4, Family::V6] {

@@ -2,14 +2,16 @@
 //!
 //! Triggers are client addresses (`24.0.2.0.192.rpz-client-ip`), of which the longest match decides;
 //! exceptions are `rpz-passthru`. Resolvers take no trigger for all addresses, and read those inside
-//! `::ffff:0:0/96` as IPv4: two halves stand for the one, and the others, which no client has, are left out. The file names no origin: it can be loaded under any name. Where another
-//! action is wanted than to drop, resolvers override it for a whole zone (BIND: `policy nxdomain`).
+//! `::ffff:0:0/96` as IPv4: two halves stand for the one, and the others, which no client has, are left out.
+//! Though it is a zone, it is a filter like the other formats for clients, and has no test entries: nobody asks
+//! it for 127.0.0.2, the resolver would drop what comes from there. The file names no origin: it can be loaded
+//! under any name. Where another action is wanted than to drop, resolvers override it for a whole zone
+//! (BIND: `policy nxdomain`).
 
 use std::io::Write;
 
 use super::prefixes::{Order, Prefixes, halves};
-use super::{ExportError, client_run, record_text, warn_of_names};
-use crate::address::{MAPPED, MAPPED_LENGTH};
+use super::{ExportError, MAPPED_PREFIX, client_run, record_text, warn_of_left_out};
 use crate::zone::{Family, Prefix, Zone};
 use crate::zone_file::diagnostic::Diagnostics;
 
@@ -18,7 +20,7 @@ use crate::zone_file::diagnostic::Diagnostics;
 /// # Errors
 /// The output could not be written, or the zone has no SOA.
 pub fn write(zone: &Zone, out: &mut impl Write, diagnostics: &mut Diagnostics) -> Result<(), ExportError> {
-    warn_of_names(zone, "rpz", diagnostics);
+    warn_of_left_out(zone, "rpz", diagnostics);
     let soa = zone.apex().soa().ok_or_else(|| ExportError::NoSoa(zone.name().to_string()))?;
     writeln!(out, "; clients listed by {}, serial {}", zone.name(), zone.apex().serial())?;
     let ttl = soa.ttl;
@@ -34,12 +36,7 @@ pub fn write(zone: &Zone, out: &mut impl Write, diagnostics: &mut Diagnostics) -
             (first, last, listed.is_some())
         };
         let mut emit = |prefix: Prefix, &listed: &bool| {
-            let Prefix { first, length, .. } = prefix;
-            let mapped = Prefix { family: Family::V6, first: MAPPED, length: MAPPED_LENGTH };
-            if family == Family::V6
-                && length >= mapped.length
-                && (mapped.first..=mapped.last()).contains(&first)
-            {
+            if prefix == MAPPED_PREFIX {
                 return Ok(());
             }
             let action = if listed { "rpz-drop." } else { "rpz-passthru." };

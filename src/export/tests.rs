@@ -39,6 +39,11 @@ fn is_mapped(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some())
 }
 
+/// True for what the formats for clients leave out.
+fn is_left_out(address: IpAddr) -> bool {
+    address.is_loopback() || is_mapped(address)
+}
+
 /// The text of the first TXT record among some.
 fn first_text(zone: &Zone, address: IpAddr) -> Option<String> {
     let name = match address {
@@ -140,7 +145,7 @@ proptest! {
             let inside = intervals.iter().any(|(first, last)| {
                 first.is_ipv4() == address.is_ipv4() && (*first..=*last).contains(&address)
             });
-            prop_assert!(is_mapped(address) || inside != records.is_empty(), "{address}");
+            prop_assert_eq!(inside, !records.is_empty() && !is_left_out(address), "{}", address);
         }
     }
 
@@ -156,9 +161,10 @@ proptest! {
             .collect();
         for (address, _) in addresses(&zone, complete_keys(&lists)) {
             let action = lines.iter().find(|(pattern, _)| pattern.contains(&address)).map(|(_, action)| *action);
-            let expected = first_text(&zone, address).map(|text| format!("REJECT {text}").trim_end().to_string());
+            let text = first_text(&zone, address).filter(|_| !is_left_out(address));
+            let expected = text.map(|text| format!("REJECT {text}").trim_end().to_string());
             let listed = action.filter(|action| *action != "DUNNO").map(String::from);
-            prop_assert!(is_mapped(address) || listed == expected, "{address}: {action:?} {expected:?}");
+            prop_assert_eq!(listed, expected, "{}: {:?}", address, action);
         }
     }
 
@@ -184,7 +190,8 @@ proptest! {
             let matching = triggers.iter().filter(|(prefix, _)| prefix.contains(&address));
             let longest = matching.max_by_key(|(prefix, _)| prefix.prefix_len());
             let dropped = longest.is_some_and(|(_, drop)| *drop);
-            prop_assert!(is_mapped(address) || dropped != records.is_empty(), "{address}");
+            let expected = !records.is_empty() && !is_left_out(address);
+            prop_assert!(is_mapped(address) || dropped == expected, "{address}");
         }
     }
 }
@@ -201,7 +208,6 @@ fn prefixes_are_few() {
     assert_eq!(
         table.lines().skip(1).collect::<Vec<_>>(),
         [
-            "127.0.0.2/32 REJECT test entry",
             "2001:db8:1:2::/64 REJECT $5",
             "2001:db8:1::/48 DUNNO",
             "2001:db8:ffff::1/128 DUNNO",
@@ -226,13 +232,51 @@ fn nft_text() {
     );
     assert_eq!(
         lines[3],
-        "add element inet nibbl_bl_example listed4 { 127.0.0.2, 192.0.2.0-192.0.2.6, 192.0.2.8-192.0.2.255 }"
+        "add element inet nibbl_bl_example listed4 { 192.0.2.0-192.0.2.6, 192.0.2.8-192.0.2.255 }"
     );
     assert!(
         lines[6].starts_with("add element inet nibbl_bl_example listed6 { 2001:db8::1, 2002:c000:200::-"),
         "{}",
         lines[6]
     );
+}
+
+/// Whatever a list says of them: filters would drop what their own machine sends.
+#[test]
+fn loopback_addresses_are_not_for_filters() {
+    let written_of = |kind, text: &str| {
+        let head = "$SOA 7 ns.example host.example 8 9 10 11 12\n";
+        let zone = zone(vec![dataset(kind, &format!("{head}{text}"))], Default::default());
+        let mut diagnostics = Diagnostics::default();
+        let nft = written(|out| nft::write(&zone, out, &mut diagnostics));
+        let said: Vec<String> = diagnostics.kept().iter().map(ToString::to_string).collect();
+        let diagnostics = &mut Diagnostics::default();
+        let cidr = written(|out| postfix_cidr::write(&zone, out, diagnostics));
+        let policy = written(|out| rpz::write(&zone, out, diagnostics));
+        let plain = written(|out| zone_file::write(&zone, PLAIN, out, diagnostics));
+        let data = written(|out| rbldnsd::data_files(&zone, &mut Diagnostics::default())[0].write(out));
+        (nft, cidr, policy, plain + &data, said.concat())
+    };
+    let (nft, cidr, policy, dns, said) = written_of(Kind::Ip4trie, "192.0.2.1 :2:\n");
+    assert!(nft.contains("listed4 { 192.0.2.1 }") && !nft.contains("127.0.0.2"), "{nft}");
+    assert!(cidr.contains("\n192.0.2.1/32 REJECT\n") && !cidr.contains("127.0.0.2"), "{cidr}");
+    assert!(policy.contains("32.1.2.0.192.rpz") && !policy.contains(".127"), "{policy}");
+    assert!(dns.contains("2.0.0.127 "), "who asks a list expects its test entry: {dns}");
+    assert_eq!(said, "", "every list has its test entry");
+    let (.., said) = written_of(Kind::Ip4trie, "127.0.0.0/31 :2:\n");
+    assert_eq!(said, "warning: zone bl.example: 127.0.0.0/8 left out: nft would shut out the machine itself");
+    let (nft, cidr, _, dns, said) = written_of(Kind::Ip, "0.0.0.0/0\n::/0\n");
+    assert!(nft.contains("listed4 { 0.0.0.0-126.255.255.255, 128.0.0.0-255.255.255.255 }"), "{nft}");
+    assert!(nft.contains("listed6 { ::, ::2-::fffe:ffff:ffff, ::1:0:0:0-ffff:"), "{nft}");
+    assert!(cidr.contains("127.0.0.0/8 DUNNO\n0.0.0.0/0 REJECT\n"), "{cidr}");
+    assert!(
+        cidr.contains("::1/128 DUNNO\n::ffff:0:0/96 DUNNO\n") && cidr.ends_with("::/0 REJECT\n"),
+        "{cidr}"
+    );
+    assert!(dns.contains("0.0.0.0/0 ") && !dns.contains('!'), "{dns}");
+    assert!(said.contains(": 127.0.0.0/8 left out") && said.contains(": ::1 left out"), "{said}");
+    let (.., said) = written_of(Kind::Ip4trie, "192.0.2.1 :2:\n!127.0.0.0/8\n");
+    assert_eq!(said, "", "nothing is left out");
 }
 
 #[test]
@@ -296,7 +340,11 @@ fn policy_zones_have_no_trigger_that_resolvers_misread() {
     let text = written(|out| rpz::write(&zone, out, &mut Diagnostics::default()));
     let triggers: Vec<&str> =
         text.lines().filter_map(|line| line.split_once(".rpz-client-ip ")).map(|(t, _)| t).collect();
-    assert_eq!(triggers, ["1.0.0.0.0", "1.0.0.0.128", "24.0.2.0.192", "1.zz", "1.zz.8000"], "{text}");
+    assert_eq!(
+        triggers,
+        ["1.0.0.0.0", "8.0.0.0.127", "1.0.0.0.128", "24.0.2.0.192", "1.zz", "128.1.zz", "1.zz.8000"],
+        "{text}"
+    );
 }
 
 /// Items that no TXT record names have their values at their canonical addresses, wherever the blocks are.

@@ -185,6 +185,9 @@ fn zones(text: &mut Text, zones: &[ZoneStatus]) {
         Some(zone.report.errors)
     });
     gauge("nibbl_zone_warnings", "Warnings about the served data.", &|zone| Some(zone.report.warnings));
+    gauge("nibbl_zone_findings", "Errors and warnings about the zone as a whole.", &|zone| {
+        Some(zone.report.findings.len() as u64)
+    });
     gauge(
         "nibbl_zone_memory_bytes",
         "Memory of the zone's data and range records; zones may share some.",
@@ -200,6 +203,9 @@ fn zones(text: &mut Text, zones: &[ZoneStatus]) {
     gauge("nibbl_zone_expires_timestamp_seconds", "When the data expires ($TIMESTAMP).", &|zone| {
         zone.report.expires
     });
+    gauge("nibbl_zone_keys_change_timestamp_seconds", "When the keys of the zone change next.", &|zone| {
+        zone.keys_change
+    });
     gauge("nibbl_zone_max_age_seconds", "The age of the data from which the server is not ready.", &|zone| {
         zone.report.max_age
     });
@@ -211,6 +217,12 @@ fn zones(text: &mut Text, zones: &[ZoneStatus]) {
 fn signatures(text: &mut Text, signing: &SigningStatus) {
     let mut single = |name, kind, help, figure| text.single(name, kind, help, figure);
     single("nibbl_signatures_made_total", "counter", "Signatures that were made.", signing.made);
+    single(
+        "nibbl_signatures_reused_total",
+        "counter",
+        "Signatures that answers took from those kept.",
+        signing.reused,
+    );
     single("nibbl_signatures", "gauge", "Signatures that are kept.", signing.kept);
     single("nibbl_signature_memory_bytes", "gauge", "Memory of the signatures.", signing.kept_octets);
     single(

@@ -82,21 +82,36 @@ fn every_documented_metric_moves() {
         max_age: Some(7),
         problem: Some(crate::reload::Problem::Strict { errors: 2 }),
         keys_problem: None,
+        findings: vec!["error: gone".into()],
     };
     let mut status = Status {
         generation: 1,
         looked: 1,
         started: 1,
         memory: 1,
-        zones: vec![ZoneStatus { report, serial: 8, memory: 9, answered: 1, listed: 1 }],
+        zones: vec![ZoneStatus {
+            report,
+            serial: 8,
+            memory: 9,
+            answered: 1,
+            listed: 1,
+            keys_change: Some(10),
+        }],
         ..Status::default()
     };
     status.certificates =
         vec![CertificateReport { file: "chain.pem".into(), expires: 1, problem: Some("gone".into()) }];
     (status.access_problem, status.secrets_problem) = (Some("gone".into()), Some("gone".into()));
     status.queries.shed = 1;
-    status.signing =
-        Some(SigningStatus { made: 1, kept: 1, kept_octets: 1, reply_octets: 1, waiting: 1, put_off: 1 });
+    status.signing = Some(SigningStatus {
+        made: 1,
+        reused: 1,
+        kept: 1,
+        kept_octets: 1,
+        reply_octets: 1,
+        waiting: 1,
+        put_off: 1,
+    });
     let plan = PlanStatus { name: "gold".into(), granted: 1, ..PlanStatus::default() };
     status.access = Some(AccessStatus { keys: 1, plans: vec![plan], unknown_key: 1 });
     let directory = tempfile::tempdir().unwrap();

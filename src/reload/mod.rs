@@ -75,6 +75,8 @@ struct ZoneState<S: Source> {
     /// When `served` was taken.
     loaded: SystemTime,
     problem: Option<Problem>,
+    /// What there is to say of what was published, as a whole.
+    findings: Vec<String>,
     /// What was published, and its status then.
     published: Option<(S::Zone, Status)>,
 }
@@ -133,6 +135,7 @@ impl<S: Source> Loader<S> {
             served: Vec::new(),
             loaded: UNIX_EPOCH,
             problem: None,
+            findings: Vec::new(),
             published: None,
         });
         let zones = zones.collect();
@@ -240,7 +243,10 @@ impl<S: Source> Loader<S> {
             let mut findings = Diagnostics::default();
             let datasets = if status == Status::NeverLoaded { &[] } else { &zone.served[..] };
             let served = self.source.zone(&zone.config, datasets, status, &mut findings);
-            round.complaints.extend(findings.kept().iter().map(|finding| finding.to_string().into()));
+            let findings: Vec<_> = findings.kept().iter().map(|finding| finding.to_string()).collect();
+            let new = findings.iter().filter(|finding| !zone.findings.contains(finding));
+            round.complaints.extend(new.cloned().map(Notice::from));
+            zone.findings = findings;
             zone.published = Some((served, status));
             changed = true;
         }
@@ -447,6 +453,7 @@ impl<S: Source> ZoneState<S> {
             max_age: self.config.max_age.map(u64::from),
             problem: self.problem.clone(),
             keys_problem: source.keys_problem(&self.config),
+            findings: self.findings.clone(),
         }
     }
 }

@@ -55,6 +55,10 @@ pub struct ZoneReport {
     /// Why the zone is not signed with the keys that its files hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub keys_problem: Option<String>,
+    /// Errors and warnings about the zone as a whole, which no line of its files has: what speaks against
+    /// signing it, say.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub findings: Vec<String>,
 }
 
 /// Why a zone keeps the data that it has (or has none).

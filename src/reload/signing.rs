@@ -110,35 +110,35 @@ impl Signers {
     }
 
     /// The signer of a zone, with new keys if their files have changed. Where these cannot be read, the
-    /// keys before go on.
+    /// keys before go on. What there is to say of the keys is said every time.
     fn signer(
         &self,
         name: &Name,
         signing: &SigningConfig,
-        mut note: impl FnMut(Severity, &str),
+        note: impl FnMut(Severity, &str),
     ) -> Option<Arc<ZoneSigner>> {
         // Stamped before they are read: what changes later is seen by the next look.
         let files = files(&signing.keys);
         let mut known = self.known.borrow_mut();
-        let before = known.get(name).and_then(|known| known.signer.clone());
-        if before.is_some() && known.get(name).is_some_and(|known| known.files == files) {
-            return before;
+        if let Some(known) = known.get(name).filter(|known| known.signer.is_some() && known.files == files) {
+            known.say(note);
+            return known.signer.clone();
         }
+        let before = known.get(name).and_then(|known| known.signer.clone());
         let (signer, problem) = match key_file::load(&signing.keys, name) {
             Ok(keys) => {
-                keys.warnings().iter().for_each(|warning| note(Severity::Warning, warning));
                 let keys = if signing.withdraw_ds { keys.withdrawn() } else { keys };
                 let signer = ZoneSigner::new(name, keys, signing.validity, self.cache.clone());
                 (Some(Arc::new(signer)), None)
             }
             Err(error) => {
                 let keeps = if before.is_some() { "; the keys before go on" } else { "" };
-                let problem = format!("{error}{keeps}");
-                note(Severity::Error, &problem);
-                (before, Some(problem))
+                (before, Some(format!("{error}{keeps}")))
             }
         };
-        known.insert(name.clone(), Known { files, signer: signer.clone(), problem });
+        let read = Known { files, signer: signer.clone(), problem };
+        read.say(note);
+        known.insert(name.clone(), read);
         signer
     }
 }
@@ -147,6 +147,14 @@ impl Judged {
     fn is_of(&self, datasets: &[Weak<Dataset>]) -> bool {
         self.datasets.len() == datasets.len()
             && self.datasets.iter().zip(datasets).all(|(one, other)| one.ptr_eq(other))
+    }
+}
+
+impl Known {
+    fn say(&self, mut note: impl FnMut(Severity, &str)) {
+        let warnings = self.signer.iter().flat_map(|signer| signer.keys().warnings());
+        warnings.for_each(|warning| note(Severity::Warning, warning));
+        self.problem.iter().for_each(|problem| note(Severity::Error, problem));
     }
 }
 
@@ -261,7 +269,8 @@ mod tests {
         assert!(signers.have_changed(&config));
         let (kept, said) = look(&signers, &config, &data);
         assert!(kept == Some(2) && said.contains("the keys before go on"), "{said}");
-        assert!(!signers.have_changed(&config), "said once");
+        assert!(!signers.have_changed(&config));
+        assert_eq!(look(&signers, &config, &data), (Some(2), said.clone()), "said as long as it holds");
         let problem = signers.problem(&config.name).unwrap();
         assert!(said.contains(&problem), "{problem}");
         fs::remove_file(second.path()).unwrap();
@@ -302,6 +311,37 @@ mod tests {
         assert!(said.contains("keeps its old data: cannot be signed: "), "{said}");
         let (is_signed, problem, said) = look(&(good + "c.d\n"));
         assert!(is_signed && problem.is_none() && said.contains("entries, before"), "{said}");
+    }
+
+    /// What is wrong with a zone as a whole is in its report as long as it holds, and in the log once.
+    #[test]
+    fn findings_about_a_zone_stay_in_its_report() {
+        let directory = tempfile::tempdir().unwrap();
+        new_key(directory.path(), Role::SecureEntry);
+        let list = directory.path().join("list");
+        let mut config = Config::default();
+        let spec = spec::zone_spec("bl.example:dnset:list").unwrap();
+        config.add(spec, directory.path(), &|_| super::tests::config(directory.path())).unwrap();
+        let mut loader = Loader::new(Files::new(Settings::default(), |_: Arc<Snapshot>| ()), &config);
+        let (soa, name_server) = APEX.split_once('\n').unwrap();
+        for (text, is_said, is_reported) in [
+            (format!("{soa}\na.b\n"), true, true),
+            (format!("{soa}\na.b\nc.d\n"), false, true),
+            (format!("{soa}\n{name_server}a.b\n"), false, false),
+            (format!("{soa}\na.b\n"), true, true),
+        ] {
+            fs::write(&list, &text).unwrap();
+            let round = loader.look(&Order { zones: None, force: true }, SystemTime::now());
+            let [said, reported] = [
+                round.complaints.iter().map(ToString::to_string).collect::<String>(),
+                loader.report().zones.remove(0).findings.concat(),
+            ];
+            assert_eq!(
+                [&said, &reported].map(|text| text.contains("no $NS")),
+                [is_said, is_reported],
+                "{text}"
+            );
+        }
     }
 
     #[test]

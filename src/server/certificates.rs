@@ -14,7 +14,7 @@ use hickory_server::server::default_tls_server_config;
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::error::X509Error;
 
@@ -36,7 +36,7 @@ pub enum CertificateError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: rustls_pki_types::pem::Error,
+        source: pem::Error,
     },
     /// The certificate and the key do not go together, or are of a kind that cannot be used.
     #[error("{}: {source}", path.display())]
@@ -135,6 +135,7 @@ impl Pair {
         let file = |path: &PathBuf, source| CertificateError::File { path: path.clone(), source };
         let chain = CertificateDer::pem_file_iter(chain_path)
             .and_then(|certificates| certificates.collect::<Result<Vec<_>, _>>())
+            .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
             .map_err(|source| file(chain_path, source))?;
         let key = PrivateKeyDer::from_pem_file(key_path).map_err(|source| file(key_path, source))?;
         let provider = rustls::crypto::ring::default_provider();

@@ -20,7 +20,7 @@ use crate::reload::service::Handle;
 use crate::reload::{CertificateReport, Report, ZoneReport};
 use crate::server::{Shed, SigningQueue, SnapshotResponder};
 use crate::snapshot::Snapshot;
-use crate::zone;
+use crate::zone::{self, Zone};
 use usage::AccessStatus;
 
 /// Where everything that can be known of the server is found.
@@ -118,6 +118,9 @@ pub struct Queries {
 pub struct SigningStatus {
     /// Signatures made since the start.
     pub made: u64,
+    /// Signatures that answers took from those kept; replies that are kept whole ask for none.
+    #[serde(default)]
+    pub reused: u64,
     /// Those that are kept.
     pub kept: u64,
     /// The memory of these in octets.
@@ -144,6 +147,9 @@ pub struct ZoneStatus {
     pub answered: u64,
     /// Those that ask about something listed.
     pub listed: u64,
+    /// When its keys change next, by the times that they have: one is published, signs, or does so no longer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub keys_change: Option<u64>,
 }
 
 impl Observer {
@@ -167,6 +173,7 @@ impl Observer {
                 memory: served.map_or(0, |zone| zone.memory() as u64),
                 answered: counted.count(|_| true),
                 listed: counted.listed(),
+                keys_change: served.and_then(|zone| keys_change(zone, now)),
             }
         };
         Status {
@@ -196,6 +203,7 @@ impl Observer {
         })?;
         Some(SigningStatus {
             made: cache.made(),
+            reused: cache.reused(),
             kept: cache.len() as u64,
             kept_octets: cache.octets() as u64,
             reply_octets: self.responder.kept_octets(),
@@ -203,6 +211,13 @@ impl Observer {
             put_off: self.signing_queue.put_off(),
         })
     }
+}
+
+/// When the keys of a zone change next, if they do.
+fn keys_change(zone: &Zone, now: SystemTime) -> Option<u64> {
+    let zone::Signing::By(by) = zone.signing() else { return None };
+    let now = u32::try_from(seconds(now)).unwrap_or(u32::MAX);
+    by.signer.keys().next_change(now).map(u64::from)
 }
 
 /// What keeps a server with these zones from being ready: zones that are not loaded or cannot be

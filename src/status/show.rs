@@ -27,7 +27,7 @@ pub fn status(status: &Status, earlier: Option<(&Status, Duration)>, now: System
     let mut text = String::new();
     push_server(&mut text, status, &scale, now);
     for zone in &status.zones {
-        let figures = zone_figures(zone, &scale);
+        let figures = zone_figures(zone, &scale, now);
         push_zone(&mut text, &zone.report, width, Some(&figures), now);
     }
     push_problem(&mut text, ACCESS, status.access_problem.as_deref());
@@ -108,9 +108,11 @@ fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: Syste
         let then = |figure: fn(&SigningStatus) -> u64| {
             move |status: &Status| status.signing.as_ref().map_or(0, figure)
         };
+        let all: fn(&SigningStatus) -> u64 = |signing| signing.made + signing.reused;
+        let reused = scale.share(signing.reused, then(|signing| signing.reused), all(signing), then(all));
         let _ = writeln!(
             text,
-            "signatures: {} made, {} kept ({}), {} waiting, {} put off",
+            "signatures: {} made, {reused} reused, {} kept ({}), {} waiting, {} put off",
             scale.figure(signing.made, then(|signing| signing.made)),
             signing.kept,
             octets(signing.kept_octets + signing.reply_octets),
@@ -120,7 +122,7 @@ fn push_server(text: &mut String, status: &Status, scale: &Scale<'_>, now: Syste
     }
 }
 
-fn zone_figures(zone: &ZoneStatus, scale: &Scale<'_>) -> String {
+fn zone_figures(zone: &ZoneStatus, scale: &Scale<'_>, now: SystemTime) -> String {
     let then = |figure: fn(&ZoneStatus) -> u64| {
         let name = &zone.report.name;
         move |status: &Status| status.zones.iter().find(|other| other.report.name == *name).map_or(0, figure)
@@ -128,7 +130,14 @@ fn zone_figures(zone: &ZoneStatus, scale: &Scale<'_>) -> String {
     let answered = scale.figure(zone.answered, then(|zone| zone.answered));
     let listed =
         scale.share(zone.listed, then(|zone| zone.listed), zone.answered, then(|zone| zone.answered));
-    format!("{answered} queries, {listed} listed, serial {}, {}", zone.serial, octets(zone.memory))
+    let mut text =
+        format!("{answered} queries, {listed} listed, serial {}, {}", zone.serial, octets(zone.memory));
+    if let Some(change) = zone.keys_change {
+        let change = UNIX_EPOCH.checked_add(Duration::from_secs(change)).unwrap_or(now);
+        let _ =
+            write!(text, ", keys change in {}", in_two_units(change.duration_since(now).unwrap_or_default()));
+    }
+    text
 }
 
 fn push_zone(text: &mut String, zone: &ZoneReport, width: usize, figures: Option<&str>, now: SystemTime) {
@@ -139,11 +148,16 @@ fn push_zone(text: &mut String, zone: &ZoneReport, width: usize, figures: Option
     if let Some(problem) = &zone.problem {
         let _ = writeln!(text, "{:width$}  ! {problem}", "");
     }
-    if let Some(problem) = &zone.keys_problem {
-        let _ = writeln!(text, "{:width$}  ! its keys: {problem}", "");
+    for finding in zone.findings.iter().take(FINDINGS) {
+        let _ = writeln!(text, "{:width$}  ! {finding}", "");
+    }
+    if zone.findings.len() > FINDINGS {
+        let _ = writeln!(text, "{:width$}  ! {} more, in the log", "", zone.findings.len() - FINDINGS);
     }
 }
 
+/// How many of a zone's findings are shown.
+const FINDINGS: usize = 5;
 /// Of what is no zone, and yet has a file.
 const ACCESS: &str = "who may ask";
 const SECRETS: &str = "the secrets of cookies stay";

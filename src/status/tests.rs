@@ -16,6 +16,7 @@ fn zone(name: &str, status: zone::Status) -> ZoneReport {
         max_age: None,
         problem: None,
         keys_problem: None,
+        findings: Vec::new(),
     }
 }
 
@@ -46,10 +47,18 @@ fn what_keeps_a_server_from_being_ready() {
 
 fn status() -> Status {
     let problem = Problem::Guarded { zone: "bl.example".to_owned(), entries: 5, served: 10_000 };
-    let keys_problem = Some("gone".to_owned());
+    let findings =
+        ["error: zone bl.example: gone", "warning: zone bl.example: odd"].map(str::to_owned).into();
     let serving =
-        ZoneReport { problem: Some(problem), keys_problem, ..zone("bl.example", zone::Status::Serving) };
-    let of = |report| ZoneStatus { report, serial: 42, memory: 1_234_567, answered: 300, listed: 100 };
+        ZoneReport { problem: Some(problem), findings, ..zone("bl.example", zone::Status::Serving) };
+    let of = |report, keys_change| ZoneStatus {
+        report,
+        serial: 42,
+        memory: 1_234_567,
+        answered: 300,
+        listed: 100,
+        keys_change,
+    };
     Status {
         version: "1.2.3".to_owned(),
         pid: 4711,
@@ -61,6 +70,7 @@ fn status() -> Status {
         secrets_problem: Some("no secret".to_owned()),
         signing: Some(SigningStatus {
             made: 12,
+            reused: 36,
             kept: 10,
             kept_octets: 1_000,
             reply_octets: 600,
@@ -76,7 +86,7 @@ fn status() -> Status {
             connections: 2,
             ..Queries::default()
         },
-        zones: vec![of(serving), of(zone("x", zone::Status::NeverLoaded))],
+        zones: vec![of(serving, Some(1_100_000)), of(zone("x", zone::Status::NeverLoaded), None)],
         ..Status::default()
     }
 }
@@ -88,12 +98,13 @@ fn shown_to_a_person() {
         "nibbl 1.2.3, process 4711, not ready, up 1 d 1 h, 2.50 GB of memory\n\
          ! zone x: not loaded\n\
          queries: 390 by UDP, 10 by TCP, 0 by TLS, 0 by QUIC; 25.0 % listed; 0 cut, 0 unanswered, 7 shed, 8 over the rate; 2 connections\n\
-         signatures: 12 made, 10 kept (1.6 kB), 1 waiting, 2 put off\n\
+         signatures: 12 made, 75.0 % reused, 10 kept (1.6 kB), 1 waiting, 2 put off\n\
          bl.example  serving  10000 entries, 1 errors, 2 warnings, of 1 d 1 h ago, loaded 1 d 1 h ago\n\
-         \u{20}           300 queries, 33.3 % listed, serial 42, 1.2 MB\n\
+         \u{20}           300 queries, 33.3 % listed, serial 42, 1.2 MB, keys change in 2 h 45 min\n\
          \u{20}           ! 5 entries in place of 10000 are too many changes; \
          `nibbl reload --force bl.example` takes them\n\
-         \u{20}           ! its keys: gone\n\
+         \u{20}           ! error: zone bl.example: gone\n\
+         \u{20}           ! warning: zone bl.example: odd\n\
          x           never loaded\n\
          \u{20}           300 queries, 33.3 % listed, serial 42, 1.2 MB\n\
          ! who may ask: no list\n\
