@@ -450,7 +450,7 @@ impl Zone {
         {
             return match name {
                 RangesName::Block(prefix) if ranges.has_block(prefix) => {
-                    found.push_block(ranges, prefix);
+                    found.push_block(ranges, prefix, None);
                     Lookup::Found(found)
                 }
                 _ => Lookup::NxDomain,

@@ -90,6 +90,8 @@ say "install"
 install_quietly nibbl.deb
 dpkg --verify nibbl
 getent passwd nibbl >/dev/null || fail "no user nibbl"
+data=$(stat -c '%U:%G %a' /var/lib/nibbl) || fail "no directory for the data"
+[ "$data" = "root:root 755" ] || fail "the directory of the data is $data"
 [ "$(readlink -f "$(command -v nibbl)")" = /usr/bin/nibbl ] || fail "another nibbl comes first"
 for page in nibbl nibbl-serve nibbl-check nibbl.toml; do
     [ -n "$(find /usr/share/man -name "$page.[15].gz")" ] || fail "no man page $page"
@@ -103,10 +105,7 @@ systemd-analyze security --offline=true --threshold=20 --no-pager "$unit" | tail
 say "configure"
 said=$(nibbl check --config "$config" || true)
 [ "$said" = "error: no zones are configured" ] || { echo "nibbl check says: $said"; exit 1; }
-cp /usr/share/doc/nibbl/examples/bl.ip* /var/lib/nibbl/ 2>/dev/null || {
-    install -d -o nibbl -g nibbl /var/lib/nibbl
-    cp /usr/share/doc/nibbl/examples/bl.ip* /var/lib/nibbl/
-}
+cp /usr/share/doc/nibbl/examples/bl.ip* /var/lib/nibbl/
 printf '\n[[zone]]\nname = "bl.example"\ndatasets = ["ip4set:bl.ip4set", "ip6trie:bl.ip6trie"]\n' >>"$config"
 nibbl check --strict --config "$config"
 
@@ -123,7 +122,10 @@ dpkg-deb --raw-extract nibbl.deb newer
 sed -i 's/^Version: .*/&+upgrade/' newer/DEBIAN/control
 echo '# A line of the new version.' >>newer/etc/nibbl/nibbl.toml
 dpkg-deb --build --root-owner-group newer newer.deb >/dev/null
+chown nibbl /var/lib/nibbl && chmod 750 /var/lib/nibbl
 install_quietly newer.deb
+[ "$(stat -c '%U %a' /var/lib/nibbl)" = "nibbl 750" ] || fail "the upgrade changed the directory of the data"
+chown root /var/lib/nibbl && chmod 755 /var/lib/nibbl
 dpkg-query --show nibbl
 grep -q '^name = "bl.example"' "$config" || fail "the upgrade overwrote the configuration"
 [ -e "$config.dpkg-dist" ] || fail "the new version's configuration is not beside the old one"

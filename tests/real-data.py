@@ -12,12 +12,12 @@ Debian tor-geoipdb (CC BY-SA 4.0). For each of them DIR holds afterwards
     NAME.ip6trie   the IPv6 half as prefixes, in rbldnsd's format
     NAME.csv       "first,last,text": what must be answered
 """
+import argparse
 import csv
 import glob
 import ipaddress
 import os
 import subprocess
-import sys
 import tempfile
 
 HEAD = "$SOA 1h ns1.example.net hostmaster.example.net 1 1h 15m 30d 5m\n$NS 1d ns1.example.net\n"
@@ -74,9 +74,9 @@ def write(directory, name, rows):
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    directory = sys.argv[1]
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("directory", metavar="DIR", help="made if it is not there; sets that are in it stay")
+    directory = arguments.parse_args().directory
     os.makedirs(directory, exist_ok=True)
     for name, source in (("asn", lambda work: npm("@ip-location-db/asn", work)),
                          ("country", lambda work: npm("@ip-location-db/geo-whois-asn-country", work)),

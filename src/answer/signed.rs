@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use smallvec::{SmallVec, smallvec};
 
 use super::response::{Owned, OwnerName, Response};
-use super::{Effort, Lacking, Signing, Transport, busy, refused, server_failure};
+use super::{Effort, Lacking, Signing, Transport, busy, refused};
 use crate::dnssec::nsec;
 use crate::dnssec::record_type::{DS, NSEC, RRSIG};
 use crate::dnssec::signer::{Unsigned, ZoneSigner};
@@ -42,6 +42,14 @@ pub(super) struct Asked<'s, 'q> {
     pub(super) signing: Signing,
 }
 
+impl<'s> Asked<'s, '_> {
+    /// Whether there is time to make a block of range records of so many octets.
+    fn may_make(&self) -> impl Fn(usize) -> bool + use<'s> {
+        let (allowance, connected) = (&self.snapshot.allowance, self.transport != Transport::Udp);
+        move |octets| allowance.take(octets, connected)
+    }
+}
+
 /// What is answered to a client that sees so much.
 pub(super) fn answer<'s>(asked: &Asked<'s, '_>, view: &View<'s>) -> Response<'s> {
     // An answer of the access list would be one without signatures.
@@ -53,9 +61,7 @@ pub(super) fn answer<'s>(asked: &Asked<'s, '_>, view: &View<'s>) -> Response<'s>
     let mut listed = false;
     let mut has_records = false;
     if let Lookup::Found(mut data) = asked.zone.lookup(asked.labels, &View::Data) {
-        let allowance = &asked.snapshot.allowance;
-        let may = |octets| allowance.take(octets, asked.transport != Transport::Udp);
-        if !data.prepare(record_type::ANY, may) {
+        if !data.prepare(record_type::ANY, asked.may_make()) {
             return busy(asked.transport);
         }
         listed = data.is_listed();
@@ -93,7 +99,7 @@ struct Answer<'a, 's, 'q> {
 enum Unfinished {
     /// A signature is not there, and was not to be made.
     Lacks,
-    /// The system makes none.
+    /// The system makes none, or there is no time to make the blocks of range records round the name.
     Failed,
 }
 
@@ -103,7 +109,7 @@ impl<'a, 's, 'q> Answer<'a, 's, 'q> {
         asked.labels.iter().rev().for_each(|label| push_key_label(&mut key, label));
         Self {
             asked,
-            names: VirtualZone::new(asked.zone, asked.by.empty_non_terminals),
+            names: VirtualZone::with_limit(asked.zone, asked.by.empty_non_terminals, asked.may_make()),
             signer: &asked.by.signer,
             key,
             owner: asked.question.lowercase_name().to_vec(),
@@ -115,7 +121,10 @@ impl<'a, 's, 'q> Answer<'a, 's, 'q> {
     }
 
     fn make(mut self) -> Response<'s> {
-        let made = self.of_match();
+        let mut made = self.of_match();
+        if self.names.lacks_blocks() {
+            made = Err(Unfinished::Failed);
+        }
         let Asked { dnssec_ok, signing, transport, .. } = *self.asked;
         match made {
             Ok(rcode) => Response {
@@ -130,8 +139,7 @@ impl<'a, 's, 'q> Answer<'a, 's, 'q> {
             },
             Err(Unfinished::Lacks) if self.answers.is_empty() => lacking(Lacking::Negative),
             Err(Unfinished::Lacks) => lacking(Lacking::Positive),
-            Err(Unfinished::Failed) if transport == Transport::Udp => busy(transport),
-            Err(Unfinished::Failed) => server_failure(extended_error::OTHER),
+            Err(Unfinished::Failed) => busy(transport),
         }
     }
 
@@ -295,6 +303,9 @@ impl<'a, 's, 'q> Answer<'a, 's, 'q> {
         set: &RecordSet<'_>,
         ttl: u32,
     ) -> Result<RecordSet<'s>, Unfinished> {
+        if self.names.lacks_blocks() {
+            return Err(Unfinished::Failed);
+        }
         let unsigned = Unsigned { owner, record_type: set.record_type, ttl: set.ttl, rdata: &set.rdata };
         let Signing { now, effort } = self.asked.signing;
         let made = match effort {

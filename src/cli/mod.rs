@@ -148,7 +148,7 @@ struct Raw {
 
 #[derive(Subcommand)]
 enum RawCommand {
-    /// Serve zones over UDP, TCP and TLS
+    /// Serve zones over UDP, TCP, TLS and QUIC
     #[command(after_help = SERVE_HELP)]
     Serve {
         #[command(flatten)]
@@ -341,7 +341,8 @@ refused because too many entries changed at once.
 Example:
   nibbl reload --force bl.example
 
-Exit codes: 0 all zones are up to date, 1 a zone keeps its old data (or has none), 2 no answer.";
+Exit codes: 0 all zones are up to date, 1 a zone keeps its old data (or has none), 2 no answer, or the
+server has no such zone.";
 
 const STATUS_HELP: &str = "\
 Example:
@@ -358,8 +359,10 @@ Example:
 Exit codes: 0 shown, 2 no answer.";
 
 const MAN_HELP: &str = "\
+The number at the end of a page's name is its section: *.1 belong into man1, nibbl.toml.5 into man5.
+
 Example:
-  nibbl man /usr/local/share/man/man1
+  mkdir pages && nibbl man pages
 
 Exit codes: 0 written, 1 not written, 2 wrong arguments.";
 

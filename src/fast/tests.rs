@@ -269,7 +269,8 @@ fn opt() -> impl Strategy<Value = Vec<u8>> {
 
 /// A question of the plain form, or one a little off it.
 pub(super) fn question(apexes: Vec<&'static str>) -> impl Strategy<Value = Vec<u8>> {
-    let record_type = select(vec![1u16, 1, 1, 16, 16, 16, 2, 6, 28, 252, 255, 65280]);
+    let usual = select(vec![1u16, 1, 1, 16, 16, 16, 2, 6, 28, 252, 255, 65280]);
+    let record_type = prop_oneof![9 => usual, 1 => any::<u16>()];
     let class = prop_oneof![15 => Just(1u16), 1 => 0u16..5];
     let apex = prop_oneof![12 => select(apexes), 1 => Just("elsewhere")];
     let flags = prop_oneof![4 => Just(0x0100u16), 1 => any::<u16>().prop_map(|flags| flags & 0x07ff), 1 => any::<u16>()];

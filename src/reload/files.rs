@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cookies::CookieSecrets;
 use super::keys::Keys;
-use super::signing::{self, Signers};
+use super::signing::Signers;
 use super::{LoadError, Loaded, Order, Round, Source};
 use crate::answer;
 use crate::config::{DatasetConfig, ZoneConfig};
@@ -179,7 +179,7 @@ impl<P: Fn(Arc<Snapshot>)> Source for Files<P> {
     fn obstacle(&self, config: &ZoneConfig, datasets: &[Arc<Loaded<Self>>]) -> Option<String> {
         config.signing.as_ref()?;
         let zone = Self::assembled(config, datasets, Status::Serving, &mut Diagnostics::default());
-        let obstacles = signing::obstacles(&zone);
+        let obstacles = self.signers.obstacles(&zone);
         (!obstacles.is_empty()).then(|| obstacles.join("; "))
     }
 

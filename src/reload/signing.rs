@@ -4,11 +4,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::config::{SigningConfig, ZoneConfig};
 use crate::data_file::Stamp;
-use crate::dataset::GenericTable;
+use crate::dataset::{Dataset, GenericTable};
 use crate::dnssec::cache::SignatureCache;
 use crate::dnssec::key_file;
 use crate::dnssec::signer::ZoneSigner;
@@ -23,6 +23,14 @@ const NS: u16 = 2;
 pub struct Signers {
     cache: Arc<SignatureCache>,
     known: RefCell<HashMap<Name, Known>>,
+    judged: RefCell<HashMap<Name, Judged>>,
+}
+
+/// What speaks against signing the data that a zone was offered last: to find that out takes a look at all
+/// names.
+struct Judged {
+    datasets: Vec<Weak<Dataset>>,
+    obstacles: Vec<String>,
 }
 
 /// The keys of a zone as they were read last.
@@ -37,7 +45,11 @@ struct Known {
 impl Signers {
     /// Signers that keep signatures in `octets` of memory.
     pub fn new(octets: usize) -> Self {
-        Self { cache: Arc::new(SignatureCache::new(octets)), known: RefCell::default() }
+        Self {
+            cache: Arc::new(SignatureCache::new(octets)),
+            known: RefCell::default(),
+            judged: RefCell::default(),
+        }
     }
 
     /// How a zone is signed, if it is to be. What speaks against it goes to `diagnostics`.
@@ -49,7 +61,7 @@ impl Signers {
         let mut note = |severity, message: &str| {
             diagnostics.push_plain(severity, format!("zone {}: {message}", config.name));
         };
-        let obstacles = obstacles(zone);
+        let obstacles = self.obstacles(zone);
         obstacles.iter().for_each(|obstacle| note(Severity::Error, &format!("cannot be signed: {obstacle}")));
         if zone.apex().name_servers().is_none() {
             note(
@@ -69,6 +81,20 @@ impl Signers {
                 Signing::By(SignedBy { signer, empty_non_terminals: signing.empty_non_terminals })
             }
             None => Signing::Impossible,
+        }
+    }
+
+    /// Why a zone cannot be signed, whatever its keys are; of the same data found out once.
+    pub(super) fn obstacles(&self, zone: &Zone) -> Vec<String> {
+        let mut judged = self.judged.borrow_mut();
+        let datasets: Vec<_> = zone.datasets().iter().map(Arc::downgrade).collect();
+        match judged.get(zone.name()).filter(|last| last.is_of(&datasets)) {
+            Some(last) => last.obstacles.clone(),
+            None => {
+                let obstacles = obstacles(zone);
+                judged.insert(zone.name().clone(), Judged { datasets, obstacles: obstacles.clone() });
+                obstacles
+            }
         }
     }
 
@@ -117,6 +143,13 @@ impl Signers {
     }
 }
 
+impl Judged {
+    fn is_of(&self, datasets: &[Weak<Dataset>]) -> bool {
+        self.datasets.len() == datasets.len()
+            && self.datasets.iter().zip(datasets).all(|(one, other)| one.ptr_eq(other))
+    }
+}
+
 impl Known {
     fn say(&self, mut note: impl FnMut(Severity, &str)) {
         let warnings = self.signer.iter().flat_map(|signer| signer.keys().warnings());
@@ -126,7 +159,7 @@ impl Known {
 }
 
 /// Why a zone cannot be signed, whatever its keys are.
-pub(super) fn obstacles(zone: &Zone) -> Vec<String> {
+fn obstacles(zone: &Zone) -> Vec<String> {
     let mut obstacles = Vec::new();
     if zone.answers_by_client() {
         obstacles.push(

@@ -90,7 +90,7 @@ pub enum Protocol {
 pub struct Limits {
     /// UDP threads per address, each with a socket of its own where there are several.
     pub udp_workers: NonZeroUsize,
-    /// Pins the UDP worker *n* of each address to core *n*.
+    /// Pins the UDP worker *n* of each address to the *n*th of the cores that the process may run on.
     pub pin_workers: bool,
     /// Octets that the system may keep for each UDP socket until they are read. Without
     /// CAP_NET_ADMIN it grants no more than `net.core.rmem_max`.
@@ -358,6 +358,7 @@ impl Bound {
         };
         server.signers = signers::spawn(self.limits.signing, &responder, &queue, query_log.as_ref())
             .map_err(ServerError::Signer)?;
+        let cores = if self.limits.pin_workers { udp::cores() } else { Vec::new() };
         // Tokio registers sockets with the runtime in whose context they are taken over.
         let _context = runtime.enter();
         for listener in self.listeners {
@@ -383,7 +384,7 @@ impl Bound {
                             socket: socket.clone(),
                             passed,
                             wildcard: address.ip().is_unspecified(),
-                            core: self.limits.pin_workers.then_some(index),
+                            core: cores.get(index % cores.len().max(1)).copied(),
                             service: service(metrics.worker(origin(Transport::Udp)), &later),
                             times: times.map_err(failed)?,
                             sources: sources.clone(),

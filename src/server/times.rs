@@ -19,7 +19,8 @@ const EVERY: u32 = 16;
 /// When the packets of a batch arrived, since 1970.
 #[derive(Debug, Default)]
 pub(super) struct Times {
-    arrivals: Vec<Duration>,
+    /// By the place of the packet; `None` where that is not known or of no interest.
+    arrivals: Vec<Option<Duration>>,
     /// Batches up to the next that is timed; `None` where none is.
     left: Option<u32>,
 }
@@ -47,7 +48,7 @@ impl Times {
         false
     }
 
-    /// Keeps when a packet arrived.
+    /// Keeps when the next packet of the batch arrived.
     pub(super) fn arrived<P>(&mut self, message: &RecvMsg<'_, '_, P>) {
         let stamp = message.cmsgs().ok().and_then(|mut controls| {
             controls.find_map(|control| match control {
@@ -55,7 +56,14 @@ impl Times {
                 _ => None,
             })
         });
-        self.arrivals.extend(stamp);
+        self.arrivals.push(stamp);
+    }
+
+    /// The packet at a place has no answer, or not yet.
+    pub(super) fn unanswered(&mut self, place: usize) {
+        if let Some(arrival) = self.arrivals.get_mut(place) {
+            *arrival = None;
+        }
     }
 
     /// The answers are sent.
@@ -64,7 +72,7 @@ impl Times {
             return;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        for arrival in self.arrivals.drain(..) {
+        for arrival in self.arrivals.drain(..).flatten() {
             // A clock that was set back says nothing.
             if let Some(time) = now.checked_sub(arrival) {
                 counters.answered_within(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, SockaddrIn6,
     SockaddrLike, recvmmsg, sendmmsg,
@@ -103,7 +103,7 @@ impl<R: Responder> Worker<R> {
     }
 
     /// Answers what was received.
-    fn answer<P: Peer>(&self, incoming: &mut Incoming<P>, outgoing: &mut Outgoing<P>) {
+    fn answer<P: Peer>(&mut self, incoming: &mut Incoming<P>, outgoing: &mut Outgoing<P>) {
         // Filled where it stays.
         let mut batch: SmallVec<[Exchange<'_>; BATCH]> = SmallVec::new();
         batch.extend(incoming.exchanges(&outgoing.peers));
@@ -123,11 +123,13 @@ impl<R: Responder> Worker<R> {
         let mut replies: [Reply<'_>; BATCH] = [[IoSlice::new(&[])]; BATCH];
         let mut count = 0;
         for (place, exchange) in batch.iter().enumerate() {
-            if let Some(reply) = exchange.reply() {
-                outgoing.keep(place, count);
-                replies[count] = [IoSlice::new(reply)];
-                count += 1;
-            }
+            let Some(reply) = exchange.reply() else {
+                self.times.unanswered(place);
+                continue;
+            };
+            outgoing.keep(place, count);
+            replies[count] = [IoSlice::new(reply)];
+            count += 1;
         }
         outgoing.send(&self.socket, &replies[..count], |unsent| self.service.counters.unsent(unsent));
     }
@@ -344,7 +346,7 @@ impl<P: Peer> Outgoing<P> {
             match self.send_run(socket, start, &replies[start..start + run], source) {
                 Ok(sent) => start += sent.max(1),
                 Err(Errno::EINTR) => {}
-                // The first answer is at fault, the others may still go.
+                // The first answer is at fault, or there was no room for it: the others may still go.
                 Err(_) => {
                     unsent(1);
                     start += 1;
@@ -385,11 +387,16 @@ impl<P: Peer> Outgoing<P> {
     }
 }
 
-/// Pins this thread to a core, if the process may use it; a worker that runs elsewhere is slower,
-/// not wrong.
+/// The cores that the process may run on, in ascending order.
+pub(super) fn cores() -> Vec<usize> {
+    let cores = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
+    (0..CpuSet::count()).filter(|&core| cores.is_set(core).unwrap_or_default()).collect()
+}
+
+/// Pins this thread to a core; a worker that runs elsewhere is slower, not wrong.
 fn pin(core: usize) {
     let mut cores = CpuSet::new();
-    if cores.set(core).is_ok() {
-        let _ = sched_setaffinity(Pid::from_raw(0), &cores);
+    if let Err(error) = cores.set(core).and_then(|()| sched_setaffinity(Pid::from_raw(0), &cores)) {
+        tracing::warn!("a UDP worker cannot be pinned to core {core}: {error}");
     }
 }

@@ -182,6 +182,10 @@ impl<'z> Nodes<'z> for AddressTree<'z> {
     fn first_from(&self, bound: &[u8]) -> Option<Vec<u8>> {
         nodes::first_from(self, bound)
     }
+
+    fn encloser(&self, key: &[u8]) -> Option<usize> {
+        self.path(key).last().map(|(length, _)| *length)
+    }
 }
 
 impl<'z> Tree<'z> for AddressTree<'z> {

@@ -62,15 +62,11 @@ impl<'z> VirtualZone<'z> {
             records.push_generic(sets);
             return Match::Delegated { cut: cut.to_vec(), records: records.records(ANY) };
         }
-        let after = self.first_from(key);
-        let is_above =
-            |above: &[u8], name: &Option<Vec<u8>>| name.as_ref().is_some_and(|name| name.starts_with(above));
-        if is_above(key, &after) {
+        let encloser = self.sources.iter().map(|source| source.encloser(key)).max().unwrap_or(0);
+        if encloser == key.len() {
             return Match::Name { records: self.records(Candidate { name: key, is_wildcard: false }) };
         }
-        let before = self.last_before(key);
-        let exists = |above: &&[u8]| is_above(above, &before) || is_above(above, &after);
-        let encloser = enclosers(key).rev().find(exists).unwrap_or_default();
+        let encloser = &key[..encloser];
         let wildcard = Candidate { name: encloser, is_wildcard: true };
         let records = self.records(wildcard);
         match key.strip_prefix(&wildcard.key()[..]).filter(|_| !records.is_empty()) {

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::sources::Source;
-use super::{ANY, ASTERISK, Node, VirtualName, fits, marker};
+use super::{ANY, ASTERISK, Node, VirtualName, common, fits, marker};
 use crate::zone::{EmptyNonTerminals, Found, RecordSets, Zone};
 
 /// The names of a virtual zone, in canonical order. See [`super::VirtualZone::names`].
@@ -85,9 +85,8 @@ impl<'z> Names<'z> {
         let next =
             self.streams.iter().filter_map(|stream| stream.next.as_ref()).map(|node| &node.key).min()?;
         let Some(previous) = &self.previous else { return Some(next[..0].into()) };
-        let same = previous.iter().zip(next).take_while(|(a, b)| a == b).count();
         // The label after the last that both have in common.
-        let begin = next[..same].iter().rposition(|&octet| octet == 0).map_or(0, |end| end + 1);
+        let begin = common(next, previous);
         let end =
             next[begin..].iter().position(|&octet| octet == 0).map_or(next.len(), |end| begin + end + 1);
         Some(next[..end].into())

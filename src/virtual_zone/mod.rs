@@ -46,11 +46,13 @@ pub use find::{Gap, Match};
 pub use merge::Names;
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use smallvec::smallvec;
 
 use crate::name::Name;
 use crate::zone::{EmptyNonTerminals, Found, RecordSet, RecordSets, Zone};
+use range_blocks::Limit;
 use sources::Source;
 
 /// The type of the record at a name that exists only so that no wildcard reaches it: RP, which
@@ -69,6 +71,7 @@ pub struct VirtualZone<'z> {
     zone: &'z Zone,
     empty_non_terminals: EmptyNonTerminals,
     sources: Vec<Source<'z>>,
+    limit: Rc<Limit<'z>>,
 }
 
 /// A name that owns records.
@@ -94,7 +97,23 @@ pub enum Unwritable {
 impl<'z> VirtualZone<'z> {
     /// The virtual zone of a zone, made as quickly as an answer. The zone is one that [`Self::check`] takes.
     pub fn new(zone: &'z Zone, empty_non_terminals: EmptyNonTerminals) -> Self {
-        Self { zone, empty_non_terminals, sources: sources::of(zone) }
+        Self::with_limit(zone, empty_non_terminals, |_| true)
+    }
+
+    /// As [`Self::new`]. Before a block of range records is made that is not in memory, `may` is asked whether
+    /// there is time to make one of that many octets at most; if not, [`Self::lacks_blocks`].
+    pub fn with_limit(
+        zone: &'z Zone,
+        empty_non_terminals: EmptyNonTerminals,
+        may: impl Fn(usize) -> bool + 'z,
+    ) -> Self {
+        let limit = Rc::new(Limit::new(may));
+        Self { zone, empty_non_terminals, sources: sources::of(zone, &limit), limit }
+    }
+
+    /// True once a block was needed that was not to be made: what was found since is not to be believed.
+    pub fn lacks_blocks(&self) -> bool {
+        self.limit.is_exceeded()
     }
 
     /// Looks at all names of the data once.
@@ -133,7 +152,7 @@ impl<'z> VirtualZone<'z> {
 
     /// All names that own records, in canonical order; the first is the apex.
     pub fn names(&self) -> Names<'z> {
-        Names::new(self.zone, sources::of(self.zone), self.empty_non_terminals)
+        Names::new(self.zone, sources::of(self.zone, &self.limit), self.empty_non_terminals)
     }
 
     /// The apex, the range records, and the names at which their readers ask for more.
@@ -175,6 +194,12 @@ fn unescaped(label: &[u8]) -> Vec<u8> {
         wire.push(if octet == 1 { octets.next().map_or(1, |escaped| escaped - 1) } else { octet });
     }
     wire
+}
+
+/// How many octets of a key, in whole labels, another has in common with it.
+fn common(key: &[u8], other: &[u8]) -> usize {
+    let same = key.iter().zip(other).take_while(|(a, b)| a == b).count();
+    key[..same].iter().rposition(|&octet| octet == 0).map_or(0, |end| end + 1)
 }
 
 /// How many octets the labels of a key have on the wire, the root label left out.

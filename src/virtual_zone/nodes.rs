@@ -23,6 +23,12 @@ pub(super) trait Nodes<'z> {
 
     /// The first name at or after `bound`, which need not be a whole key.
     fn first_from(&self, bound: &[u8]) -> Option<Vec<u8>>;
+
+    /// How much of a key is at or above a name; `None` where that is not known without a look at the
+    /// neighbours.
+    fn encloser(&self, _key: &[u8]) -> Option<usize> {
+        None
+    }
 }
 
 /// What a source has at a key.

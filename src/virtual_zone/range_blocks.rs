@@ -1,23 +1,70 @@
 //! Range records as names: the blocks that a walk from the root meets, and no others.
 //!
 //! A block comes before those that it names, and these are disjoint and in order: which is canonical
-//! order. To know which blocks lie at and round a name, those above it are made, unless they are in memory.
+//! order. To know which blocks lie at and round a name, those above it are made, unless they are in memory:
+//! anyone can ask for names that need them, so whoever answers says how many there may be ([`Limit`]).
 
-use super::Node;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
 use super::nodes::{self, At, Labels, Nodes, Tree};
+use super::{Node, common};
 use crate::range_record::Prefix;
-use crate::zone::{Found, Ranges};
+use crate::zone::{Block, Found, Ranges};
 
 /// The blocks of a list; the root's key is empty.
 pub(super) struct RangeBlocks<'z> {
     pub(super) ranges: &'z Ranges,
     pub(super) dropin: bool,
+    pub(super) limit: Rc<Limit<'z>>,
+    /// The blocks that were looked at last: those of one name and its neighbours are few, and each is needed
+    /// more than once.
+    pub(super) seen: RefCell<Vec<(Prefix, Arc<Block>)>>,
+}
+
+/// How many blocks may be made, and whether that was enough.
+pub(super) struct Limit<'z> {
+    may: Box<dyn Fn(usize) -> bool + 'z>,
+    exceeded: Cell<bool>,
+}
+
+/// How many blocks are kept at hand.
+const MOST_SEEN: usize = 64;
+
+impl<'z> Limit<'z> {
+    /// `may` is asked before a block of that many octets at most is made.
+    pub(super) fn new(may: impl Fn(usize) -> bool + 'z) -> Self {
+        Self { may: Box::new(may), exceeded: Cell::new(false) }
+    }
+
+    /// True once a block was needed that was not to be made: names were missing since.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.exceeded.get()
+    }
 }
 
 impl<'z> RangeBlocks<'z> {
+    /// The block of a prefix that is named; `None` beyond the limit.
+    fn block(&self, prefix: Prefix) -> Option<Arc<Block>> {
+        let mut seen = self.seen.borrow_mut();
+        if let Some((_, block)) = seen.iter().find(|(other, _)| *other == prefix) {
+            return Some(block.clone());
+        }
+        let Some(block) = self.ranges.block_if(prefix, &self.limit.may) else {
+            self.limit.exceeded.set(true);
+            return None;
+        };
+        if seen.len() == MOST_SEEN {
+            seen.clear();
+        }
+        seen.push((prefix, block.clone()));
+        Some(block)
+    }
+
     /// The blocks that a block names, each with what its key has more.
     fn children(&self, above: Prefix) -> impl DoubleEndedIterator<Item = (Labels, Prefix)> {
-        let named = self.ranges.block(above).map(|block| block.named.to_vec()).unwrap_or_default();
+        let named = self.block(above).map(|block| block.named.to_vec()).unwrap_or_default();
         named.into_iter().map(move |prefix| (key(prefix, above.length()), prefix))
     }
 }
@@ -30,9 +77,11 @@ impl<'z> Nodes<'z> for RangeBlocks<'z> {
         let mut named = vec![Prefix::ROOT];
         Box::new(std::iter::from_fn(move || {
             let prefix = named.pop()?;
-            let block = ranges.make(prefix)?;
+            let block = Arc::new(ranges.make(prefix)?);
             named.extend(block.named.iter().rev());
-            Some(node(ranges, dropin, key(prefix, 0).to_vec(), prefix))
+            let mut own = Found::new(dropin);
+            own.push_block(ranges, prefix, Some(block));
+            Some(Node { key: key(prefix, 0).to_vec(), own, below: Found::new(dropin) })
         }))
     }
 
@@ -46,6 +95,12 @@ impl<'z> Nodes<'z> for RangeBlocks<'z> {
 
     fn first_from(&self, bound: &[u8]) -> Option<Vec<u8>> {
         nodes::first_from(self, bound)
+    }
+
+    fn encloser(&self, key: &[u8]) -> Option<usize> {
+        let (length, deepest) = self.path(key).pop()?;
+        let towards = self.children(deepest).map(|(labels, _)| common(&key[length..], &labels)).max();
+        Some(length + towards.unwrap_or(0))
     }
 }
 
@@ -78,14 +133,12 @@ impl<'z> Tree<'z> for RangeBlocks<'z> {
     }
 
     fn node(&self, key: &[u8], place: &Prefix) -> Node<'z> {
-        node(self.ranges, self.dropin, key.to_vec(), *place)
+        let mut own = Found::new(self.dropin);
+        if let Some(block) = self.block(*place) {
+            own.push_block(self.ranges, *place, Some(block));
+        }
+        Node { key: key.to_vec(), own, below: Found::new(self.dropin) }
     }
-}
-
-fn node(ranges: &Ranges, dropin: bool, key: Vec<u8>, prefix: Prefix) -> Node<'_> {
-    let mut own = Found::new(dropin);
-    own.push_block(ranges, prefix);
-    Node { key, own, below: Found::new(dropin) }
 }
 
 /// The labels of a block's name, those of its first `above` bits left out.

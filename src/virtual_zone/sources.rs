@@ -1,12 +1,15 @@
 //! What makes names exist in a zone: its lists, and those of its sub-zones, each mounted at its name.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::address_tree::AddressTree;
 use super::domain_names::DomainNames;
 use super::nodes::Nodes;
-use super::range_blocks::RangeBlocks;
+use super::range_blocks::{Limit, RangeBlocks};
 use super::range_values::{self, CanonicalNames};
 use super::records::{GenericNames, Single};
-use super::{CNAME, Node, fits};
+use super::{CNAME, Node, common, fits};
 use crate::address::ReversedName;
 use crate::name::push_key_label;
 use crate::range_record;
@@ -31,6 +34,8 @@ enum Reach {
     Names,
 }
 
+/// The octets of the longest name of an address or a block.
+const LONGEST_ADDRESS: usize = 64;
 /// Greater than every key: a label has at most 63 octets.
 const BEHIND_ALL: [u8; 64] = [0xff; 64];
 
@@ -86,7 +91,7 @@ impl<'z> Source<'z> {
     /// Adds what is said of an existing name to `own`, and of the names below it to `below`.
     pub(super) fn add(&self, key: &[u8], own: &mut Found<'z>, below: &mut Found<'z>) {
         let Some(left) = key.strip_prefix(&self.mount[..]) else { return };
-        if self.is_left_to_others(key) {
+        if self.hole_of(key).is_some() {
             return;
         }
         let at = self.nodes.at(left);
@@ -118,6 +123,23 @@ impl<'z> Source<'z> {
         if speaks_below {
             below.extend(inherited.clone());
         }
+    }
+
+    /// How much of a key is at or above a name that can be asked for. Where others speak of such a name as
+    /// well, theirs may be more.
+    pub(super) fn encloser(&self, key: &[u8]) -> usize {
+        let Some(left) = key.strip_prefix(&self.mount[..]) else {
+            return if fits(self.zone, &self.mount, 0) { common(key, &self.mount) } else { 0 };
+        };
+        if let Some(hole) = self.hole_of(key) {
+            return hole.len();
+        }
+        let all_fit = fits(self.zone, &self.mount, LONGEST_ADDRESS);
+        if let Some(length) = self.nodes.encloser(left).filter(|_| all_fit) {
+            return self.mount.len() + length;
+        }
+        let neighbours = [self.last_before(key, &[]), self.first_from(key, None)];
+        neighbours.into_iter().flatten().map(|name| common(key, &name)).max().unwrap_or(0)
     }
 
     /// The last name before `bound` that can be asked for. If it is before `than` it may be left out.
@@ -189,15 +211,15 @@ impl<'z> Source<'z> {
         }
     }
 
-    /// True at and below a hole.
-    fn is_left_to_others(&self, key: &[u8]) -> bool {
-        self.holes.binary_search_by(|hole| hole[..].cmp(key)).is_ok() || self.hole_above(key).is_some()
+    /// The hole that a key is, or lies below: there the source is silent.
+    fn hole_of(&self, key: &[u8]) -> Option<&[u8]> {
+        let last = self.holes.partition_point(|hole| **hole <= *key).checked_sub(1)?;
+        Some(&self.holes[last][..]).filter(|hole| key.starts_with(hole))
     }
 
     /// The hole that a key lies below.
     fn hole_above(&self, key: &[u8]) -> Option<&[u8]> {
-        let before = self.holes.partition_point(|hole| **hole < *key).checked_sub(1)?;
-        Some(&self.holes[before][..]).filter(|hole| key.starts_with(hole))
+        self.hole_of(key).filter(|hole| hole.len() < key.len())
     }
 }
 
@@ -217,14 +239,14 @@ impl Reach {
     }
 }
 
-/// All sources of a zone.
-pub(super) fn of(zone: &Zone) -> Vec<Source<'_>> {
-    with_cuts(zone, of_data(zone))
+/// All sources of a zone, which make no more blocks of range records than they may.
+pub(super) fn of<'z>(zone: &'z Zone, limit: &Rc<Limit<'z>>) -> Vec<Source<'z>> {
+    with_cuts(zone, of_data(zone, limit))
 }
 
 /// The cuts at or below which the zone's own data has names, or answers by a wildcard, which nobody will see.
 pub(super) fn cuts_in_data(zone: &Zone) -> impl Iterator<Item = &[u8]> {
-    let sources = zone.delegations().next().map_or_else(Vec::new, |_| of_data(zone));
+    let sources = zone.delegations().next().map_or_else(Vec::new, |_| of_data(zone, &unlimited()));
     let has_data = move |cut: &[u8]| {
         let (mut own, mut below) = (Found::new(zone.options().dropin), Found::new(zone.options().dropin));
         sources.iter().for_each(|source| source.add(cut, &mut own, &mut below));
@@ -234,8 +256,13 @@ pub(super) fn cuts_in_data(zone: &Zone) -> impl Iterator<Item = &[u8]> {
     zone.delegations().map(|(cut, _)| cut).filter(move |cut| has_data(cut))
 }
 
+/// As many blocks as are needed.
+pub(super) fn unlimited<'z>() -> Rc<Limit<'z>> {
+    Rc::new(Limit::new(|_| true))
+}
+
 /// The sources but for the cuts.
-fn of_data(zone: &Zone) -> Vec<Source<'_>> {
+fn of_data<'z>(zone: &'z Zone, limit: &Rc<Limit<'z>>) -> Vec<Source<'z>> {
     let mut sources = vec![apex(zone)];
     of_list(zone, zone.list(), &[], &mut sources);
     for sub_zones in zone.combined() {
@@ -247,7 +274,7 @@ fn of_data(zone: &Zone) -> Vec<Source<'_>> {
             sources.extend(own.into_iter().filter_map(|source| source.without(others())));
         }
     }
-    with_ranges(zone, sources)
+    with_ranges(zone, sources, limit)
 }
 
 /// The apex and the range records; of all other names only those that clients of range records ask for.
@@ -264,7 +291,7 @@ pub(super) fn of_ranges(zone: &Zone) -> Vec<Source<'_>> {
         Source::new(zone, &key, Reach::Names, host)
     }));
     let cuts = || zone.delegations().map(|(key, _)| key);
-    with_ranges(zone, sources.into_iter().filter_map(|source| source.without(cuts())).collect())
+    with_ranges(zone, sources.into_iter().filter_map(|source| source.without(cuts())).collect(), &unlimited())
 }
 
 fn apex(zone: &Zone) -> Source<'_> {
@@ -274,7 +301,7 @@ fn apex(zone: &Zone) -> Source<'_> {
 }
 
 /// Adds the range records: at and below their names nothing else has a meaning.
-fn with_ranges<'z>(zone: &'z Zone, sources: Vec<Source<'z>>) -> Vec<Source<'z>> {
+fn with_ranges<'z>(zone: &'z Zone, sources: Vec<Source<'z>>, limit: &Rc<Limit<'z>>) -> Vec<Source<'z>> {
     let root = |labels: &[Box<[u8]>]| {
         let mut root = mount(labels);
         push_key_label(&mut root, range_record::name::LABEL.as_bytes());
@@ -285,7 +312,8 @@ fn with_ranges<'z>(zone: &'z Zone, sources: Vec<Source<'z>>) -> Vec<Source<'z>> 
     let keys = || roots.iter().map(|(root, _)| root);
     let mut sources: Vec<_> = sources.into_iter().filter_map(|source| source.without(keys())).collect();
     for (root, ranges) in &roots {
-        let blocks = RangeBlocks { ranges, dropin: zone.options().dropin };
+        let (limit, seen) = (limit.clone(), RefCell::default());
+        let blocks = RangeBlocks { ranges, dropin: zone.options().dropin, limit, seen };
         let others = keys().filter(|other| *other != root);
         sources.extend(Source::new(zone, root, Reach::Names, blocks).without(others));
     }

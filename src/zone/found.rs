@@ -154,8 +154,9 @@ impl<'z> Found<'z> {
         self.apex = Some(apex);
     }
 
-    pub(crate) fn push_block(&mut self, ranges: &'z Ranges, prefix: Prefix) {
-        self.block = Some(BlockName { ranges, prefix, made: None });
+    /// Adds the block of a prefix, which is `made` if it has been already.
+    pub(crate) fn push_block(&mut self, ranges: &'z Ranges, prefix: Prefix, made: Option<Arc<Block>>) {
+        self.block = Some(BlockName { ranges, prefix, made });
     }
 
     /// Makes ready what takes longer than an ordinary answer, if [`Self::records`] for `wanted` will
@@ -165,10 +166,7 @@ impl<'z> Found<'z> {
         let Some(block) = self.block.as_mut().filter(|_| matches!(wanted, apl::TYPE | TXT | ANY)) else {
             return true;
         };
-        block.made = block.ranges.made(block.prefix);
-        if block.made.is_none() && may(block.ranges.block_bytes()) {
-            block.made = block.ranges.block(block.prefix);
-        }
+        block.made = block.ranges.block_if(block.prefix, may);
         block.made.is_some()
     }
 

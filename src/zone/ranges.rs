@@ -132,8 +132,14 @@ impl Ranges {
 
     /// The block of a nibble-aligned prefix, if it has one.
     pub fn block(&self, prefix: Prefix) -> Option<Arc<Block>> {
+        self.block_if(prefix, |_| true)
+    }
+
+    /// As [`Self::block`]. If it is not in memory, `may` is asked whether there is time to make one of that
+    /// many octets at most; if not, the result is `None`.
+    pub(crate) fn block_if(&self, prefix: Prefix, may: impl FnOnce(usize) -> bool) -> Option<Arc<Block>> {
         self.made(prefix).or_else(|| {
-            let block = Arc::new(self.make(prefix)?);
+            let block = may(self.block_bytes()).then(|| self.make(prefix)).flatten().map(Arc::new)?;
             self.cache.insert(prefix, block.clone());
             Some(block)
         })

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -101,6 +103,14 @@ fn metrics_move_with_what_happens() {
     assert_eq!(sum(&after, &["nibbl_response_size_bytes_count", "udp"]), 8.0);
     assert_eq!(sum(&after, &["nibbl_response_size_bytes_bucket", "tcp", "le=\"512\""]), 0.0);
     assert_eq!(sum(&after, &["nibbl_response_size_bytes_bucket", "tcp", "le=\"768\""]), 1.0);
+    // What gets no answer, a response for instance, is not timed.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..48 {
+        silent.send_to(&[0, 1, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0], server.udp).unwrap();
+        thread::sleep(Duration::from_millis(1));
+    }
+    ask(server.udp, &Query::new(LISTED, "A"));
+    assert!(sum(&scrape(monitor), &["nibbl_response_time_seconds_count"]) <= 1.0);
     // One batch of 16 is timed, and these had one packet each.
     while sum(&scrape(monitor), &["nibbl_response_time_seconds_count"]) == 0.0 {
         ask(server.udp, &Query::new(LISTED, "A"));

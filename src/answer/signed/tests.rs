@@ -23,7 +23,7 @@ use crate::snapshot::Settings;
 use crate::virtual_zone::VirtualName;
 use crate::wire::tests::packet;
 use crate::zone::tests::dataset;
-use crate::zone::{EmptyNonTerminals, RangesOptions, Status, ZoneOptions};
+use crate::zone::{Delegation, EmptyNonTerminals, RangesOptions, Status, ZoneOptions};
 use crate::zone_file::Kind;
 
 const NOW: u32 = 1_800_000_000;
@@ -39,18 +39,19 @@ fn apex() -> Name {
 }
 
 fn snapshot(datasets: &[(Kind, &str)], empty_non_terminals: EmptyNonTerminals) -> Snapshot {
-    signed_by(signer(std::slice::from_ref(&*KEY)), datasets, empty_non_terminals)
+    signed_by(signer(std::slice::from_ref(&*KEY)), datasets, empty_non_terminals, Vec::new())
 }
 
 fn signed_by(
     signer: Arc<ZoneSigner>,
     datasets: &[(Kind, &str)],
     empty_non_terminals: EmptyNonTerminals,
+    delegations: Vec<Delegation>,
 ) -> Snapshot {
     let datasets = datasets.iter().map(|(kind, text)| dataset(*kind, text)).collect();
     let ranges = RangesOptions { block_bytes: 800, ttl: 60, clients: Vec::new() };
     let test_value = Some(Ipv4Addr::new(127, 0, 0, 2));
-    let options = ZoneOptions { ranges: Some(ranges), test_value, ..ZoneOptions::default() };
+    let options = ZoneOptions { ranges: Some(ranges), test_value, delegations, ..ZoneOptions::default() };
     let zone = Zone::new(apex(), datasets, 0, Status::Serving, options, &mut Default::default());
     let by = SignedBy { signer, empty_non_terminals };
     let zone = zone.with_ranges(None, &mut Default::default()).with_signing(crate::zone::Signing::By(by));
@@ -177,6 +178,18 @@ const LIST_V4: &str = "192.0.2.0/24 :4:four\n!192.0.2.128/26\n1.2.3.0/24\n10.1.2
 const NAMES: &str = "*.spam.example\n.bad.example\n!good.bad.example\n";
 const GENERIC: &str = "@ A 192.0.2.53\nns A 192.0.2.53\nwww CNAME www.example.org.\nx.y.z TXT deep\n";
 
+/// The rdata of a DS record.
+const DIGEST: &[u8] = b"\x01\x02\x0d\x02digest";
+
+/// A name where another zone begins.
+fn cut(name: &str, signers: &[&[u8]]) -> Delegation {
+    Delegation {
+        name: Name::from_text(name.as_bytes()).unwrap(),
+        name_servers: vec![Name::from_text(b"ns.elsewhere").unwrap()],
+        signers: signers.iter().map(|&rdata| rdata.into()).collect(),
+    }
+}
+
 /// Labels that meet names of the data, of addresses, and none.
 fn key() -> impl Strategy<Value = Vec<u8>> {
     let label = select(vec![
@@ -215,8 +228,52 @@ static ZONES: LazyLock<[Snapshot; 4]> = LazyLock::new(|| {
     ]
 });
 
+/// A zone with sub-zones and with other zones inside it.
+static OF_PARTS: LazyLock<Snapshot> = LazyLock::new(|| {
+    let combined = "$DATASET ip x\n192.0.2.0/24 :5:\n2001:db8::/32 :5:\n$DATASET dnset x y.x\n*.spam\n";
+    let all = [(Kind::Ip6trie, LIST), (Kind::Ip4trie, LIST_V4), (Kind::Combined, combined)];
+    let cuts = ["3", "2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2", "z.x"].map(|name| cut(name, &[DIGEST]));
+    let cuts = cuts.into_iter().chain([cut("z", &[]), cut("128.2.0.192", &[])]).collect();
+    signed_by(signer(std::slice::from_ref(&*KEY)), &all, EmptyNonTerminals::Marker, cuts)
+});
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Without DO the same, less the records of DNSSEC that nobody asked for.
+    #[test]
+    fn clients_without_do_are_answered_the_same(
+        zone in 0..=ZONES.len(),
+        key in key(),
+        wanted in select(vec![1u16, 1, 16, 28, 2, 5, 6, 12, 17, 42, 43, 46, 47, 48, 59, 60, 255, 65280]),
+        transport in select(vec![Transport::Udp, Transport::Tcp]),
+    ) {
+        let snapshot = ZONES.get(zone).unwrap_or_else(|| &OF_PARTS);
+        let asked = ask(&key, wanted);
+        let flags = asked.len() - 4;
+        let mut plain = asked.clone();
+        plain[flags] = 0;
+        let replies = [asked, plain].map(|packet| respond(snapshot, &packet, transport, Effort::Make));
+        let of_dnssec = [DS, RRSIG, NSEC].map(RecordType::from);
+        let [signed, plain] = replies.map(|(outcome, reply)| {
+            let message = op::Message::from_vec(&reply).unwrap();
+            let shown = |records: &[Record], wanted: RecordType| -> Vec<String> {
+                let is_shown = |record: &&Record| {
+                    record.record_type() == wanted || !of_dnssec.contains(&record.record_type())
+                };
+                records.iter().filter(is_shown).map(Record::to_string).collect()
+            };
+            let sections =
+                (shown(&message.answers, wanted.into()), shown(&message.authorities, RecordType::ZERO));
+            (outcome.truncated, outcome.listed, message.metadata, sections)
+        });
+        prop_assert!(!plain.0);
+        prop_assert_eq!((signed.1, signed.2.response_code), (plain.1, plain.2.response_code));
+        prop_assert_eq!(signed.2.authoritative, plain.2.authoritative);
+        if !signed.0 {
+            prop_assert_eq!(signed.3, plain.3, "{} {}", key_text(&key), wanted);
+        }
+    }
 
     #[test]
     fn as_a_server_of_the_written_zone(
@@ -347,7 +404,7 @@ fn keys_that_come_have_signed_when_they_begin() {
     let mut before = KEY.clone();
     before.timing.inactive = Some(CHANGE);
     let signer = signer(&[before, TimedKey { key: key.into(), timing }]);
-    let snapshot = signed_by(signer, &[(Kind::Ip6trie, LIST)], EmptyNonTerminals::Marker);
+    let snapshot = signed_by(signer, &[(Kind::Ip6trie, LIST)], EmptyNonTerminals::Marker, Vec::new());
     let has_signed = || {
         [record_type::SOA, record_type::NS, 48, 59, 60, NSEC].map(|wanted| {
             let client = Client { address: [192, 0, 2, 1].into(), transport: Transport::Udp };
@@ -372,17 +429,9 @@ fn answers_of_an_access_list_are_refused() {
 
 #[test]
 fn other_zones_inside_a_signed_one() {
-    use crate::zone::Delegation;
-
     let name = |text: &str| Name::from_text(text.as_bytes()).unwrap();
-    let cut = |label: &str, signers: &[&[u8]]| Delegation {
-        name: name(label),
-        name_servers: vec![name("ns.elsewhere")],
-        signers: signers.iter().map(|&rdata| rdata.into()).collect(),
-    };
-    let digest: &[u8] = b"\x01\x02\x0d\x02digest";
     let options =
-        ZoneOptions { delegations: vec![cut("sub", &[digest]), cut("dark", &[])], ..Default::default() };
+        ZoneOptions { delegations: vec![cut("sub", &[DIGEST]), cut("dark", &[])], ..Default::default() };
     let list = vec![dataset(Kind::Ip6trie, LIST)];
     let mut zones = Vec::new();
     for (apex, options) in [("bl.example", options), ("sub.bl.example", ZoneOptions::default())] {
@@ -424,5 +473,46 @@ fn other_zones_inside_a_signed_one() {
             "{text}"
         );
         assert_eq!(name, owner, "{text}");
+    }
+}
+
+/// Whoever asks for names that there are none of has blocks of range records made as well: those round them.
+#[test]
+fn no_more_blocks_are_made_than_there_is_time_for() {
+    let text: String = (0..5000u128)
+        .map(|n| {
+            let network = (0x2001_0000 + (n % 50) * 0x111) << 96 | n.wrapping_mul(0x9e37_79b9) << 64;
+            format!("{}/64\n", std::net::Ipv6Addr::from(network))
+        })
+        .collect();
+    let head = "$SOA 900 ns.bl.example host.bl.example 7 60 60 60 90\n";
+    let list = [(Kind::Ip6trie, &*(head.to_owned() + &text))];
+    for empty_non_terminals in [EmptyNonTerminals::Marker, EmptyNonTerminals::Plain] {
+        let snapshot = snapshot(&list, empty_non_terminals);
+        let asked = |name: &str, dnssec_ok: bool, transport| {
+            let mut packet = ask(&Name::from_text(name.as_bytes()).unwrap().key(), 1);
+            let flags = packet.len() - 4;
+            packet[flags] = u8::from(dnssec_ok) << 7;
+            let (outcome, _) = respond(&snapshot, &packet, transport, Effort::Make);
+            assert_eq!(outcome.holds_until.is_some(), dnssec_ok && outcome.rcode == rcode::NXDOMAIN);
+            (outcome.rcode, outcome.truncated)
+        };
+        let memory = || snapshot.zones()[0].memory();
+        let before = memory();
+        while snapshot.allowance.take(1, true) {}
+        let names: Vec<_> = (0..16).map(|digit| format!("x.{digit:x}.6.6.6.0.1.0.0.2._ranges")).collect();
+        for (name, dnssec_ok) in names.iter().flat_map(|name| [(name, true), (name, false)]) {
+            assert_eq!(asked(name, dnssec_ok, Transport::Udp), (rcode::NOERROR, true), "{name}");
+            assert_eq!(asked(name, dnssec_ok, Transport::Tcp), (rcode::SERVFAIL, false), "{name}");
+        }
+        assert_eq!(memory(), before);
+        snapshot.allowance.fill(std::time::Duration::from_secs(1));
+        assert_eq!(asked(&names[0], true, Transport::Udp), (rcode::NXDOMAIN, false));
+        assert!(memory() > before);
+        while snapshot.allowance.take(1, true) {}
+        for dnssec_ok in [true, false] {
+            let made = asked(&names[0], dnssec_ok, Transport::Udp);
+            assert_eq!(made, (rcode::NXDOMAIN, false), "what is in memory costs nothing");
+        }
     }
 }

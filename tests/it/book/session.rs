@@ -2,9 +2,10 @@
 //!
 //! The directory holds the example zones, and what the page names by `file=`. In commands, files and output
 //! the paths of a packaged server (`/etc/nibbl` …) stand for directories in it, and the ports of the examples
-//! for free ones. `nibbl` and `cargo run --release --` are the program under test. A command that ends in
-//! `&` goes on until the page ends.
+//! for free ones. `nibbl` and `cargo run --release --` are the program under test; root and the user `nibbl`
+//! are whoever runs it. A command that ends in `&` goes on until `kill %NUMBER`, or until the page ends.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -19,14 +20,17 @@ const PATHS: [&str; 4] = ["/etc/nibbl", "/var/lib/nibbl", "/var/log/nibbl", "/ru
 /// Ports of examples: nibbl's, the relay's, those of metrics.
 const PORTS: [&str; 4] = ["5353", "5354", "9153", "5355"];
 /// What the shell has itself.
-const BUILT_IN: [&str; 3] = ["echo", "printf", "kill"];
+const BUILT_IN: [&str; 2] = ["echo", "printf"];
+/// How to be somebody else, which nobody is here.
+const AS_OTHERS: [&str; 3] = ["sudo -u nibbl ", "sudo ", " --user nibbl"];
 
 /// A directory, and what runs in it.
 pub(super) struct Session {
     directory: Directory,
     /// What is shown, and what it is here.
     places: Vec<(String, String)>,
-    background: Vec<Process>,
+    /// By their numbers, as the shell counts them.
+    background: BTreeMap<usize, Process>,
 }
 
 impl Session {
@@ -46,7 +50,7 @@ impl Session {
         let here = |path: &&str| (path.to_string(), format!("{}{path}", directory.path().display()));
         let free = |port: &&str| (port.to_string(), free_port().port().to_string());
         let places = PATHS.iter().map(here).chain(PORTS.iter().map(free)).collect();
-        let session = Self { directory, places, background: Vec::new() };
+        let session = Self { directory, places, background: BTreeMap::new() };
         let example = fs::read_to_string(root.join("zones/nibbl.toml")).expect("nibbl.toml");
         session.write("zones/nibbl.toml", &example);
         session
@@ -84,6 +88,10 @@ impl Session {
     }
 
     fn command(&mut self, command: &str, shown: &[&str]) -> Result<(), String> {
+        if let Some(jobs) = command.strip_prefix("kill ") {
+            return jobs.split_whitespace().try_for_each(|job| self.stop(job));
+        }
+        let command = &AS_OTHERS.iter().fold(command.to_owned(), |command, other| command.replace(other, ""));
         let first = command.split_whitespace().next().unwrap_or_default();
         if !["nibbl", "cargo"].contains(&first) && !BUILT_IN.contains(&first) && peer(first).is_none() {
             return Ok(());
@@ -92,7 +100,8 @@ impl Session {
         if let Some(here) = here.strip_suffix('&') {
             let mut process = Process::start(self.shell(&format!("exec {here}")));
             process.wait_for_text("nibbl: ready");
-            self.background.push(process);
+            let number = self.background.last_key_value().map_or(1, |(last, _)| last + 1);
+            self.background.insert(number, process);
             return Ok(());
         }
         let output = self.shell(&format!("exec 2>&1; {here}")).output().expect("bash");
@@ -105,6 +114,13 @@ impl Session {
             true => Ok(()),
             false => Err(format!("$ {command}\nprints ({}):\n{printed}", output.status)),
         }
+    }
+
+    /// Stops what `%NUMBER` is.
+    fn stop(&mut self, job: &str) -> Result<(), String> {
+        let number = job.strip_prefix('%').and_then(|number| number.parse().ok());
+        let process = number.and_then(|number| self.background.remove(&number));
+        ended_well(process.ok_or_else(|| format!("kill {job}: no such job"))?)
     }
 
     fn shell(&self, command: &str) -> Command {
@@ -131,14 +147,19 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        for process in self.background.drain(..) {
-            let (status, said) = process.stop();
+        for process in std::mem::take(&mut self.background).into_values() {
+            let ended = ended_well(process);
             // A failed test has said more already.
             if !std::thread::panicking() {
-                assert!(status.success(), "{status}\n{said}");
+                assert_eq!(ended, Ok(()));
             }
         }
     }
+}
+
+fn ended_well(process: Process) -> Result<(), String> {
+    let (status, said) = process.stop();
+    if status.success() { Ok(()) } else { Err(format!("{status}\n{said}")) }
 }
 
 /// Whether output is what is shown: `…` stands for anything in a line, alone for any number of lines.
