@@ -197,6 +197,12 @@ impl Snapshot {
         }
     }
 
+    /// True if the access lists give a client the data of a zone, with range records or without.
+    #[inline]
+    pub fn shows_data(&self, zone: &Zone, client: IpAddr) -> bool {
+        self.access_table().is_none_or(|table| table.passes(client)) && zone.passes(client)
+    }
+
     /// True if the server has an access list, besides those of zones.
     pub fn has_access_list(&self) -> bool {
         self.access.is_some()

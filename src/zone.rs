@@ -435,6 +435,12 @@ impl Zone {
         !self.ranges.is_empty()
     }
 
+    /// True if its access list gives a client the data.
+    #[inline]
+    pub fn passes(&self, client: IpAddr) -> bool {
+        self.access.as_deref().and_then(access_table).is_none_or(|table| table.passes(client))
+    }
+
     /// What its access list gives a client.
     pub fn access(&self, client: IpAddr) -> (&Access, u32) {
         let table = self.access.as_deref().and_then(access_table);

@@ -36,7 +36,6 @@ use crate::dataset::Listing;
 use crate::prefix_table::{Machine, State, UNLISTED, widest};
 use crate::snapshot::Snapshot;
 use crate::wire::rcode;
-use crate::zone::View;
 use opt::Context;
 use question::{Meant, Plain};
 use reply::Verdict;
@@ -226,7 +225,7 @@ impl<'s> Audience<'s> {
     /// Asks the access lists.
     #[inline(never)]
     fn ask(&mut self, plan: &Plan, client: IpAddr) -> bool {
-        let sees = matches!(self.snapshot.view(&plan.zone, client), View::Data | View::WithoutRanges);
+        let sees = self.snapshot.shows_data(&plan.zone, client);
         if sees {
             self.last = Some(client);
         }
