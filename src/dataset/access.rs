@@ -2,7 +2,8 @@
 //!
 //! `ip_network_table` knows the longest match. What it finds is the same from one end of a prefix to the next,
 //! so it is asked once for each such span of addresses when the list is compiled, and a client is looked for
-//! among the spans: a list has few, and packets of many clients cost little more than those of one.
+//! among the spans: a list has few. Who looks for many clients passes over the search for those that are in the
+//! span of one before them.
 
 use std::net::IpAddr;
 
@@ -41,6 +42,27 @@ pub enum Access {
     Always(Saying),
 }
 
+/// The address of a client: a `u32` or a `u128`.
+pub trait ClientAddress: Address {
+    /// The spans of its family.
+    #[doc(hidden)]
+    fn spans(table: &AccessTable) -> &Spans<Self>;
+}
+
+impl ClientAddress for u32 {
+    #[inline]
+    fn spans(table: &AccessTable) -> &Spans<Self> {
+        &table.v4
+    }
+}
+
+impl ClientAddress for u128 {
+    #[inline]
+    fn spans(table: &AccessTable) -> &Spans<Self> {
+        &table.v6
+    }
+}
+
 /// The place of what a client gets in [`AccessTable::accesses`].
 type AccessId = u32;
 
@@ -51,9 +73,18 @@ const IGNORE: AccessId = 1;
 const REFUSE: AccessId = 2;
 const EMPTY: AccessId = 3;
 
+/// The addresses of a family from one to another, none where `last` is less than `first`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span<A> {
+    /// The first address.
+    pub first: A,
+    /// The last address.
+    pub last: A,
+}
+
 /// All addresses, as spans that follow each other.
 #[derive(Debug)]
-struct Spans<A> {
+pub struct Spans<A> {
     /// The first address of each; that of the first is 0.
     firsts: Box<[A]>,
     ids: Box<[AccessId]>,
@@ -100,13 +131,17 @@ impl AccessTable {
 
     /// What the longest matching rule gives a client; without one, the data.
     pub fn access(&self, client: IpAddr) -> &Access {
-        &self.accesses[self.id(client) as usize]
+        let id = match client {
+            IpAddr::V4(client) => self.v4.id(client.into()),
+            IpAddr::V6(client) => self.v6.id(client.into()),
+        };
+        &self.accesses[id as usize]
     }
 
-    /// True if a client gets the data.
+    /// Clients that get the data, and a certain one among them; `None` if that does not get it.
     #[inline]
-    pub fn passes(&self, client: IpAddr) -> bool {
-        self.id(client) == PASS
+    pub fn passing<A: ClientAddress>(&self, client: A) -> Option<Span<A>> {
+        A::spans(self).around(client, PASS)
     }
 
     /// True if the answer of some client differs from that of another, other than by being refused
@@ -114,13 +149,24 @@ impl AccessTable {
     pub fn changes_answers(&self) -> bool {
         self.changes_answers
     }
+}
 
+impl<A: Address> Span<A> {
+    /// All addresses.
+    pub const ALL: Self = Self { first: A::MIN, last: A::MAX };
+    /// No address.
+    pub const NONE: Self = Self { first: A::MAX, last: A::MIN };
+
+    /// True if an address is one of these.
     #[inline]
-    fn id(&self, client: IpAddr) -> AccessId {
-        match client {
-            IpAddr::V4(client) => self.v4.id(client.into()),
-            IpAddr::V6(client) => self.v6.id(client.into()),
-        }
+    pub fn contains(&self, address: A) -> bool {
+        self.first <= address && address <= self.last
+    }
+
+    /// Those that are also others.
+    #[inline]
+    pub fn and(self, other: Self) -> Self {
+        Self { first: self.first.max(other.first), last: self.last.min(other.last) }
     }
 }
 
@@ -141,9 +187,21 @@ impl<A: Address> Spans<A> {
         Self { firsts: firsts.into(), ids: ids.into() }
     }
 
-    #[inline]
     fn id(&self, client: A) -> AccessId {
-        let behind = self.firsts.partition_point(|&first| first <= client);
-        self.ids[behind - 1]
+        self.ids[self.behind(client) - 1]
+    }
+
+    /// The span that a client is in, if that has this id.
+    fn around(&self, client: A, id: AccessId) -> Option<Span<A>> {
+        let behind = self.behind(client);
+        (self.ids[behind - 1] == id).then(|| Span {
+            first: self.firsts[behind - 1],
+            last: self.firsts.get(behind).and_then(|next| next.predecessor()).unwrap_or(A::MAX),
+        })
+    }
+
+    /// The place behind the span that a client is in.
+    fn behind(&self, client: A) -> usize {
+        self.firsts.partition_point(|&first| first <= client)
     }
 }

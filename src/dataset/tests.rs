@@ -123,20 +123,39 @@ proptest! {
         let ends = rules.iter().flat_map(|rule| [rule.clients.network(), rule.clients.broadcast()]);
         let more = more.into_iter().flat_map(|(v4, v6)| [IpAddr::V4(v4.into()), IpAddr::V6(v6.into())]);
         let asked: Vec<IpAddr> = ends.flat_map(with_neighbours).chain(more).collect();
-        let table = AccessTable::new(rules.clone(), &variables, 2100);
-        for client in asked {
-            let covering = rules.iter().filter(|rule| rule.clients.contains(&client));
-            // The first of those that are as long as the longest.
-            let expected = covering.rev().max_by_key(|rule| rule.clients.prefix_len());
-            let expected = expected.map_or(Access::Pass, |rule| match &rule.action {
-                AccessAction::Pass => Access::Pass,
-                AccessAction::Ignore => Access::Ignore,
-                AccessAction::Refuse => Access::Refuse,
-                AccessAction::Empty => Access::Empty,
-                AccessAction::Always(value) => Access::Always(Saying::new(value, &variables)),
-            });
-            prop_assert_eq!(table.access(client), &expected, "{}", client);
-            prop_assert_eq!(table.passes(client), expected == Access::Pass, "{}", client);
+        let given: Vec<(IpAddr, Access)> = asked
+            .into_iter()
+            .map(|client| {
+                let covering = rules.iter().filter(|rule| rule.clients.contains(&client));
+                // The first of those that are as long as the longest.
+                let longest = covering.rev().max_by_key(|rule| rule.clients.prefix_len());
+                let access = longest.map_or(Access::Pass, |rule| match &rule.action {
+                    AccessAction::Pass => Access::Pass,
+                    AccessAction::Ignore => Access::Ignore,
+                    AccessAction::Refuse => Access::Refuse,
+                    AccessAction::Empty => Access::Empty,
+                    AccessAction::Always(value) => Access::Always(Saying::new(value, &variables)),
+                });
+                (client, access)
+            })
+            .collect();
+        let table = AccessTable::new(rules, &variables, 2100);
+        for (client, access) in &given {
+            prop_assert_eq!(table.access(*client), access, "{}", client);
+            let span = match *client {
+                IpAddr::V4(client) => table
+                    .passing(u32::from(client))
+                    .map(|span| IpAddr::V4(span.first.into())..=IpAddr::V4(span.last.into())),
+                IpAddr::V6(client) => table
+                    .passing(u128::from(client))
+                    .map(|span| IpAddr::V6(span.first.into())..=IpAddr::V6(span.last.into())),
+            };
+            prop_assert_eq!(span.is_some(), *access == Access::Pass, "{}", client);
+            let Some(span) = span else { continue };
+            prop_assert!(span.contains(client), "{}", client);
+            for (other, access) in given.iter().filter(|(other, _)| span.contains(other)) {
+                prop_assert_eq!(access, &Access::Pass, "{} in {:?}", other, span);
+            }
         }
     }
 }
