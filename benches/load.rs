@@ -1,12 +1,12 @@
-//! How long a list takes from its file to its first answer, and how much memory, beside rbldnsd.
+//! How long a list takes from its file to its tables, and how much memory, beside rbldnsd.
 //!
 //! ```text
 //! cargo bench --bench load -- [--sizes 1000000,20000000] [--states 1,100] [--rounds 5] [--seed 1]
 //! ```
 //!
 //! The file is the IPv6 list of `table.rs` as an ip6trie dataset. With one state no line has a value;
-//! with more, all but those of the most frequent state have an A record and a text. Both servers load
-//! it in processes of their own, one after the other in each round. Times count from the start of
+//! with more, all but those of the most frequent state have an A record and a text. rbldnsd loads it, and
+//! this benchmark as nibbl does, in processes of their own, one after the other in each round. Times count from the start of
 //! the process to the word that all is loaded; the table shows medians, and those of the ratios of
 //! each round. Memory is what is resident, in octets an entry: `kept` with the list loaded, `peak` the
 //! most while it is loaded again beside the old one, and `beyond` what of this is neither the old table nor

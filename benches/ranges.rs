@@ -9,6 +9,7 @@
 //! 20,000 reachable blocks of large generated lists are looked at, in random order; of data files
 //! (those of `tests/real-data.py`, say) all are, and then a client looks up listed addresses.
 
+mod generated;
 mod usage;
 
 use std::collections::{HashMap, HashSet};
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use generated::List;
 use nibbl::address::{Key, MAPPED};
 use nibbl::answer::{Client, Signing, Transport, respond};
 use nibbl::config::ReadConfig;
@@ -77,7 +79,7 @@ fn main() {
             if only.as_ref().is_some_and(|only| !shape.starts_with(only.as_str())) {
                 continue;
             }
-            let entries = entries(count, &mut Random(0x9e37_79b9_7f4a_7c15));
+            let entries = entries(count, &mut Random::new(0x9e37_79b9_7f4a_7c15));
             measure(shape, compile(entries), MOST_BLOCKS);
         }
     }
@@ -101,7 +103,7 @@ fn measure(title: &str, dataset: Dataset, most_blocks: usize) -> Arc<Zone> {
 
 /// Makes reachable blocks, and says what they cost and how they are filled.
 fn cold(ranges: &Ranges, most_blocks: usize) -> Vec<Prefix> {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let mut open = vec![(1, Prefix::ROOT)];
     let mut blocks = Vec::new();
     let (mut times, mut depth, mut octets, mut fill) = (Vec::new(), 0, 0, [0usize; 10]);
@@ -142,7 +144,7 @@ fn answers(zone: &Arc<Zone>, blocks: &[Prefix]) {
     let blocks: Vec<Vec<u8>> =
         blocks.iter().take(1000).map(|&prefix| query(&name::block_text(prefix), 42)).collect();
     if let Some(ranges) = zone.ranges() {
-        let mut random = Random(3);
+        let mut random = Random::new(3);
         let listed = ranges.map().ranges_from(0).filter(|run| run.state != 0).take(1000);
         let addresses: Vec<Vec<u8>> = listed
             .map(|run| run.first + random.next() % (run.last - run.first).saturating_add(1).max(1))
@@ -174,7 +176,7 @@ fn answers(zone: &Arc<Zone>, blocks: &[Prefix]) {
 fn look_up(ranges: &Ranges) {
     let listed = ranges.map().ranges_from(0).filter(|run| run.state != 0 && !is_of_v4(run));
     let runs: Vec<Range<u128>> = listed.collect();
-    let mut random = Random(11);
+    let mut random = Random::new(11);
     let (mut networks, mut names) = (HashSet::new(), HashSet::new());
     let mut known: HashMap<Question, Answer> = HashMap::new();
     let mut wrong = 0;
@@ -212,7 +214,7 @@ fn is_of_v4(run: &Range<u128>) -> bool {
 
 /// A listed address in the /64 of a rank, which is always the same.
 fn address_of_rank(runs: &[Range<u128>], rank: u64, random: &mut Random) -> u128 {
-    let mut of_rank = Random(rank);
+    let mut of_rank = Random::new(rank);
     let run = &runs[of_rank.next() as usize % runs.len()];
     let inside = |first: u128, last: u128, random: &mut Random| {
         first + random.next() % (last - first).saturating_add(1).max(1)
@@ -329,17 +331,15 @@ fn entry(address: u128, length: u8, state: u32, line: usize) -> Entry<u128> {
     Entry { first, state, line: line as u32, file: 0, length }
 }
 
-/// A generator of numbers that is always the same (SplitMix64, twice).
-struct Random(u64);
+/// Random numbers of 128 bits, the same for the same seed.
+struct Random(List);
 
 impl Random {
+    fn new(seed: u64) -> Self {
+        Self(List::new(seed, 1))
+    }
+
     fn next(&mut self) -> u128 {
-        let mut half = || {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            mixed ^ mixed >> 31
-        };
-        u128::from(half()) << 64 | u128::from(half())
+        u128::from(self.0.next()) << 64 | u128::from(self.0.next())
     }
 }

@@ -196,9 +196,9 @@ impl<T> Build<T> {
     }
 }
 
-/// What this thread has used of a processor so far.
+/// What this program has used of processors so far, in all its threads: long lists are sorted in several.
 fn cpu_seconds() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("a system that counts");
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a system that counts");
     let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
     seconds(usage.user_time()) + seconds(usage.system_time())
 }

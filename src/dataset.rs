@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use access::{Access, AccessTable};
+pub use access::{Access, AccessTable, ClientAddress, Span};
 pub use generic::{GenericSet, GenericTable};
 pub use listing::{Listing, Saying};
 

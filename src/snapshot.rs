@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use crate::access::{Gate, KeyTable, Policy};
 use crate::allowance::Allowance;
 use crate::cookie::Cookies;
-use crate::dataset::{Access, AccessTable, Dataset};
+use crate::dataset::{Access, AccessTable, ClientAddress, Dataset, Span};
 use crate::name::{Name, labels};
 use crate::zone::{Always, Lookup, RecordSet, Signing, View, Zone, access_table};
 
@@ -195,6 +195,13 @@ impl Snapshot {
             }
             (Access::Pass, Access::Pass) => View::Data,
         }
+    }
+
+    /// Clients whom the access lists give the data of a zone, with range records or without, and a certain one
+    /// among them; `None` if that does not get it.
+    pub fn audience<A: ClientAddress>(&self, zone: &Zone, client: A) -> Option<Span<A>> {
+        let global = self.access_table().map_or(Some(Span::ALL), |table| table.passing(client))?;
+        Some(global.and(zone.audience(client)?))
     }
 
     /// True if the server has an access list, besides those of zones.

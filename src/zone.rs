@@ -39,7 +39,7 @@ pub use range_map::RangeMap;
 pub use ranges::{Block, Ranges};
 pub(crate) use sub_zone::{SubZone, SubZones};
 
-use crate::dataset::{Access, AccessTable, Data, Dataset, GenericSet, Saying};
+use crate::dataset::{Access, AccessTable, ClientAddress, Data, Dataset, GenericSet, Saying, Span};
 use crate::dnssec::signer::ZoneSigner;
 use crate::name::Name;
 use crate::range_record;
@@ -433,6 +433,12 @@ impl Zone {
     /// True if it has range records.
     pub fn has_ranges(&self) -> bool {
         !self.ranges.is_empty()
+    }
+
+    /// Clients whom its access list gives the data, and a certain one among them; `None` if that does not get it.
+    pub fn audience<A: ClientAddress>(&self, client: A) -> Option<Span<A>> {
+        let table = self.access.as_deref().and_then(access_table);
+        table.map_or(Some(Span::ALL), |table| table.passing(client))
     }
 
     /// What its access list gives a client.

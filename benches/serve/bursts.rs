@@ -17,7 +17,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setso
 use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 
-use crate::load::ANSWER_OCTETS;
+use crate::load::{ANSWER_OCTETS, client};
 use crate::questions::Zone;
 use crate::servers::{Files, Server};
 use crate::{Options, median};
@@ -34,7 +34,7 @@ const STOPPED_WITHIN: Duration = Duration::from_millis(20);
 pub(crate) fn measure(zone: &mut Zone, bursts: usize, directory: &Path, options: &Options) {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let sockets: Vec<UdpSocket> =
-        (0..SOCKETS).map(|_| socket().expect("files for so many sockets")).collect();
+        (0..SOCKETS).map(|number| socket(number).expect("files for so many sockets")).collect();
     println!(
         "{} prefixes, {bursts} bursts of {} questions, {cores} cores",
         options.size,
@@ -104,9 +104,9 @@ impl Measured {
     }
 }
 
-/// A socket whose packets bear the time at which they came.
-fn socket() -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
+/// The socket of a client, whose packets bear the time at which they came.
+fn socket(number: usize) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((client(number), 0))?;
     socket.set_nonblocking(true)?;
     setsockopt(&socket, ReceiveTimestampns, &true)?;
     Ok(socket)

@@ -1,13 +1,14 @@
 //! Instructions of nibbl a query, counted by callgrind: a figure that neither the machine nor what else
 //! it does has a part in. What the system does for a query does not count.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
 
 use nibbl::config::CookieMode;
 use nibbl::server::Guard;
 
-use crate::load::{Load, Outcome};
+use crate::load::{Load, Outcome, client};
 use crate::questions::Zone;
 use crate::servers::{Files, KEYS};
 use crate::{Options, argument};
@@ -57,14 +58,20 @@ pub(crate) fn count(
     // What comes too late to count was answered all the same.
     let each = total.expect("a total") / (answered + lost) as f64;
     println!("{} prefixes, {answered} answers, {lost} more that were late, {wrong} wrong", options.size);
-    println!("{name}: {each:.0} instructions a query, {}", shipped());
+    println!("{name}: {each:.0} instructions a query, {}, {}", clients(options), shipped());
+}
+
+/// Who asks how.
+fn clients(Options { sockets, window, .. }: &Options) -> String {
+    let clients: HashSet<_> = (0..*sockets).map(client).collect();
+    format!("of clients: {}, questions in a row: up to {window}", clients.len())
 }
 
 /// The settings that nibbl runs with: those that it has where none are made, as the benchmark makes none.
 fn shipped() -> String {
     let Guard { rate_limit, refused_ports, .. } = Guard::default();
     format!(
-        "as shipped: rate limit \"{:?}\" with {} entries, {} refused ports, cookies \"{:?}\"; and an access list, one address",
+        "as shipped: rate limit \"{:?}\" with {} entries, {} refused ports, cookies \"{:?}\"; an access list, one address to listen on",
         rate_limit.mode,
         rate_limit.entries,
         refused_ports.len(),

@@ -1,10 +1,11 @@
-//! The load: many sockets of one thread, in two forms. *Saturation* keeps a number of questions under
-//! way on each socket, so that the server always finds a full batch. *Paced* load asks at random
-//! (Poisson) moments and measures each answer from the moment when its question was due, so that
+//! The load: many sockets of one thread, each a client with an address of its own, in two forms.
+//! *Saturation* keeps a number of questions under way on each socket, so that the server always finds a
+//! full batch. *Paced* load asks at random (Poisson) moments and measures each answer from the moment when
+//! its question was due, or the first of those that are asked together since they were due, so that
 //! nothing that makes the load itself late is left out; the echo server beside shows how much that is.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -83,14 +84,14 @@ struct Flow {
 struct Asked {
     waiting: bool,
     listed: bool,
-    /// When it was due, in nanoseconds since the start.
+    /// When it was due, or the first of its batch, in nanoseconds since the start.
     due: u64,
 }
 
 impl Load {
     /// A load of `sockets` sockets on a server.
     pub(crate) fn new(server: SocketAddr, sockets: usize) -> io::Result<Self> {
-        let flows = (0..sockets).map(|_| Flow::new(server)).collect::<io::Result<_>>()?;
+        let flows = (0..sockets).map(|number| Flow::new(server, number)).collect::<io::Result<_>>()?;
         Ok(Self { flows, start: Instant::now(), latest: f64::INFINITY })
     }
 
@@ -189,6 +190,14 @@ impl Load {
     }
 }
 
+/// The address of the client of that number: all are of networks of their own, for limits are those of
+/// networks. With `--one-client` all are one.
+pub(crate) fn client(number: usize) -> Ipv4Addr {
+    let [.., high, low] = number.to_be_bytes();
+    let one = std::env::args().any(|argument| argument == "--one-client");
+    if one { Ipv4Addr::LOCALHOST } else { Ipv4Addr::new(127, high, low, 1) }
+}
+
 /// Lets the system keep so many octets for a socket until they are read; without privileges less.
 pub(crate) fn keep(socket: &UdpSocket, octets: usize) -> io::Result<()> {
     setsockopt(socket, RcvBufForce, &octets).or_else(|_| setsockopt(socket, RcvBuf, &octets))?;
@@ -196,8 +205,8 @@ pub(crate) fn keep(socket: &UdpSocket, octets: usize) -> io::Result<()> {
 }
 
 impl Flow {
-    fn new(server: SocketAddr) -> io::Result<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
+    fn new(server: SocketAddr, number: usize) -> io::Result<Self> {
+        let socket = UdpSocket::bind((client(number), 0))?;
         keep(&socket, 4 << 20)?;
         socket.connect(server)?;
         socket.set_nonblocking(true)?;

@@ -3,9 +3,10 @@
 //! ```text
 //! cargo bench --bench serve -- [--size 1000000] [--rounds 5] [--seconds 2] [--seed 1]
 //!     [--servers echo,nibbl,rbldnsd,nsd,knot] [--workers 1] [--wildcards 100000]
-//!     [--sockets 16] [--window 16] [--no-latency] [--picture docs/serve.svg]
+//!     [--sockets 16] [--window 16] [--one-client] [--no-latency] [--picture docs/serve.svg]
 //!     [--under 'PROFILER ARGUMENTS'] [--keys 1000000]
 //! cargo bench --bench serve -- --instructions 100000 [--size 1000000] [--seed 1] [--profile FILE]
+//!     [--sockets 256] [--window 1] [--one-client]
 //! cargo bench --bench serve -- --reloads 10 [--size 1000000] [--seed 1]
 //! cargo bench --bench serve -- --overload [--size 1000000] [--seconds 2] [--seed 1]
 //! cargo bench --bench serve -- --bursts 40 [--size 1000000] [--seed 1]
@@ -15,7 +16,8 @@
 //! there is one core, or several workers, nothing is pinned. They serve the generated list of the
 //! `table` benchmark with an access list; NSD and Knot, which hold it as wildcards, only its first
 //! 100,000 entries (hence their share of wrong answers). Half of the questions are listed, half have
-//! EDNS. The servers take turns, round after round; figures are medians of rounds.
+//! EDNS. Every socket is a client with an address of its own (127.0.0.1, 127.0.1.1, …), all of them 127.0.0.1
+//! with `--one-client`. The servers take turns, round after round; figures are medians of rounds.
 //!
 //! CPU time is that of the server's processes from `/proc`, divided by the answers. Latency is of
 //! random (Poisson) arrivals at half of the saturated rate of the server, or of rbldnsd if that is less;
@@ -33,7 +35,8 @@
 //! nibbl runs with the settings that it has where none are made: it counts what would be over the rate limit,
 //! answers cookies, refuses the ports of reflectors and counts all queries.
 //!
-//! With `--instructions` only nibbl runs, and is asked that many questions under callgrind.
+//! With `--instructions` only nibbl runs, and is asked that many questions under callgrind, each by another
+//! client than the one before.
 
 mod bursts;
 mod echo;
@@ -168,6 +171,7 @@ impl Options {
             argument(flag).map_or(default, |value| value.parse().expect("a number"))
         };
         let (workers, keys) = (number("--workers", 1), number("--keys", 0));
+        let (sockets, window) = if argument("--instructions").is_some() { (256, 1) } else { (16, 16) };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let pinned = cores > 1 && workers == 1;
         Self {
@@ -182,8 +186,8 @@ impl Options {
             keys,
             workers,
             wildcards: number("--wildcards", 100_000),
-            sockets: number("--sockets", 16),
-            window: number("--window", 16),
+            sockets: number("--sockets", sockets),
+            window: number("--window", window),
             latency: !std::env::args().any(|argument| argument == "--no-latency"),
             under: argument("--under").unwrap_or_default().split_whitespace().map(str::to_string).collect(),
             server_core: pinned.then_some(0),

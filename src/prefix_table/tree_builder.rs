@@ -9,9 +9,6 @@ use super::tree::{Content, End, Run, Tree};
 use super::word::Word;
 use super::{State, UNLISTED};
 
-/// glibc's allocator asks the system for pieces of more than 32 MiB each time, and gives them back.
-const OF_THE_SYSTEM: usize = (33 << 20) / size_of::<Block>();
-
 impl End {
     const SPLIT: Self = Self { bits: 0, split: true };
     /// How many different ends there are: 0 to 128 bits, and the split.
@@ -71,8 +68,7 @@ pub(super) struct TreeBuilder<K> {
 #[derive(Debug)]
 struct Packed<K> {
     packer: Packer<K>,
-    /// With room for all: a vector that grows would be held twice whenever it moves. Memory that is never
-    /// written costs nothing.
+    /// With room for as many as there may be: a vector that grows would be held twice whenever it moves.
     blocks: Vec<Block>,
     lowest_keys: Vec<K>,
 }
@@ -88,9 +84,8 @@ impl<K: Word> TreeBuilder<K> {
         (0..).zip(&kinds).for_each(|(number, &kind)| numbers[kind] = number);
         let widest = K::WIDTH + (kinds.len() as u32).width() + states.width();
         let most = counts.iter().sum::<usize>() / Block::records(widest) + 1;
-        let room = if most < OF_THE_SYSTEM / 32 { most } else { most.max(OF_THE_SYSTEM) };
         let packed =
-            Packed { packer: Packer::new(), blocks: Vec::with_capacity(room), lowest_keys: Vec::new() };
+            Packed { packer: Packer::new(), blocks: Vec::with_capacity(most), lowest_keys: Vec::new() };
         Self { items: Items::default(), numbers, ends: kinds.into_iter().map(End::of_kind).collect(), packed }
     }
 
