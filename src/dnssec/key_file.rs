@@ -450,7 +450,7 @@ impl Private {
                 }
                 "PrivateKey" => {
                     let octets = BASE64.decode(value.as_bytes()).ok();
-                    let octets = octets.and_then(|octets| octets.try_into().ok());
+                    let octets = octets.and_then(|octets| private_octets(&octets, algorithm));
                     private.octets = Some(octets.ok_or_else(|| fault(Fault::BadPrivate))?);
                 }
                 _ => match FIELDS.iter().find(|(field, _)| *field == name) {
@@ -464,6 +464,16 @@ impl Private {
         }
         Ok(private)
     }
+}
+
+/// The private key that a file has. That of ECDSA is a number, which BIND writes without its leading zeros: many of
+/// them no key has that was made at random.
+fn private_octets(octets: &[u8], algorithm: Algorithm) -> Option<[u8; PRIVATE_OCTETS]> {
+    let most = if algorithm == Algorithm::EcdsaP256Sha256 { 8 } else { 0 };
+    let zeros = PRIVATE_OCTETS.checked_sub(octets.len()).filter(|&zeros| zeros <= most)?;
+    let mut private = [0; PRIVATE_OCTETS];
+    private[zeros..].copy_from_slice(octets);
+    Some(private)
 }
 
 /// What the system says of a file, and its text.

@@ -104,6 +104,27 @@ fn spaces_hide_no_field() {
     assert!(!format!("{read:?}").contains(&secret));
 }
 
+/// One of 256 has a zero to begin with.
+#[test]
+fn bind_leaves_leading_zeros_of_ecdsa_keys_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = std::iter::repeat_with(|| Key::generate(Algorithm::EcdsaP256Sha256, Role::Zone).unwrap());
+    let key = keys.take(1 << 14).find(|key| key.private()[0] == 0).unwrap();
+    let timing = Timing::from(NOW, Role::Zone);
+    let file = KeyFile::new(directory.path(), &zone(), key, timing, Some(300)).unwrap();
+    file.write(&zone()).unwrap();
+    let private_path = file.path().with_extension("private");
+    let [padded, bare, short] = [&file.key.private()[..], &file.key.private()[1..], &[]]
+        .map(|octets| format!("PrivateKey: {}", BASE64.encode(octets)));
+    let text = fs::read_to_string(&private_path).unwrap();
+    assert!(text.contains(&padded));
+    fs::write(&private_path, text.replace(&padded, &bare)).unwrap();
+    let read = KeyFile::read(file.path().to_owned(), &zone()).unwrap();
+    assert_eq!((read.key.private(), read.key.dnskey()), (file.key.private(), file.key.dnskey()));
+    fs::write(&private_path, text.replace(&padded, &short)).unwrap();
+    assert!(KeyFile::read(file.path().to_owned(), &zone()).is_err());
+}
+
 #[test]
 fn a_key_without_times_does_all() {
     let directory = tempfile::tempdir().unwrap();
