@@ -35,6 +35,15 @@ pub(crate) struct Outcome {
     pub(crate) latencies: Vec<u32>,
 }
 
+impl Outcome {
+    /// Microseconds until that share of the paced questions was answered; infinite where more were lost, since
+    /// what never came is later than all that came.
+    pub(crate) fn percentile(&self, share: f64) -> f64 {
+        let place = ((self.latencies.len() as u64 + self.lost) as f64 * share) as usize;
+        self.latencies.get(place).map_or(f64::INFINITY, |&nanoseconds| f64::from(nanoseconds) / 1e3)
+    }
+}
+
 pub(crate) struct Load {
     flows: Vec<Flow>,
     start: Instant,

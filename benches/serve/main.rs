@@ -266,14 +266,7 @@ impl Row {
     fn new(name: &'static str, rounds: &[Round]) -> Self {
         let of = |figure: &dyn Fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
         let each = |round: &Round, seconds: f64| seconds * 1e9 / round.saturated.answered.max(1) as f64;
-        let latency = |share: f64| {
-            of(&|round| {
-                // What never came is later than all that came.
-                let Outcome { latencies, lost, .. } = &round.paced;
-                let place = (latencies.len() as u64 + lost) as f64 * share;
-                latencies.get(place as usize).map_or(f64::INFINITY, |&time| f64::from(time) / 1e3)
-            })
-        };
+        let latency = |share: f64| of(&|round| round.paced.percentile(share));
         let answered: u64 = rounds.iter().map(|round| round.saturated.answered).sum();
         let wrong: u64 = rounds.iter().map(|round| round.saturated.wrong).sum();
         let counted: Vec<f64> = rounds

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::load::Load;
+use crate::load::{Load, Outcome};
 use crate::questions::Zone;
 use crate::servers::Files;
 use crate::{Options, saturate};
@@ -37,13 +37,8 @@ pub(crate) fn measure(zone: &mut Zone, directory: &Path, options: &Options) {
             let mut load = load.no_later_than(LATEST);
             let outcome = load.pace(zone, most * multiple, options.time).expect("loopback takes packets");
             let asked = (outcome.answered + outcome.lost) as f64;
-            let [half, p99, p999] = [0.5, 0.99, 0.999].map(|share| {
-                let place = (outcome.latencies.len() as f64 * share) as usize;
-                outcome
-                    .latencies
-                    .get(place)
-                    .map_or(f64::INFINITY, |&nanoseconds| f64::from(nanoseconds) / 1e3)
-            });
+            let came = Outcome { lost: 0, ..outcome.clone() };
+            let [half, p99, p999] = [0.5, 0.99, 0.999].map(|share| came.percentile(share));
             println!(
                 "{name:9}{:>8.2}{:>10.0}{:>10.0}{:>8.1}{half:>10.1}{p99:>10.1}{p999:>10.1}",
                 asked / outcome.seconds / most,

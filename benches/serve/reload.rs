@@ -37,7 +37,7 @@ pub(crate) fn measure(zone: &mut Zone, reloads: usize, directory: &Path, options
     report(&format!("{reloads} reloads"), &busy);
     println!(
         "p99.9 during reloads is {:.2} of echo's",
-        percentile(&busy[1], 0.999) / percentile(&busy[0], 0.999)
+        busy[1].percentile(0.999) / busy[0].percentile(0.999)
     );
     println!("seconds a reload: {seconds:.2}");
 
@@ -98,7 +98,7 @@ fn reload(directory: &Path) {
 
 fn report(what: &str, outcomes: &[Outcome; 2]) {
     for (server, outcome) in ["echo", "nibbl"].iter().zip(outcomes) {
-        let [half, p99, p999] = [0.5, 0.99, 0.999].map(|share| percentile(outcome, share));
+        let [half, p99, p999] = [0.5, 0.99, 0.999].map(|share| outcome.percentile(share));
         println!(
             "{:<22}{:>9}{:>8}{half:>9.1}{p99:>9.1}{p999:>9.1}",
             format!("{what}, {server}"),
@@ -106,11 +106,4 @@ fn report(what: &str, outcomes: &[Outcome; 2]) {
             outcome.lost,
         );
     }
-}
-
-/// Microseconds until that share of the questions was answered; what was lost is later than all else.
-fn percentile(outcome: &Outcome, share: f64) -> f64 {
-    let all = outcome.latencies.len() as u64 + outcome.lost;
-    let place = (all as f64 * share) as usize;
-    outcome.latencies.get(place).map_or(f64::INFINITY, |&nanoseconds| f64::from(nanoseconds) / 1e3)
 }

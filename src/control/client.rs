@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::socket::says_nobody;
 use super::{Reply, Request};
 use crate::status::{Status, show};
 
@@ -50,11 +51,9 @@ pub enum AskError {
 /// See [`AskError`].
 pub fn ask(path: &Path, request: &Request) -> Result<(Reply, String), AskError> {
     let failed = |source| AskError::Io { path: path.to_owned(), source };
-    let stream = UnixStream::connect(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            AskError::NoServer { path: path.to_owned(), source }
-        }
-        _ => failed(source),
+    let stream = UnixStream::connect(path).map_err(|source| match says_nobody(&source) {
+        true => AskError::NoServer { path: path.to_owned(), source },
+        false => failed(source),
     })?;
     let line = exchange(stream, request).map_err(failed)?;
     let reply =

@@ -4,9 +4,8 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 
 /// A listening socket of mode 0600; its file goes with it.
 #[derive(Debug)]
@@ -75,8 +74,12 @@ fn make_room(path: &Path) -> io::Result<()> {
 
 /// Nobody listens there.
 pub(super) fn is_dead(path: &Path) -> bool {
-    let dead = [ErrorKind::NotFound, ErrorKind::ConnectionRefused];
-    UnixStream::connect(path).is_err_and(|error| dead.contains(&error.kind()))
+    UnixStream::connect(path).is_err_and(|error| says_nobody(&error))
+}
+
+/// True of what the system says of a socket at which nobody listens, or of none.
+pub(super) fn says_nobody(error: &io::Error) -> bool {
+    [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind())
 }
 
 /// Removes the file, if it is still this socket's.
